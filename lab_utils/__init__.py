@@ -1,0 +1,1 @@
+"""The lab's package: one module per noun, stages are the notebooks that call it."""

@@ -1,0 +1,251 @@
+"""A pretrained convolutional backbone: its weights, its scaling, and where it can be cut."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: a notebook is no place for start-up chatter
+
+import hashlib
+import importlib
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lab_utils.errors import LabError, choose
+from lab_utils.paths import Workspace
+from lab_utils.records import whole
+
+POOL = "global_average_pooling2d"
+DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+CALIBRATION_IMAGES = 64
+
+Float = NDArray[np.float32]
+
+if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # set by Snakemake from a rule's threads
+    tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def obtain_backbone(name: str, size: int, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool) -> tuple[keras.Model, str]:
+    """Build a backbone without its classifier and give it weights.
+
+    Parameters
+    ----------
+    name : str
+        A model of ``keras.applications``, such as "MobileNetV2".
+    size : int
+        Side of its square input, in pixels.
+    weights : {"auto", "imagenet", "random"}
+        "auto" is "imagenet", but falls back to "random" on synthetic data.
+    synthetic : bool
+        Whether the data are phantoms.
+
+    Returns
+    -------
+    backbone : keras.Model
+        (N, size, size, 3) to a feature map.
+    weights : {"imagenet", "random"}
+        Which it has. Random weights still need `calibrate`.
+
+    Raises
+    ------
+    LabError
+        If there is no such backbone, it cannot take this size, or its weights cannot be had on real data.
+    """
+    build = getattr(keras.applications, choose("backbone", name, backbone_names()))
+    options = {"include_top": False, "input_shape": (size, size, 3)}
+    if weights != "random":
+        try:
+            with _impatient():
+                return build(weights="imagenet", **options), "imagenet"
+        except Exception as error:  # Keras raises bare Exception for a failed download
+            if weights == "imagenet" or not synthetic:
+                raise LabError(
+                    f"{name}: ImageNet weights are neither in Keras' cache ({cache()}) nor downloadable: {_reason(error)}\n"
+                    "  put them there, set KERAS_HOME to a folder that has them, or say `weights: random` in lab.yaml "
+                    "for an untrained backbone (its results say nothing about transfer learning)"
+                ) from error
+    keras.utils.set_random_seed(0)
+    try:
+        return build(weights=None, **options), "random"
+    except ValueError as error:
+        raise LabError(f"{name}: cannot be built for images of {size}x{size}: {_reason(error)}") from error
+
+
+def backbone_names() -> list[str]:
+    """The models of ``keras.applications``."""
+    return sorted(name for name, value in vars(keras.applications).items() if callable(value))
+
+
+def cache() -> Path:
+    """The folder in which Keras keeps downloaded weights."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Give up on a server that does not answer: Keras itself would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def calibrate(backbone: keras.Model, images: Float) -> None:
+    """Set every BatchNorm's statistics to those of a batch of images.
+
+    Without this an untrained MobileNetV2 gives values near 1e-12; with it, usable random features.
+    One forward pass in training mode with momentum 0 suffices: each layer normalises by the
+    batch's own statistics before the next one sees it.
+
+    Parameters
+    ----------
+    images : float32 (N, size, size, 3), scaled
+    """
+    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    backbone(images, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def weights_sha256(model: keras.Model) -> str:
+    """SHA-256 over all weights in order, as 64 hexadecimal digits."""
+    total = hashlib.sha256()
+    for array in model.get_weights():
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+def save_backbone(backbone: keras.Model, workspace: Workspace) -> str:
+    """Keep a backbone in the workspace, so that training needs neither network nor cache.
+
+    Returns
+    -------
+    str
+        Its key: the first 16 digits of its weights' SHA-256.
+    """
+    key = weights_sha256(backbone)[:16]
+    if not workspace.backbone(key).is_file():
+        with whole(workspace.backbone(key)) as draft:
+            backbone.save(draft)
+    return key
+
+
+def load_backbone(workspace: Workspace, key: str) -> keras.Model:
+    """The backbone saved under `key`; raises LabError where it is missing or damaged."""
+    path = workspace.backbone(key)
+    if not path.is_file():
+        raise LabError(f"{path}: not there; run stage 25_features again")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError) as error:
+        raise LabError(f"{path}: cannot be loaded ({_reason(error)}); delete it and run stage 25_features again") from error
+
+
+def scaling_layers(name: str, scaling: Literal["unit", "backbone"]) -> list[Any]:
+    """The layers that turn pixel values in [0, 255] into what the network is fed.
+
+    Parameters
+    ----------
+    name : str
+        The backbone, whose ``preprocess_input`` "backbone" stands for. That is affine in each channel, after a swap
+        of red and blue in the older networks; it is read off here rather than typed in again.
+    scaling : {"unit", "backbone"}
+        "unit": values / 255.
+
+    Returns
+    -------
+    list
+        Callables on (N, H, W, 3), which Keras can save and load without custom objects.
+    """
+    if scaling == "unit":
+        return [keras.layers.Rescaling(1 / 255, name="rescaling")]
+    module = importlib.import_module(getattr(keras.applications, name).__module__)
+
+    def preprocess(red: float, green: float, blue: float) -> Float:
+        return np.asarray(module.preprocess_input(np.array([[[[red, green, blue]]]], np.float32))).ravel()
+
+    offset = preprocess(0, 0, 0)
+    scale = preprocess(1, 1, 1) - offset
+    swapped = preprocess(1, 0, 0)[0] == offset[0]
+    rescaling = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="rescaling")
+    return [lambda images: keras.ops.flip(images, axis=-1), rescaling] if swapped else [rescaling]
+
+
+def to_rgb(images: Any) -> Any:
+    """uint8 (N, H, W) or (N, H, W, 3) to float32 (N, H, W, 3), values unchanged."""
+    images = tf.cast(images, tf.float32)
+    return tf.repeat(images[..., None], 3, axis=-1) if images.shape.rank == 3 else images
+
+
+def trunk_of(backbone: keras.Model) -> keras.Model:
+    """The backbone with global average pooling behind it, as one flat graph that shares its layers."""
+    return keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D(name=POOL)(backbone.output), name="trunk")
+
+
+def last_convs(backbone: keras.Model, count: int) -> list[str]:
+    """Names of the last `count` convolutional layers in the order of the graph.
+
+    Depthwise convolutions do not count (in Keras 3 they are no ``Conv2D``): the last two of
+    MobileNetV2 are block_16_project and Conv_1.
+
+    Raises
+    ------
+    LabError
+        If there are fewer.
+    """
+    convs = [layer.name for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D)]
+    if count > len(convs):
+        raise LabError(f"{backbone.name}: trainable_convs is {count}, it has {len(convs)} convolutional layers")
+    return convs[len(convs) - count :]
+
+
+def freeze(backbone: keras.Model, trainable: Sequence[str]) -> None:
+    """Freeze every layer of the backbone but those named.
+
+    A frozen BatchNorm runs in inference mode: its statistics do not move, also beside an unfrozen convolution
+    (Keras' guide to transfer learning, "Fine-tuning").
+    """
+    for layer in backbone.layers:
+        layer.trainable = layer.name in trainable
+
+
+def cut_layer(trunk: keras.Model, trainable: Sequence[str]) -> str:
+    """Name of the layer behind which the graph is cut: the last single tensor that all paths to a trained layer cross.
+
+    What lies before it is a fixed function of the image and is computed once.
+
+    Parameters
+    ----------
+    trunk : keras.Model
+        Of `trunk_of`.
+    trainable : sequence of str
+        Names of its trained layers; empty: the cut is behind the pooling.
+    """
+    layers = trunk.layers
+    producer = {id(tensor): place for place, layer in enumerate(layers) for tensor in _tensors(layer.output)}
+    last_use = list(range(len(layers)))
+    for place, layer in enumerate(layers):
+        for tensor in _tensors(layer.input):
+            last_use[producer[id(tensor)]] = max(last_use[producer[id(tensor)]], place)
+    first_trained = next((place for place, layer in enumerate(layers) if layer.name in trainable), len(layers))
+    cuts = [place for place in range(first_trained) if max(last_use[:place], default=0) <= place]
+    return str(layers[cuts[-1]].name)
+
+
+def _tensors(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,274 @@
+"""Obtain a data set (Kaggle, a zip, a folder, phantoms) as folders of classes, checked, under raw/."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from lab_utils.errors import LabError
+from lab_utils.paths import Workspace
+from lab_utils.phantoms import write_phantoms
+from lab_utils.progress import progress
+from lab_utils.records import digest, read_json, sha256, whole, write_json
+
+KAGGLE = "tawsifurrahman/covid19-radiography-database"
+EXTENSIONS = (".png", ".jpg", ".jpeg")
+LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set at rest.
+
+    Parameters
+    ----------
+    kind : {"kaggle", "zip", "folder", "phantom"}
+    root : Path
+        The folder whose subfolders are the classes.
+    fingerprint : str
+        Of the archive's bytes, or of the folder's listing (names, sizes, times).
+    classes : dict
+        Class to its number of images and masks, in alphabetical order.
+    sources : dict
+        Class to the sources its metadata sheet names, each with its number of images; empty without sheets.
+    """
+
+    kind: str
+    root: Path
+    fingerprint: str
+    classes: dict[str, dict[str, int]]
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether these are phantoms: nothing medical follows from them."""
+        return self.kind == "phantom"
+
+    def counts(self) -> pd.DataFrame:
+        """Images and masks per class, with a total: columns class, images, masks."""
+        table = pd.DataFrame([{"class": name, **count} for name, count in self.classes.items()])
+        total = pd.DataFrame([{"class": "all", "images": table["images"].sum(), "masks": table["masks"].sum()}])
+        return pd.concat([table, total], ignore_index=True)
+
+
+def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480) -> Dataset:
+    """Bring a data set into the workspace and record it; an earlier one is replaced only when the new one is whole.
+
+    A folder is used where it lies; archives are extracted to raw/files.
+
+    Parameters
+    ----------
+    dataset : str
+        "kaggle", "phantom", or the path of a zip or a folder.
+    workspace : Workspace
+    phantoms : int
+        Number of images "phantom" makes.
+
+    Raises
+    ------
+    LabError
+        If there is no such thing, an archive is damaged or unsafe, or the class folders are not there or not two.
+    """
+    with whole(workspace.raw()) as draft:
+        draft.mkdir(parents=True)
+        files = draft / "files"
+        if dataset == "phantom":
+            kind, fingerprint = "phantom", digest("phantom", phantoms)
+            write_phantoms(files, phantoms)
+        elif dataset == "kaggle":
+            kind, archive = "kaggle", download_kaggle(workspace.archive())
+            fingerprint = sha256(archive)
+            extract(archive, files)
+        elif (path := Path(dataset).expanduser()).is_dir():
+            kind, fingerprint, files = "folder", listing_fingerprint(path), path.resolve()
+        elif path.is_file():
+            kind, fingerprint = "zip", sha256(path)
+            extract(path, files)
+        else:
+            raise LabError(f"{dataset}: no such file or folder; a data set is 'kaggle', 'phantom', or the path of a zip or a folder")
+        root = find_root(files, shown_as=dataset)
+        classes = inspect(root, shown_as=dataset)
+        final = workspace.raw() / root.relative_to(draft) if root.is_relative_to(draft) else root
+        record = {"kind": kind, "root": workspace.relative(final), "fingerprint": fingerprint, "classes": classes, "sources": read_sources(root, classes)}
+        write_json(draft / workspace.dataset().name, record)
+    return load_dataset(workspace)
+
+
+def load_dataset(workspace: Workspace) -> Dataset:
+    """The data set that stage 10 obtained.
+
+    Raises
+    ------
+    LabError
+        If stage 10 has not run, or a folder that it recorded has moved away.
+    """
+    record = read_json(workspace.dataset(), stage="10_download")
+    dataset = Dataset(**{**record, "root": workspace.root / record["root"]})
+    if not dataset.root.is_dir():
+        raise LabError(f"{dataset.root}: the data set was here when stage 10 ran and is gone; run stage 10 again")
+    return dataset
+
+
+def listing_fingerprint(folder: Path) -> str:
+    """A digest of every file's name, size and modification time below `folder`, without reading any of them."""
+    listing = []
+    for path in _files(folder):
+        status = path.stat()
+        listing.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
+    return digest(*sorted(listing))
+
+
+def download_kaggle(folder: Path) -> Path:
+    """Download Kaggle's archive with the `kaggle` command, which resumes and needs no account for public data.
+
+    Returns
+    -------
+    Path
+        The zip, in `folder`.
+
+    Raises
+    ------
+    LabError
+        With the command's last words where it fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = shutil.which("kaggle", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if command is None:
+        raise LabError("the `kaggle` command is not installed here; pip install kaggle, or download the zip by hand and give its path")
+    words = subprocess.run([command, "datasets", "download", KAGGLE, "-p", str(folder)], capture_output=True, text=True, check=False)
+    archive = folder / f"{KAGGLE.split('/')[1]}.zip"
+    if words.returncode != 0 or not archive.is_file():
+        last = (words.stderr.strip() or words.stdout.strip() or "no message").splitlines()[-1]
+        raise LabError(
+            f"kaggle datasets download {KAGGLE}: {last}\n"
+            f"  run again to resume; or download https://www.kaggle.com/datasets/{KAGGLE} in a browser and give the zip's path as the data set"
+        )
+    return archive
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack a zip, refusing members that would leave `folder`, links and encrypted members before anything is written.
+
+    Raises
+    ------
+    LabError
+        If the archive is no whole zip (every member's checksum is verified), unsafe, or larger than the disk.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir() and not member.filename.startswith("__MACOSX/")]
+            for member in members:
+                _refuse_unsafe(archive, member)
+            need, free = sum(member.file_size for member in members), shutil.disk_usage(folder.parent).free
+            if need > free:
+                raise LabError(f"{archive}: unpacks to {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room or choose another WORKSPACE")
+            bar = progress(total=len(members), desc="unpack", unit="file")
+            for member in members:
+                opened.extract(member, folder)
+                bar.update()
+            bar.close()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise LabError(f"{archive}: damaged or not a zip ({error}); download it again") from error
+
+
+def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
+    name = member.filename.replace("\\", "/")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
+        raise LabError(f"{archive}: member {member.filename!r} would be written outside the target folder; nothing was unpacked, do not trust this archive")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise LabError(f"{archive}: member {member.filename!r} is a link; expected files only; nothing was unpacked")
+    if member.flag_bits & 0x1:
+        raise LabError(f"{archive}: member {member.filename!r} is encrypted; unpack it by hand and give the folder")
+
+
+def find_root(folder: Path, *, shown_as: str) -> Path:
+    """The shallowest folder at or below `folder` (three levels at most) that holds class folders.
+
+    Raises
+    ------
+    LabError
+        If there is none.
+    """
+    level = [folder]
+    for _ in range(4):
+        for candidate in level:
+            holders = {child.name for child in _folders(candidate) if list_images(child)}
+            if holders - {"images", "masks"}:
+                return candidate
+        level = [child for candidate in level for child in _folders(candidate)]
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    here = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") or "nothing"
+    raise LabError(f"{shown_as}: no class folders in it; {LAYOUTS}; found {here}")
+
+
+def inspect(root: Path, *, shown_as: str) -> dict[str, dict[str, int]]:
+    """Count the images and masks of every class.
+
+    Raises
+    ------
+    LabError
+        If there is one class only, or a class without images.
+    """
+    classes = {}
+    for folder in _folders(root):
+        images = list_images(folder)
+        if not images:
+            raise LabError(f"{shown_as}: class {folder.name!r} holds no images (PNG or JPEG); fill its folder or remove it")
+        classes[folder.name] = {"images": len(images), "masks": len(list_masks(folder))}
+    if len(classes) < 2:
+        raise LabError(f"{shown_as}: one class only ({', '.join(classes)}); a classifier needs two or more; {LAYOUTS}")
+    return classes
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The images of one class folder in lexicographic order (-1, -10, -100), as Keras lists them."""
+    return _images_in(folder / "images" if (folder / "images").is_dir() else folder)
+
+
+def list_masks(folder: Path) -> list[Path]:
+    """The lung masks of one class folder in lexicographic order; empty where there are none."""
+    return _images_in(folder / "masks") if (folder / "masks").is_dir() else []
+
+
+def read_sources(root: Path, classes: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Count the sources that `<class>.metadata.xlsx` (columns FILE NAME, FORMAT, SIZE, URL) names per class.
+
+    True of the class as a whole; the real database's sheets are wrong file by file.
+    A sheet that cannot be read is passed over: sources are for show.
+    """
+    sources = {}
+    for name in classes:
+        sheet = root / f"{name}.metadata.xlsx"
+        if sheet.is_file():
+            try:
+                urls = pd.read_excel(sheet, usecols=["URL"])["URL"]
+            except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+                print(f"{sheet.name}: sources not read ({error})", file=sys.stderr)
+                continue
+            sources[name] = {str(url): int(count) for url, count in urls.value_counts().items()}
+    return sources
+
+
+def _images_in(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()]
+    return [folder / name for name in sorted(names)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith((".", "__MACOSX")))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())

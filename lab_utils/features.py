@@ -1,0 +1,237 @@
+"""Frozen-prefix activations: computed once per image, cut and scaling, and shared by everything that trains on them."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from lab_utils.backbone import (
+    CALIBRATION_IMAGES,
+    Float,
+    calibrate,
+    cut_layer,
+    last_convs,
+    obtain_backbone,
+    save_backbone,
+    scaling_layers,
+    to_rgb,
+    trunk_of,
+    weights_sha256,
+)
+from lab_utils.download import load_dataset
+from lab_utils.errors import LabError
+from lab_utils.images import ArrayWriter, Pixels, open_store
+from lab_utils.paths import Workspace
+from lab_utils.progress import progress
+from lab_utils.records import digest, read_csv, read_json, whole, write_json
+from lab_utils.scenarios import Experiment, Protocol
+
+BATCH = 64  # images per forward pass: the fastest of 16 to 256 on two cores, and small in memory
+FORMAT = 1  # goes up when the same inputs would give other features
+
+
+@dataclass(frozen=True)
+class Features:
+    """One feature set on disk.
+
+    Parameters
+    ----------
+    path : Path
+        A .npy file, float32 (N, ...): row i belongs to image i of the store.
+    shape : tuple of int
+    offset : int
+        Bytes before the first row.
+    cut : str
+        The layer whose output this is.
+    seconds : float
+        Wall time of the pass over the images that computed it.
+    shared : int
+        How many feature sets that pass computed.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    offset: int
+    cut: str
+    seconds: float
+    shared: int
+
+    def rows(self, indices: NDArray[np.int64]) -> Float:
+        """Read rows into memory: float32 (len(indices), ...).
+
+        Plain reads rather than a memory map, so that a process never holds more than its batches.
+        """
+        batch = np.empty((len(indices), *self.shape[1:]), np.float32)
+        size = batch[:1].nbytes
+        with self.path.open("rb", buffering=0) as file:
+            for row, index in zip(batch, indices, strict=True):
+                os.preadv(file.fileno(), [memoryview(row.reshape(-1)).cast("B")], self.offset + int(index) * size)
+        return batch
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What stage 25 settled for one protocol and backbone.
+
+    Parameters
+    ----------
+    backbone : str
+        Name in ``keras.applications``.
+    weights : {"imagenet", "random"}
+    weights_sha256 : str
+    backbone_key, store_key : str
+        Of the saved backbone and of the image store.
+    scaling : {"unit", "backbone"}
+    size : int
+        Side of the images, in pixels.
+    """
+
+    backbone: str
+    weights: str
+    weights_sha256: str
+    backbone_key: str
+    store_key: str
+    scaling: Any
+    size: int
+
+    def features_key(self, cut: str) -> str:
+        """Names a feature set by all it depends on, and nothing else."""
+        return digest(FORMAT, self.backbone, self.weights_sha256, self.store_key, self.scaling, cut, "float32")
+
+
+def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction:
+    """Stage 25: settle the backbone's weights, compute the features that the experiment's scenarios need, record both.
+
+    Raises
+    ------
+    LabError
+        If stage 20 has not run, or the weights cannot be had.
+    """
+    dataset = load_dataset(workspace)
+    store_key = read_json(workspace.preprocessing(protocol.name), stage="20_preprocess")["store"]
+    images = open_store(workspace, store_key)
+    size = int(images.shape[1])
+    model, weights = obtain_backbone(backbone, size, weights=experiment.weights, synthetic=dataset.synthetic)
+    if weights == "random":
+        manifest = read_csv(workspace.manifest(protocol.name), stage="20_preprocess")
+        calibrate(model, scaled(images[_calibration_rows(manifest)], backbone, protocol.scaling))
+    extraction = Extraction(backbone, weights, weights_sha256(model), save_backbone(model, workspace), store_key, protocol.scaling, size)
+    convs = experiment.convs_of(backbone)
+    found = ensure_features(extraction, model, convs, workspace)
+    cuts = {str(count): {"cut": one.cut, "shape": one.shape, "key": extraction.features_key(one.cut)} for count, one in zip(convs, found, strict=True)}
+    record = {**vars(extraction), "cuts": cuts}
+    write_json(workspace.extraction(protocol.name, backbone), record)
+    return extraction
+
+
+def load_extraction(protocol: str, backbone: str, workspace: Workspace) -> Extraction:
+    """What stage 25 recorded; raises LabError if it has not run, or the images have changed since."""
+    path = workspace.extraction(protocol, backbone)
+    record = read_json(path, stage="25_features")
+    record.pop("cuts")
+    extraction = Extraction(**record)
+    store = read_json(workspace.preprocessing(protocol), stage="20_preprocess")["store"]
+    if store != extraction.store_key:
+        raise LabError(f"{path}: features of image store {extraction.store_key}, the manifest now belongs to {store}; run stage 25_features again")
+    return extraction
+
+
+def ensure_features(extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace) -> list[Features]:
+    """The features for each depth of fine-tuning; those that are not on disk are computed in one pass over the images.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        The one that `extraction` names.
+    convs : sequence of int
+        Numbers of trained convolutional layers.
+
+    Returns
+    -------
+    list of Features
+        One per entry of `convs`.
+    """
+    trunk = trunk_of(backbone)
+    cuts = [cut_layer(trunk, last_convs(backbone, count)) for count in convs]
+    folders = {cut: workspace.features(extraction.features_key(cut)) for cut in cuts}
+    workspace.features("").mkdir(parents=True, exist_ok=True)
+    with FileLock(workspace.features(".lock")):
+        missing = [cut for cut, folder in folders.items() if not (folder / "features.json").is_file()]
+        if missing:
+            _compute(extraction, trunk, missing, folders, open_store(workspace, extraction.store_key))
+    return [_open(folders[cut]) for cut in cuts]
+
+
+def _compute(extraction: Extraction, trunk: keras.Model, cuts: list[str], folders: dict[str, Path], images: Pixels) -> None:
+    """One forward pass over the images that writes the output of every layer in `cuts`."""
+    outputs = [trunk.get_layer(cut).output for cut in cuts]
+    prefix = keras.Model(trunk.input, outputs)
+    scaling = scaling_layers(extraction.backbone, extraction.scaling)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)])
+    def forward(batch: tf.Tensor) -> list[tf.Tensor]:
+        batch = to_rgb(batch)
+        for layer in scaling:
+            batch = layer(batch)
+        found = prefix(batch, training=False)
+        return found if isinstance(found, list) else [found]
+
+    began = time.perf_counter()
+    shapes = [(len(images), *output.shape[1:]) for output in outputs]
+    with ExitStack() as stack:
+        drafts = [stack.enter_context(whole(folders[cut])) for cut in cuts]
+        for draft in drafts:
+            draft.mkdir()
+        with ExitStack() as files:
+            writers = [files.enter_context(ArrayWriter(draft / "features.npy", shape, np.dtype(np.float32))) for draft, shape in zip(drafts, shapes, strict=True)]
+            bar = progress(total=len(images), desc="features", unit="image")
+            for start in range(0, len(images), BATCH):
+                batch = np.ascontiguousarray(images[start : start + BATCH])
+                for writer, block in zip(writers, forward(batch), strict=True):
+                    writer.append(block.numpy())
+                bar.update(len(batch))
+            bar.close()
+        seconds = time.perf_counter() - began
+        for cut, draft, shape in zip(cuts, drafts, shapes, strict=True):
+            record = {"cut": cut, "shape": shape, "dtype": "float32", "seconds": seconds, "shared": len(cuts), **vars(extraction)}
+            write_json(draft / "features.json", record)
+
+
+def _open(folder: Path) -> Features:
+    record = read_json(folder / "features.json", stage="25_features")
+    path, shape = folder / "features.npy", tuple(record["shape"])
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            found, _, dtype = np.lib.format.read_array_header_1_0(file)
+            offset = file.tell()
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path}: not readable ({error}); delete {folder} and run stage 25_features again") from error
+    size = offset + int(np.prod(shape)) * 4
+    if found != shape or dtype != np.float32 or path.stat().st_size != size:
+        raise LabError(f"{path}: expected float32 {shape} in {size} bytes, found {dtype} {found} in {path.stat().st_size}; delete {folder} and run stage 25_features again")
+    return Features(path, shape, offset, record["cut"], record["seconds"], record["shared"])
+
+
+def scaled(images: Pixels, backbone: str, scaling: Any) -> Float:
+    """uint8 images (N, H, W[, 3]) as the network is fed: float32 (N, H, W, 3)."""
+    tensor = to_rgb(images)
+    for layer in scaling_layers(backbone, scaling):
+        tensor = layer(tensor)
+    return np.asarray(tensor)
+
+
+def _calibration_rows(manifest: pd.DataFrame) -> NDArray[np.int64]:
+    """Training images spread evenly over the store, so over the classes."""
+    train = np.flatnonzero(manifest["split"] == "train")
+    return train[np.linspace(0, len(train) - 1, min(CALIBRATION_IMAGES, len(train))).astype(int)]

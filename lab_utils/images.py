@@ -1,0 +1,170 @@
+"""Decode and resize radiographs; keep them as one uint8 array on disk that is read through a memory map."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from lab_utils.download import Dataset
+from lab_utils.errors import LabError
+from lab_utils.paths import Workspace
+from lab_utils.progress import progress
+from lab_utils.records import digest, whole
+from lab_utils.scenarios import Protocol
+
+Pixels = NDArray[np.uint8]
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
+UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, EOFError)
+WINDOW = 256  # images under way at once: bounds the memory of a pass over any number of files
+
+
+def decode(data: bytes) -> Pixels:
+    """Decode one PNG or JPEG.
+
+    Returns
+    -------
+    uint8 (H, W) or (H, W, 3), in [0, 255]
+        One channel where the image is grey, also if it is stored as three equal ones. Sixteen-bit
+        images keep their upper eight bits; transparency is dropped.
+
+    Raises
+    ------
+    OSError, ValueError, ...
+        One of `UNREADABLE`, with the decoder's reason.
+    """
+    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        if image.mode.startswith("I"):
+            return (np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        pixels = np.asarray(image.convert("L" if image.mode in ("L", "1", "LA") else "RGB"))
+    grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
+    return np.ascontiguousarray(pixels[..., 0]) if grey else pixels
+
+
+def resize(pixels: Pixels, size: int, interpolation: str) -> Pixels:
+    """Resize to a square of `size` pixels, aspect ratio ignored, as the write-up and Keras do.
+
+    Bilinear is Pillow's, which averages over the source pixels when it shrinks; nearest is Keras' default.
+    """
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), RESAMPLING[interpolation]))
+
+
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Map over threads in order, with at most `WINDOW` results waiting: decoding releases the interpreter's lock."""
+    pending: list[Item] = []
+    with ThreadPoolExecutor() as pool:
+        for item in items:
+            pending.append(item)
+            if len(pending) == WINDOW:
+                yield from pool.map(function, pending)
+                pending = []
+        yield from pool.map(function, pending)
+
+
+def store_key(manifest: pd.DataFrame, protocol: Protocol, size: int) -> str:
+    """The key of the store: the files' bytes in their order, the size, and the interpolation."""
+    return digest(size, protocol.interpolation, bool(manifest["grey"].all()), *manifest["sha256"])
+
+
+def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, size: int, workspace: Workspace) -> str:
+    """Write the image store of `manifest` unless it is there.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        Columns image_id (path below the data set's root), sha256, grey; row i becomes image i.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    str
+        The key for `open_store`. The file is uint8 (N, size, size), or (N, size, size, 3) if any image has colour.
+
+    Raises
+    ------
+    LabError
+        If a file that the manifest lists can no longer be read.
+    """
+    key = store_key(manifest, protocol, size)
+    target = workspace.images(key) / "images.npy"
+    shape = (len(manifest), size, size) + (() if manifest["grey"].all() else (3,))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if target.is_file():
+            return key
+
+        def load(image_id: str) -> Pixels:
+            path = dataset.root / image_id
+            try:
+                pixels = resize(decode(path.read_bytes()), size, protocol.interpolation)
+            except UNREADABLE as error:
+                raise LabError(f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again") from error
+            return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
+
+        with whole(target) as draft, ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer:
+            bar = progress(total=len(manifest), desc="resize", unit="image")
+            for pixels in in_parallel(load, manifest["image_id"]):
+                writer.append(pixels[None])
+                bar.update()
+            bar.close()
+    return key
+
+
+def open_store(workspace: Workspace, key: str) -> Pixels:
+    """The store as a read-only memory map: uint8 (N, size, size) or (N, size, size, 3) in [0, 255].
+
+    Raises
+    ------
+    LabError
+        If it is not there.
+    """
+    path = workspace.images(key) / "images.npy"
+    try:
+        store: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise LabError(f"{path}: not there; run stage 20_preprocess again") from None
+    return store
+
+
+class ArrayWriter:
+    """Writes a .npy file of known shape block by block, with no more than a block in memory.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int
+        Of the whole array.
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._shape, self._dtype, self._rows = shape, dtype, 0
+        self._file = path.open("wb")
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def append(self, block: np.ndarray) -> None:
+        """Append rows: an array (n, *shape[1:])."""
+        if block.shape[1:] != self._shape[1:]:
+            raise ValueError(f"rows of shape {block.shape[1:]}, expected {self._shape[1:]}")
+        self._file.write(np.ascontiguousarray(block, self._dtype).data)
+        self._rows += len(block)
+
+    def __enter__(self) -> "ArrayWriter":
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        self._file.close()
+        if kind is None and self._rows != self._shape[0]:
+            raise ValueError(f"{self._rows} rows written, {self._shape[0]} announced")

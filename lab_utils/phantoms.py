@@ -1,0 +1,107 @@
+"""Synthetic chest radiographs, lung masks and metadata in the layout of the real archive.
+
+They carry four patterns that can be learned and nothing of medicine: a stand-in that lets the whole lab
+run in minutes with no download.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from lab_utils.progress import progress
+
+CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+SHARES = (0.171, 0.284, 0.482, 0.063)  # of the real database's 3,616, 6,012, 10,192 and 1,345 images
+SIZE, MASK_SIZE = 299, 256
+URL = "https://example.org/synthetic-phantom"
+
+Array = NDArray[np.float64]
+
+
+def write_phantoms(root: Path, images: int = 480, *, seed: int = 0) -> None:
+    """Write phantoms as `root`/<class>/images/*.png, .../masks/*.png and <class>.metadata.xlsx.
+
+    Parameters
+    ----------
+    root : Path
+        Made if absent.
+    images : int
+        How many in all, shared among the classes as in the real database (at least 8 each).
+    seed : int
+        Same seed, same pixels.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    counts = {name: max(8, round(images * share)) for name, share in zip(CLASSES, SHARES, strict=True)}
+    bar = progress(total=sum(counts.values()), desc="phantoms", unit="image")
+    for label, (name, count) in enumerate(counts.items()):
+        for kind in ("images", "masks"):
+            (root / name / kind).mkdir(parents=True, exist_ok=True)
+        for number in range(1, count + 1):
+            image, lungs = phantom(label, np.random.default_rng([seed, label, number]))
+            Image.fromarray(image).save(root / name / "images" / f"{name}-{number}.png")
+            mask = Image.fromarray(lungs.astype(np.uint8) * 255).resize((MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST)
+            mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
+            bar.update()
+        sheet = pd.DataFrame({"FILE NAME": [f"{name}-{n}" for n in range(1, count + 1)], "FORMAT": "PNG", "SIZE": "256*256", "URL": URL})
+        sheet.to_excel(root / f"{name}.metadata.xlsx", sheet_name="Sheet1", index=False)
+    bar.close()
+
+
+def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw one phantom.
+
+    Parameters
+    ----------
+    label : int
+        Index into `CLASSES`: scattered patches, one consolidation, clear lungs, fine reticulation.
+    rng : numpy.random.Generator
+        Source of everything that varies from patient to patient.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    image : uint8 (size, size) in [0, 255]
+    lungs : bool (size, size)
+    """
+    y, x = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
+    width, height = rng.uniform(0.26, 0.31), rng.uniform(0.52, 0.62)
+    top = rng.uniform(-0.12, 0.04)
+    sides = [(side * rng.uniform(0.36, 0.42), top + rng.uniform(-0.03, 0.03)) for side in (-1, 1)]
+    lungs = sum(_ellipse(x, y, cx, cy, width, height) for cx, cy in sides)
+    body = _ellipse(x, y, 0, 0.25, rng.uniform(0.88, 0.98), 1.25)
+    heart = _ellipse(x, y, 0.14, 0.3, rng.uniform(0.22, 0.3), 0.3)
+    spine = np.exp(-((x / 0.09) ** 2))
+    ribs = np.sin(2 * np.pi * (rng.uniform(4.5, 6) * (y + 0.35 * x**2) + rng.uniform())) ** 8
+    tissue = 0.12 + 0.5 * body - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.09 * ribs * body
+    tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, width, height, rng)
+    tissue = tissue * rng.uniform(0.85, 1.1) + rng.uniform(-0.04, 0.04) + 0.025 * rng.standard_normal(x.shape)
+    return (255 * tissue.clip(0, 1)).astype(np.uint8), lungs > 0.5
+
+
+def _ellipse(x: Array, y: Array, cx: float, cy: float, width: float, height: float) -> Array:
+    """A filled ellipse with soft edges, in [0, 1]."""
+    radius = np.sqrt(((x - cx) / width) ** 2 + ((y - cy) / height) ** 2)
+    return 1 / (1 + np.exp(25 * (radius - 1)))
+
+
+def _pattern(label: int, x: Array, y: Array, sides: list[tuple[float, float]], width: float, height: float, rng: np.random.Generator) -> Array:
+    """What tells the classes apart, in about [-1, 1], to be seen through the lungs."""
+    strength = rng.uniform(0.5, 1.0)
+    field = np.zeros_like(x)
+    if CLASSES[label] == "COVID":
+        for cx, cy in sides:
+            for _ in range(rng.integers(4, 8)):
+                outward = np.sign(cx) * width * rng.uniform(0.3, 0.9)
+                field += np.exp(-(((x - cx - outward) / 0.07) ** 2) - ((y - cy - height * rng.uniform(-0.3, 0.8)) / 0.09) ** 2)
+    elif CLASSES[label] == "Lung_Opacity":
+        cx, cy = sides[rng.integers(2)]
+        drop = height * rng.uniform(-0.4, 0.6)
+        field += 1.1 * np.exp(-(((x - cx) / 0.2) ** 2) - ((y - cy - drop) / 0.22) ** 2)
+    elif CLASSES[label] == "Viral Pneumonia":
+        fine = rng.uniform(22, 30)
+        field += 0.8 * np.sin(fine * (x + 0.4 * y) + rng.uniform(0, 6)) * np.sin(fine * (y - 0.4 * x) + rng.uniform(0, 6))
+    return strength * field.clip(-1, 1.2)

@@ -1,0 +1,145 @@
+"""Files that are whole or absent, and records of what a run was made from."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lab_utils.errors import LabError
+
+VERSIONS_OF = ("tensorflow", "keras", "numpy", "pandas", "pillow", "scikit-learn", "papermill", "snakemake", "lab-utils")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file or a folder under a temporary name; rename it to `path` only if all went well.
+
+    Yields a temporary path beside `path` with the same suffix. Files are flushed to the disk before the
+    rename, so that what has its final name is complete, also after a power cut. Each artefact has one
+    writer at a time, so a draft found here is a dead run's and goes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}.partial{path.suffix}")
+    _remove(draft)
+    try:
+        yield draft
+        for file in [draft] if draft.is_file() else sorted(p for p in draft.rglob("*") if p.is_file()):
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        if path.is_dir():
+            _remove(path)
+        os.replace(draft, path)
+    finally:
+        _remove(draft)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write `record` as indented JSON, whole or not at all."""
+    with whole(path) as draft:
+        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, *, stage: str) -> dict[str, Any]:
+    """Read a record.
+
+    Parameters
+    ----------
+    path : Path
+        The record.
+    stage : str
+        The stage that writes it, for the message where it is missing.
+
+    Raises
+    ------
+    LabError
+        If the file is missing or no JSON object.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LabError(f"{path}: not there yet; run stage {stage} first") from None
+    except ValueError as error:
+        raise LabError(f"{path}: not readable as JSON ({error}); delete it and run stage {stage} again") from error
+    if not isinstance(record, dict):
+        raise LabError(f"{path}: expected a JSON object, found a {type(record).__name__}; run stage {stage} again")
+    return record
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` without its index, whole or not at all; floats with the 9 digits that float32 needs."""
+    with whole(path) as draft:
+        table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
+    """Read a table; empty cells of text columns are empty strings, a class may be called 'None' or 'NA'.
+
+    Raises
+    ------
+    LabError
+        If the file is missing: names the stage that writes it.
+    """
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values={}, **options)
+    except FileNotFoundError:
+        raise LabError(f"{path}: not there yet; run stage {stage} first") from None
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 over the JSON of `parts`, as 16 hexadecimal digits: the key of whatever depends on them alone."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, machine, time and git commit, without importing any of the libraries.
+
+    Returns
+    -------
+    dict
+        `finished` (UTC, ISO 8601), `python`, `platform`, `cpus` (cores this process may use),
+        `versions` (library to version), `commit` (with `+` behind it where files were edited; empty outside git).
+    """
+    return {
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "versions": {name: metadata.version(name) for name in VERSIONS_OF},
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
