@@ -93,7 +93,7 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480) -> Datase
             kind, fingerprint = "zip", sha256(path)
             extract(path, files)
         else:
-            raise LabError(f"{dataset}: no such file or folder; a data set is 'kaggle', 'phantom', or the path of a zip or a folder")
+            raise _absent(dataset)
         root = find_root(files, shown_as=dataset)
         classes = inspect(root, shown_as=dataset)
         final = workspace.raw() / root.relative_to(draft) if root.is_relative_to(draft) else root
@@ -124,6 +124,35 @@ def listing_fingerprint(folder: Path) -> str:
         status = path.stat()
         listing.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
     return digest(*sorted(listing))
+
+
+def source_fingerprint(dataset: str) -> tuple[str, str]:
+    """What a data set's name stands for here and now, to see whether stage 10 must run again.
+
+    Returns
+    -------
+    dataset : str
+        As given, or the absolute path.
+    fingerprint : str
+        Changes when the zip or a file of the folder does; empty for "kaggle" and "phantom".
+
+    Raises
+    ------
+    LabError
+        If it is a path to nothing.
+    """
+    if dataset in ("kaggle", "phantom"):
+        return dataset, ""
+    path = Path(dataset).expanduser().resolve()
+    if path.is_dir():
+        return str(path), listing_fingerprint(path)
+    if path.is_file():
+        return str(path), digest(path.stat().st_size, path.stat().st_mtime_ns)
+    raise _absent(dataset)
+
+
+def _absent(dataset: str) -> LabError:
+    return LabError(f"{dataset}: no such file or folder; a data set is 'kaggle', 'phantom', or the path of a zip or a folder")
 
 
 def download_kaggle(folder: Path) -> Path:

@@ -76,9 +76,9 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDA
     heart = _ellipse(x, y, 0.14, 0.3, rng.uniform(0.22, 0.3), 0.3)
     spine = np.exp(-((x / 0.09) ** 2))
     ribs = np.sin(2 * np.pi * (rng.uniform(4.5, 6) * (y + 0.35 * x**2) + rng.uniform())) ** 8
-    tissue = 0.12 + 0.5 * body - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.09 * ribs * body
+    tissue = 0.12 + 0.5 * body - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.05 * ribs * body
     tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, width, height, rng)
-    tissue = tissue * rng.uniform(0.85, 1.1) + rng.uniform(-0.04, 0.04) + 0.025 * rng.standard_normal(x.shape)
+    tissue = tissue * rng.uniform(0.94, 1.06) + rng.uniform(-0.02, 0.02) + 0.012 * rng.standard_normal(x.shape)
     return (255 * tissue.clip(0, 1)).astype(np.uint8), lungs > 0.5
 
 
@@ -90,7 +90,7 @@ def _ellipse(x: Array, y: Array, cx: float, cy: float, width: float, height: flo
 
 def _pattern(label: int, x: Array, y: Array, sides: list[tuple[float, float]], width: float, height: float, rng: np.random.Generator) -> Array:
     """What tells the classes apart, in about [-1, 1], to be seen through the lungs."""
-    strength = rng.uniform(0.5, 1.0)
+    strength = rng.uniform(0.75, 1.1)
     field = np.zeros_like(x)
     if CLASSES[label] == "COVID":
         for cx, cy in sides:

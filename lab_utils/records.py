@@ -89,7 +89,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
-    """Read a table; empty cells of text columns are empty strings, a class may be called 'None' or 'NA'.
+    """Read a table. Empty cells are NaN in columns of numbers and empty in others; a class may be called 'None' or 'NA'.
 
     Raises
     ------
@@ -97,9 +97,13 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
         If the file is missing: names the stage that writes it.
     """
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values={}, **options)
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
     except FileNotFoundError:
         raise LabError(f"{path}: not there yet; run stage {stage} first") from None
+    for name, column in table.items():
+        if column.isna().all() or not pd.api.types.is_numeric_dtype(column):
+            table[name] = column.astype(object).fillna("")
+    return table
 
 
 def digest(*parts: object) -> str:

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,9 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab_utils.backbone import POOL, Float, cut_layer, freeze, last_convs, scaling_layers, trunk_of
-from lab_utils.features import Features
+from lab_utils.download import Dataset
+from lab_utils.features import Extraction, Features
+from lab_utils.predictions import predictions_table
 from lab_utils.progress import progress
-from lab_utils.scenarios import Scenario
+from lab_utils.records import provenance, sha256, whole, write_csv, write_json
+from lab_utils.scenarios import Protocol, Scenario
 
 
 @dataclass(frozen=True)
@@ -192,3 +196,54 @@ def fit(network: Network, scenario: Scenario, features: Features, manifest: pd.D
     seconds = time.perf_counter() - began
     probabilities = network.suffix.predict(batches("validation", None), verbose=0)
     return FitResult(pd.DataFrame(log.rows), np.asarray(probabilities, np.float32), seconds)
+
+
+def save_run(
+    folder: Path,
+    network: Network,
+    result: FitResult,
+    scenario: Scenario,
+    protocol: Protocol,
+    features: Features,
+    extraction: Extraction,
+    dataset: Dataset,
+    manifest: pd.DataFrame,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Write history.csv, predictions.csv, model.keras and, last, run.json.
+
+    An earlier run.json goes first: a folder that has one is of one piece.
+
+    Returns
+    -------
+    dict
+        What run.json holds.
+    """
+    classes = list(dataset.classes)
+    validation = manifest[manifest["split"] == "validation"]
+    predictions = predictions_table(validation, classes, result.probabilities)
+    (folder / "run.json").unlink(missing_ok=True)
+    write_csv(folder / "history.csv", result.history)
+    write_csv(folder / "predictions.csv", predictions)
+    with whole(folder / "model.keras") as draft:
+        network.full.save(draft)
+    record = {
+        "scenario": asdict(scenario),
+        "protocol": asdict(protocol),
+        "seed": seed,
+        "accuracy": float(result.history["val_accuracy"].iloc[-1]),
+        "images": {side: int(count) for side, count in manifest["split"].value_counts().items()},
+        "seconds": {"extraction": features.seconds, "shared": features.shared, "training": result.seconds},
+        "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint, "classes": dataset.classes},
+        "weights": extraction.weights,
+        "weights_sha256": extraction.weights_sha256,
+        "store": extraction.store_key,
+        "features": features.path.parent.name,
+        "cut": network.cut,
+        "sha256": {name: sha256(folder / name) for name in ("history.csv", "predictions.csv", "model.keras")},
+        "architecture": network.summary().to_dict("records"),
+        **provenance(),
+    }
+    write_json(folder / "run.json", record)
+    return record

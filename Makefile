@@ -1,0 +1,48 @@
+# `make` lists the targets. Everything is installed into .venv, from requirements.lock.
+
+DATASET ?=
+WORKSPACE ?= workspace
+CONFIG ?=
+PYTHON ?= python3
+BIN := .venv/bin
+ifdef KERAS_HOME
+export KERAS_HOME := $(abspath $(KERAS_HOME))
+endif
+SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lint lab lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml"
+
+report: .venv/ready  ## run the whole lab on phantoms, or on DATASET=, and leave the report as HTML and PDF
+	@$(BIN)/snakemake --config $(SETTINGS)
+	@echo "Report: $(WORKSPACE)/report/lab_report.html and $(WORKSPACE)/report/lab_report.pdf"
+
+test: .venv/ready lint  ## run every test
+	$(BIN)/python -m pytest
+
+lint: .venv/ready  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: .venv/ready  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+lock: .venv/ready  ## pin the newest versions that pyproject.toml admits
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --upgrade --output-file requirements.lock
+
+clean:  ## remove the environment and the default workspace
+	rm -rf .venv workspace
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("the lab needs Python 3.11 to 3.13, this is %s; say make PYTHON=python3.11" % sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	@echo "Installing the lab into .venv (once, a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

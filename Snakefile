@@ -1,0 +1,226 @@
+# The lab's stages in order. `make report` runs it; `snakemake` does the same in an environment that has the lab installed.
+# What a rule depends on, besides files: the values it reads from lab.yaml and the code it runs (both under params),
+# so that changing the report, a figure or one scenario reruns only what depends on it.
+# Outputs are `update`: a stage that fails leaves the results of the last good run in place.
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from snakemake.exceptions import WorkflowError
+
+from lab_utils.download import source_fingerprint
+from lab_utils.errors import LabError
+from lab_utils.notebooks import PICTURES, code_digest
+from lab_utils.paths import Workspace, experiment_file
+from lab_utils.scenarios import load_experiment
+
+PROJECT = Path(workflow.basedir)
+
+try:
+    CONFIG = experiment_file(config.get("config", "")).resolve()
+    experiment = load_experiment(str(CONFIG), **({"dataset": str(config["dataset"])} if config.get("dataset") else {}))
+    lab = Workspace.open(str(config.get("workspace", "")) or str(PROJECT / "workspace"))
+    DATASET, FINGERPRINT = source_fingerprint(experiment.dataset)
+except LabError as error:
+    raise WorkflowError(str(error))
+
+if "KERAS_HOME" in os.environ:
+    os.environ["KERAS_HOME"] = os.path.abspath(os.environ["KERAS_HOME"])
+
+if workflow.is_main_process:
+    LOCK = FileLock(lab.root / ".lock")  # held until this process ends, however it ends
+    try:
+        LOCK.acquire(timeout=0)
+    except Timeout:
+        raise WorkflowError(f"{lab.root}: another run is at work in this workspace; wait for it, or choose another with WORKSPACE=path")
+
+
+workdir: lab.root
+
+
+def artefact(path):
+    """A path of the workspace, as rules name it."""
+    return update(lab.relative(path))
+
+
+def stage(name):
+    """The stage's notebook."""
+    return PROJECT / ("report" if name == "lab_report" else "notebooks") / f"{name}.ipynb"
+
+
+def given(**values):
+    """A notebook's parameters: where the workspace and the experiment are, and `values`."""
+    return json.dumps({"workspace": ".", "config": os.path.relpath(CONFIG, lab.root), **values})
+
+
+def scenario_of(wildcards):
+    return experiment.scenario(wildcards.scenario)
+
+
+def train_parameters(wildcards):
+    scenario = scenario_of(wildcards)
+    return given(
+        scenario=scenario.name,
+        protocol=wildcards.protocol,
+        seed=int(wildcards.seed),
+        epochs=scenario.epochs,
+        batch_size=scenario.batch_size,
+        learning_rate=scenario.learning_rate,
+    )
+
+
+def manifest(wildcards):
+    return lab.relative(lab.manifest(wildcards.protocol))
+
+
+RUN = f"{sys.executable} -m lab_utils.notebooks {{params.notebook:q}} {{output.notebook:q}} -y {{params.given:q}} --name {{params.name:q}} 2> {{log:q}}"
+RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
+RESULTS = {name: lab.relative(lab.results(name)) for name in ("metrics", "reports", "confusion", "times")}
+
+
+wildcard_constraints:
+    protocol=r"[^/]+",
+    scenario=r"[^/]+",
+    backbone=r"[^/-]+",
+    seed=r"\d+",
+
+
+rule all:
+    input:
+        "report/lab_report.html",
+        "report/lab_report.pdf",
+
+
+rule download:
+    output:
+        dataset=artefact(lab.dataset()),
+        notebook=update("notebooks/10_download.ipynb"),
+    params:
+        notebook=stage("10_download"),
+        given=given(dataset=DATASET, phantoms=experiment.phantoms),
+        name="10_download",
+        fingerprint=FINGERPRINT,
+        code=code_digest(stage("10_download"), ignore=PICTURES),
+    log:
+        "logs/10_download.log",
+    shell:
+        RUN
+
+
+rule preprocess:
+    input:
+        lab.relative(lab.dataset()),
+    output:
+        manifest=artefact(lab.manifest("{protocol}")),
+        findings=artefact(lab.findings("{protocol}")),
+        record=artefact(lab.preprocessing("{protocol}")),
+        notebook=update("notebooks/20_preprocess-{protocol}.ipynb"),
+    params:
+        notebook=stage("20_preprocess"),
+        given=lambda wildcards: given(protocol=wildcards.protocol),
+        name=lambda wildcards: f"20_preprocess {wildcards.protocol}",
+        settings=lambda wildcards: [asdict(experiment.protocol(wildcards.protocol)), experiment.image_size],
+        code=code_digest(stage("20_preprocess"), ignore=PICTURES),
+    log:
+        "logs/20_preprocess-{protocol}.log",
+    shell:
+        RUN
+
+
+rule features:
+    input:
+        manifest,
+    output:
+        record=artefact(lab.extraction("{protocol}", "{backbone}")),
+        notebook=update("notebooks/25_features-{protocol}-{backbone}.ipynb"),
+    params:
+        notebook=stage("25_features"),
+        given=lambda wildcards: given(protocol=wildcards.protocol, backbone=wildcards.backbone),
+        name=lambda wildcards: f"25_features {wildcards.protocol} {wildcards.backbone}",
+        settings=lambda wildcards: [experiment.weights, experiment.convs_of(wildcards.backbone)],
+        code=code_digest(stage("25_features"), ignore=PICTURES),
+    threads: workflow.cores
+    log:
+        "logs/25_features-{protocol}-{backbone}.log",
+    shell:
+        RUN
+
+
+# The record of the features is `ancient`: it is written anew when another scenario needs another cut, which changes nothing
+# for this one. What this one's features depend on is in the manifest and in `settings`.
+rule train:
+    input:
+        manifest,
+        features=lambda wildcards: ancient(lab.relative(lab.extraction(wildcards.protocol, scenario_of(wildcards).backbone))),
+    output:
+        history=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "history.csv"),
+        predictions=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "predictions.csv"),
+        model=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "model.keras"),
+        record=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "run.json"),
+        notebook=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "train.ipynb"),
+    params:
+        notebook=stage("30_train"),
+        given=train_parameters,
+        name=lambda wildcards: f"30_train {wildcards.protocol} {wildcards.scenario} seed {wildcards.seed}",
+        settings=lambda wildcards: [asdict(scenario_of(wildcards)), experiment.weights],
+        code=code_digest(stage("30_train"), ignore=PICTURES),
+    threads: 2
+    log:
+        "logs/30_train-{protocol}-{scenario}-{seed}.log",
+    shell:
+        RUN
+
+
+rule evaluate:
+    input:
+        [lab.relative(run / name) for run in RUNS for name in ("predictions.csv", "run.json")],
+    output:
+        **{name: update(path) for name, path in RESULTS.items()},
+        notebook=update("notebooks/40_evaluate.ipynb"),
+    params:
+        notebook=stage("40_evaluate"),
+        given=given(),
+        name="40_evaluate",
+        settings=[asdict(scenario) for scenario in experiment.chosen_scenarios()],
+        code=code_digest(stage("40_evaluate")),
+    log:
+        "logs/40_evaluate.log",
+    shell:
+        RUN
+
+
+rule report:
+    input:
+        list(RESULTS.values()),
+    output:
+        notebook=update("report/lab_report.ipynb"),
+    params:
+        notebook=stage("lab_report"),
+        given=given(),
+        name="lab_report",
+        settings=[experiment.title, experiment.author, [asdict(scenario) for scenario in experiment.known_scenarios.values()]],
+        published=(PROJECT / "report" / "published.yaml").read_text(),
+        code=code_digest(stage("lab_report")),
+    log:
+        "logs/lab_report.log",
+    shell:
+        RUN
+
+
+rule render:
+    input:
+        "report/lab_report.ipynb",
+        PROJECT / "lab_utils" / "exporters.py",
+        sorted((PROJECT / "report" / "templates" / "lab_report").iterdir()),
+    output:
+        update("report/lab_report.{format}"),
+    wildcard_constraints:
+        format="html|pdf",
+    log:
+        "logs/render-{format}.log",
+    shell:
+        f"{sys.executable} -m nbconvert --to lab-{{wildcards.format}} --output-dir report {{input[0]:q}} > {{log:q}} 2>&1"

@@ -1,0 +1,155 @@
+"""Run a stage notebook: check its parameters first, execute it with papermill, say in one line how it ended.
+
+Used by the Snakefile as ``python -m lab_utils.notebooks NOTEBOOK OUTPUT -y '{"scenario": "fc_only"}'``.
+"""
+
+import argparse
+import ast
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from IPython.core.getipython import get_ipython
+
+from lab_utils.errors import LabError, choose
+from lab_utils.records import digest
+
+KERNEL = "python3"
+PACKAGE = Path(__file__).resolve().parent
+PICTURES = ("discussion", "display", "errors", "figures", "progress")  # what they draw and say is no artefact
+
+
+def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    """Execute `notebook` into `output`.
+
+    The executed notebook gets its name only when the call returned: what papermill itself writes says
+    'completed' even after a dead kernel. One that failed stays beside it as *.failed.ipynb.
+
+    Parameters
+    ----------
+    parameters : dict
+        JSON values by name.
+
+    Raises
+    ------
+    LabError
+        If a parameter does not exist, or a cell fails: names the notebook, the cell and the reason.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    check_parameters(notebook, parameters)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    running, failed = output.with_suffix(".running.ipynb"), output.with_suffix(".failed.ipynb")
+    try:
+        papermill.execute_notebook(str(notebook), str(running), parameters, kernel_name=KERNEL, progress_bar=False, log_output=True, coalesce_streams=True)
+    except PapermillExecutionError as error:
+        os.replace(running, failed)
+        reason = error.evalue if error.ename == LabError.__name__ else f"{error.ename}: {error.evalue}"
+        raise LabError(f"{notebook.stem}, cell {error.exec_count}: {reason}\n  executed so far: {failed}") from None
+    except DeadKernelError:
+        os.replace(running, failed)
+        raise LabError(f"{notebook.stem}: its kernel died, for want of memory perhaps; executed so far: {failed}") from None
+    os.replace(running, output)
+    failed.unlink(missing_ok=True)
+
+
+def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
+    """Refuse parameters that a notebook does not have: papermill would only log them.
+
+    Raises
+    ------
+    LabError
+        If there is no cell tagged 'parameters', or it does not set one of the names.
+    """
+    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise LabError(f"{notebook}: expected one cell tagged 'parameters', found {len(cells)}")
+    known = _assigned(cells[0].source)
+    for name in parameters:
+        choose(f"parameter of {notebook.name}", name, known)
+
+
+def check_injected() -> None:
+    """The same from inside a notebook, for those who call papermill themselves.
+
+    Papermill writes the values it was given into a cell of their own after the parameters' cell.
+    """
+    shell = get_ipython()
+    cells: list[str] = shell.user_ns["In"][1:3] if shell is not None else []
+    if len(cells) == 2 and cells[1].startswith("# Parameters"):
+        for name in _assigned(cells[1]):
+            choose("parameter of this notebook", name, _assigned(cells[0]))
+
+
+def _assigned(source: str) -> list[str]:
+    """Names that a cell assigns at its top level."""
+    targets: list[ast.expr] = []
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.AnnAssign):
+            targets.append(statement.target)
+        elif isinstance(statement, ast.Assign):
+            targets += statement.targets
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def code_digest(notebook: Path, *, ignore: Iterable[str] = ()) -> str:
+    """A digest of the code a stage runs: the notebook's code cells and the lab_utils modules they need, directly or not.
+
+    Comments, formatting, markdown and outputs do not count, so that reading and annotating a notebook reruns nothing.
+
+    Parameters
+    ----------
+    ignore : iterable of str
+        Modules that do not count, such as `PICTURES`.
+    """
+    cells = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    trees = {notebook.name: ast.parse("\n".join(cells))}
+    waiting = _modules(trees[notebook.name])
+    while waiting:
+        name = waiting.pop()
+        if name not in trees and name not in ignore:
+            trees[name] = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+            waiting |= _modules(trees[name])
+    return digest(*(f"{name} {ast.dump(trees[name])}" for name in sorted(trees)))
+
+
+def _modules(tree: ast.AST) -> set[str]:
+    """The modules of lab_utils that a piece of code imports."""
+    return {node.module.split(".")[1] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lab_utils.")}
+
+
+def main() -> int:
+    """The command line: how the stage ends goes to standard output, all that its cells say to standard error."""
+    parser = argparse.ArgumentParser(description="Execute a stage notebook with checked parameters.")
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("-y", "--parameters", default="{}", help="parameters as JSON or YAML")
+    parser.add_argument("--name", help="how to call this run on the terminal")
+    given = parser.parse_args()
+    parameters = yaml.safe_load(given.parameters)
+    name = given.name or given.notebook.stem
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    print(f"  {name} ...", flush=True)
+    began = time.perf_counter()
+    try:
+        if not isinstance(parameters, dict):
+            raise LabError(f"parameters: expected names and values, found {json.dumps(parameters)}")
+        run_notebook(given.notebook, given.output, parameters)
+    except LabError as error:
+        print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
+        return 1
+    print(f"  {name}: {time.perf_counter() - began:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
