@@ -36,12 +36,23 @@ def exact_duplicates(manifest: pd.DataFrame) -> list[tuple[str, str, str, str, s
         original = first.loc[copy["pixels"]]
         where = "the same side" if original["split"] == copy["split"] else "the other side"
         same = "" if original["class"] == copy["class"] else f", of another class ({original['class']})"
-        rows.append(("exact duplicate", copy["class"], copy["image_id"], f"same pixels as {original['image_id']}, on {where} of the split{same}", "kept"))
+        rows.append(
+            (
+                "exact duplicate",
+                copy["class"],
+                copy["image_id"],
+                f"same pixels as {original['image_id']}, on {where} of the split{same}",
+                "kept",
+            )
+        )
     return rows
 
 
 def published_counts(dataset: Dataset) -> list[tuple[str, str, str, str, str]]:
-    """Classes of the COVID-19 Radiography Database whose number of images is not the published one; none for other data."""
+    """Classes of the COVID-19 Radiography Database whose number of images is not the published one.
+
+    Empty for any other data.
+    """
     if dataset.synthetic or set(dataset.classes) != set(PUBLISHED_COUNTS):
         return []
     return [

@@ -32,7 +32,9 @@ if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # set by Snakemake from a r
     tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-def obtain_backbone(name: str, size: int, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool) -> tuple[keras.Model, str]:
+def obtain_backbone(
+    name: str, size: int, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool
+) -> tuple[keras.Model, str]:
     """Build a backbone without its classifier and give it weights.
 
     Parameters
@@ -67,7 +69,8 @@ def obtain_backbone(name: str, size: int, *, weights: Literal["auto", "imagenet"
         except Exception as error:  # Keras raises bare Exception for a failed download
             if weights == "imagenet" or not synthetic:
                 raise LabError(
-                    f"{name}: ImageNet weights are neither in Keras' cache ({cache()}) nor downloadable: {_reason(error)}\n"
+                    f"{name}: ImageNet weights are neither in Keras' cache ({cache()}) nor downloadable: "
+                    f"{_reason(error)}\n"
                     "  put them there, set KERAS_HOME to a folder that has them, or say `weights: random` in lab.yaml "
                     "for an untrained backbone (its results say nothing about transfer learning)"
                 ) from error
@@ -118,7 +121,9 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
     order = {layer.name: place for place, layer in enumerate(backbone.layers)}
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.Add):
-            branch = max((producer[id(tensor)] for tensor in _tensors(layer.input)), key=lambda source: order[source.name])
+            branch = max(
+                (producer[id(tensor)] for tensor in _tensors(layer.input)), key=lambda source: order[source.name]
+            )
             if isinstance(branch, keras.layers.BatchNormalization):
                 branch.gamma.assign(branch.gamma * RESIDUAL_GAIN)
 
@@ -174,7 +179,9 @@ def load_backbone(workspace: Workspace, key: str) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False)
     except (ValueError, OSError) as error:
-        raise LabError(f"{path}: cannot be loaded ({_reason(error)}); delete it and run stage 25_features again") from error
+        raise LabError(
+            f"{path}: cannot be loaded ({_reason(error)}); delete it and run stage 25_features again"
+        ) from error
 
 
 def scaling_layers(name: str, scaling: Literal["unit", "backbone"]) -> list[Any]:

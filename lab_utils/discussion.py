@@ -30,22 +30,39 @@ def comparison(metrics: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
         Columns scenario, seed, accuracy, macro_f1, images, of one protocol.
     """
     titles = {s.name: s.title for s in scenarios}
-    means = metrics.groupby("scenario")[["accuracy", "macro_f1"]].mean().sort_values("accuracy", ascending=False, kind="stable")
+    means = (
+        metrics.groupby("scenario")[["accuracy", "macro_f1"]]
+        .mean()
+        .sort_values("accuracy", ascending=False, kind="stable")
+    )
     if len(means) == 1:
-        return f"One scenario was run, *{titles[means.index[0]]}*: accuracy {percent(means['accuracy'].iloc[0])}, macro F1 {percent(means['macro_f1'].iloc[0])}. There is nothing to compare."
+        only = means.iloc[0]
+        return (
+            f"One scenario was run, *{titles[means.index[0]]}*: accuracy {percent(only['accuracy'])}, "
+            f"macro F1 {percent(only['macro_f1'])}. There is nothing to compare."
+        )
     best, worst = means.index[0], means.index[-1]
     gap = means.loc[best, "accuracy"] - means.loc[worst, "accuracy"]
     images = int(metrics["images"].iloc[0])
     error = standard_error(means.loc[best, "accuracy"], images)
     seeds = metrics["seed"].nunique()
     if gap == 0:
-        return f"All scenarios reached the same accuracy, {percent(means.loc[best, 'accuracy'])}, on {images:,} validation images."
-    ranking = "; ".join(f"*{titles[name]}* {percent(row.accuracy)} (macro F1 {percent(row.macro_f1)})" for name, row in means.iterrows())
+        same = percent(means.loc[best, "accuracy"])
+        return f"All scenarios reached the same accuracy, {same}, on {images:,} validation images."
+    ranking = "; ".join(
+        f"*{titles[name]}* {percent(accuracy)} (macro F1 {percent(macro_f1)})"
+        for name, accuracy, macro_f1 in means.itertuples()
+    )
     size = "less than" if gap < 2 * error else "more than"
-    caution = "One seed: no comparison is claimed, for another seed moves each of these numbers too." if seeds == 1 else f"Means over {seeds} seeds; their spread is in the table of runs."
+    caution = (
+        "One seed: no comparison is claimed, for another seed moves each of these numbers too."
+        if seeds == 1
+        else f"Means over {seeds} seeds; their spread is in the table of runs."
+    )
     return (
-        f"By accuracy on {images:,} validation images: {ranking}. First and last are {100 * gap:.1f} points apart, {size} two standard errors "
-        f"of one such accuracy (2 x {100 * error:.1f} points, from the number of images alone). {caution}"
+        f"By accuracy on {images:,} validation images: {ranking}. First and last are {100 * gap:.1f} points apart, "
+        f"{size} two standard errors of one such accuracy (2 x {100 * error:.1f} points, from the number of images "
+        f"alone). {caution}"
     )
 
 
@@ -53,8 +70,11 @@ def by_class(report: pd.DataFrame, scenario: Scenario) -> str:
     """The easiest and the hardest class of one classification report."""
     classes = report[~report["class"].isin(SUMMARY)].sort_values("f1", kind="stable")
     low, high = classes.iloc[0], classes.iloc[-1]
-    text = f"**{scenario.title}**: highest F1 for {readable(high['class'])} ({high['f1']:.2f}), lowest for {readable(low['class'])} ({low['f1']:.2f}"
-    return text + f": precision {low['precision']:.2f}, recall {low['recall']:.2f}, {int(low['support']):,} images)."
+    return (
+        f"**{scenario.title}**: highest F1 for {readable(high['class'])} ({high['f1']:.2f}), "
+        f"lowest for {readable(low['class'])} ({low['f1']:.2f}: precision {low['precision']:.2f}, "
+        f"recall {low['recall']:.2f}, {int(low['support']):,} images)."
+    )
 
 
 def duration(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
@@ -65,7 +85,8 @@ def duration(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
     if len(means) == 1:
         return f"Training took {means.iloc[0]:.0f} s, after {pass_seconds:.0f} s of feature extraction."
     return (
-        f"*{titles[means.index[0]]}* trained fastest, in {means.iloc[0]:.0f} s; *{titles[means.index[-1]]}* took longest, {means.iloc[-1]:.0f} s. "
+        f"*{titles[means.index[0]]}* trained fastest, in {means.iloc[0]:.0f} s; "
+        f"*{titles[means.index[-1]]}* took longest, {means.iloc[-1]:.0f} s. "
         f"Before either, what is frozen was computed once for all of them in {pass_seconds:.0f} s."
     )
 
@@ -90,7 +111,8 @@ def stability(histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenari
         gap = 100 * (end["accuracy"] - end["val_accuracy"])
         direction = "above" if gap >= 0 else "below"
         sentences.append(
-            f"**{scenario.title}**: over the last {len(tail)} epochs the validation accuracy ranged over {spread:.1f} points; "
+            f"**{scenario.title}**: over the last {len(tail)} epochs the validation accuracy ranged over "
+            f"{spread:.1f} points; "
             f"at the end training accuracy was {abs(gap):.1f} points {direction} it."
         )
     return sentences
@@ -99,15 +121,28 @@ def stability(histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenari
 def conclusion(metrics: pd.DataFrame, backbone: str, weights: str, *, synthetic: bool) -> str:
     """What was reached, against what a constant answer reaches."""
     best, majority = metrics["accuracy"].max(), metrics["majority"].iloc[0]
-    network = f"{backbone} pretrained on ImageNet" if weights == "imagenet" else f"an untrained {backbone} (random features, BatchNorm calibrated on training images)"
-    data = "synthetic phantoms" if synthetic else "chest radiographs"
-    text = f"On these {data}, {network} reaches an accuracy of up to {percent(best)}; naming the commonest class for every image gives {percent(majority)}. "
+    network = (
+        f"{backbone} pretrained on ImageNet"
+        if weights == "imagenet"
+        else f"an untrained {backbone} (random features, BatchNorm calibrated on training images)"
+    )
+    data = "synthetic phantoms" if synthetic else "images"
+    text = (
+        f"On these {data}, {network} reaches an accuracy of up to {percent(best)}; "
+        f"naming the commonest class for every image gives {percent(majority)}"
+        f"{'' if best > majority else ', which no scenario surpasses'}. "
+    )
     if synthetic:
         return text + "That shows that the lab works, and nothing about disease."
-    return text + "The split is random over images: how the model does on patients of another hospital is not measured here."
+    return (
+        text
+        + "The split is random over images: how the model does on patients of another hospital is not measured here."
+    )
 
 
-def reproduction(runs: Sequence[Run], metrics: pd.DataFrame, published: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+def reproduction(
+    runs: Sequence[Run], metrics: pd.DataFrame, published: Mapping[str, Mapping[str, float]]
+) -> pd.DataFrame:
     """The write-up's accuracy and macro F1 beside ours, one row per protocol and scenario that it has.
 
     Parameters

@@ -50,7 +50,9 @@ def show_figure(figure: Figure, *, caption: str, label: str, alt: str, pixels: b
     display({**data, "text/plain": alt}, raw=True, metadata={"caption": caption, "label": label, "alt": alt})
 
 
-def show_table(table: pd.DataFrame, *, caption: str, label: str, formats: dict[str, str] | None = None, foot: int = 0) -> None:
+def show_table(
+    table: pd.DataFrame, *, caption: str, label: str, formats: dict[str, str] | None = None, foot: int = 0
+) -> None:
     """Show a table: numbers to the right, everything escaped, missing values blank.
 
     Parameters
@@ -71,18 +73,31 @@ def show_table(table: pd.DataFrame, *, caption: str, label: str, formats: dict[s
         return f'<td class="{"number" if numeric[name] else "text"}">{html.escape(text)}</td>'
 
     names = [str(name) for name in table.columns]
-    head = "".join(f'<th scope="col" class="{"number" if numeric[name] else "text"}">{html.escape(name)}</th>' for name in names)
-    rows = ["<tr>" + "".join(cell(n, v) for n, v in zip(names, row, strict=True)) + "</tr>" for row in table.itertuples(index=False)]
+    head = "".join(
+        f'<th scope="col" class="{"number" if numeric[name] else "text"}">{html.escape(name)}</th>' for name in names
+    )
+    rows = [
+        "<tr>" + "".join(cell(n, v) for n, v in zip(names, row, strict=True)) + "</tr>"
+        for row in table.itertuples(index=False)
+    ]
     body, tail = "".join(rows[: len(rows) - foot]), "".join(rows[len(rows) - foot :])
-    page = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>{f'<tfoot>{tail}</tfoot>' if foot else ''}</table>"
-    display({"text/html": page, "text/plain": table.to_string(index=False)}, raw=True, metadata={"caption": caption, "label": label})
+    page = (
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>{f'<tfoot>{tail}</tfoot>' if foot else ''}</table>"
+    )
+    display(
+        {"text/html": page, "text/plain": table.to_string(index=False)},
+        raw=True,
+        metadata={"caption": caption, "label": label},
+    )
 
 
 def show_title(title: str, *, author: str, date: str, notices: list[str]) -> None:
     """Show the title block; the exporters set it as such, with the notices on every page."""
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in (author, date, *notices) if line)
     front = {"title": title, "author": author, "date": date, "notices": notices}
-    display({"text/html": f"<h1>{html.escape(title)}</h1>{lines}", "text/plain": title}, raw=True, metadata={"front": front})
+    display(
+        {"text/html": f"<h1>{html.escape(title)}</h1>{lines}", "text/plain": title}, raw=True, metadata={"front": front}
+    )
 
 
 def notices(dataset: Dataset, weights: str) -> list[str]:

@@ -97,7 +97,13 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480) -> Datase
         root = find_root(files, shown_as=dataset)
         classes = inspect(root, shown_as=dataset)
         final = workspace.raw() / root.relative_to(draft) if root.is_relative_to(draft) else root
-        record = {"kind": kind, "root": workspace.relative(final), "fingerprint": fingerprint, "classes": classes, "sources": read_sources(root, classes)}
+        record = {
+            "kind": kind,
+            "root": workspace.relative(final),
+            "fingerprint": fingerprint,
+            "classes": classes,
+            "sources": read_sources(root, classes),
+        }
         write_json(draft / workspace.dataset().name, record)
     return load_dataset(workspace)
 
@@ -152,7 +158,9 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
 
 
 def _absent(dataset: str) -> LabError:
-    return LabError(f"{dataset}: no such file or folder; a data set is 'kaggle', 'phantom', or the path of a zip or a folder")
+    return LabError(
+        f"{dataset}: no such file or folder; a data set is 'kaggle', 'phantom', or the path of a zip or a folder"
+    )
 
 
 def download_kaggle(folder: Path) -> Path:
@@ -169,16 +177,24 @@ def download_kaggle(folder: Path) -> Path:
         With the command's last words where it fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = shutil.which("kaggle", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    command = shutil.which(
+        "kaggle", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    )
     if command is None:
-        raise LabError("the `kaggle` command is not installed here; pip install kaggle, or download the zip by hand and give its path")
-    words = subprocess.run([command, "datasets", "download", KAGGLE, "-p", str(folder)], capture_output=True, text=True, check=False)
+        raise LabError(
+            "the `kaggle` command is not installed here; pip install kaggle, "
+            "or download the zip by hand and give its path"
+        )
+    words = subprocess.run(
+        [command, "datasets", "download", KAGGLE, "-p", str(folder)], capture_output=True, text=True, check=False
+    )
     archive = folder / f"{KAGGLE.split('/')[1]}.zip"
     if words.returncode != 0 or not archive.is_file():
         last = (words.stderr.strip() or words.stdout.strip() or "no message").splitlines()[-1]
         raise LabError(
             f"kaggle datasets download {KAGGLE}: {last}\n"
-            f"  run again to resume; or download https://www.kaggle.com/datasets/{KAGGLE} in a browser and give the zip's path as the data set"
+            f"  run again to resume; or download https://www.kaggle.com/datasets/{KAGGLE} in a browser "
+            "and give the zip's path as the data set"
         )
     return archive
 
@@ -193,12 +209,19 @@ def extract(archive: Path, folder: Path) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir() and not member.filename.startswith("__MACOSX/")]
+            members = [
+                member
+                for member in opened.infolist()
+                if not member.is_dir() and not member.filename.startswith("__MACOSX/")
+            ]
             for member in members:
                 _refuse_unsafe(archive, member)
             need, free = sum(member.file_size for member in members), shutil.disk_usage(folder.parent).free
             if need > free:
-                raise LabError(f"{archive}: unpacks to {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room or choose another WORKSPACE")
+                raise LabError(
+                    f"{archive}: unpacks to {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+                    "make room or choose another WORKSPACE"
+                )
             bar = progress(total=len(members), desc="unpack", unit="file")
             for member in members:
                 opened.extract(member, folder)
@@ -212,7 +235,10 @@ def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename.replace("\\", "/")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
-        raise LabError(f"{archive}: member {member.filename!r} would be written outside the target folder; nothing was unpacked, do not trust this archive")
+        raise LabError(
+            f"{archive}: member {member.filename!r} would be written outside the target folder; "
+            "nothing was unpacked, do not trust this archive"
+        )
     if stat.S_ISLNK(member.external_attr >> 16):
         raise LabError(f"{archive}: member {member.filename!r} is a link; expected files only; nothing was unpacked")
     if member.flag_bits & 0x1:
@@ -251,7 +277,9 @@ def inspect(root: Path, *, shown_as: str) -> dict[str, dict[str, int]]:
     for folder in _folders(root):
         images = list_images(folder)
         if not images:
-            raise LabError(f"{shown_as}: class {folder.name!r} holds no images (PNG or JPEG); fill its folder or remove it")
+            raise LabError(
+                f"{shown_as}: class {folder.name!r} holds no images (PNG or JPEG); fill its folder or remove it"
+            )
         classes[folder.name] = {"images": len(images), "masks": len(list_masks(folder))}
     if len(classes) < 2:
         raise LabError(f"{shown_as}: one class only ({', '.join(classes)}); a classifier needs two or more; {LAYOUTS}")
@@ -289,14 +317,20 @@ def read_sources(root: Path, classes: dict[str, Any]) -> dict[str, dict[str, int
 
 def _images_in(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()]
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()
+        ]
     return [folder / name for name in sorted(names)]
 
 
 def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith((".", "__MACOSX")))
+    return sorted(
+        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith((".", "__MACOSX"))
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -26,7 +26,7 @@ KINDS = {"fig": "Figure", "tbl": "Table"}
 
 
 class Numbering(Preprocessor):
-    """Number captioned outputs, resolve references ``[](#label)`` in markdown, and lift the title block into the metadata.
+    """Number captioned outputs, resolve references ``[](#label)``, lift the title block into the metadata.
 
     Captions, labels and the title block are output metadata, written by `lab_utils.display`.
     """
@@ -98,9 +98,10 @@ class LabPDFExporter(LabHTMLExporter):
     def _template_extension(self) -> str:
         return ".html.j2"
 
-    def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any) -> tuple[bytes, dict[str, Any]]:
+    def from_notebook_node(  # type: ignore[override]  # a PDF is bytes
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
+    ) -> tuple[bytes, dict[str, Any]]:
         """Render the page, then typeset it."""
-        nb = nb.copy()
         page, resources = super().from_notebook_node(nb, resources, **options)
         return self.typeset(page), resources
 
@@ -115,7 +116,7 @@ class LabPDFExporter(LabHTMLExporter):
             With Typst's message.
         """
         soup = BeautifulSoup(page, "html.parser")
-        article = soup.find("main")
+        article = soup.select_one("main")
         if article is None:
             raise LabError("the report's template has no <main>")
         for element in article(["style", "script"]):
@@ -130,8 +131,10 @@ class LabPDFExporter(LabHTMLExporter):
                     (root / f"{place}.{found[1]}").write_bytes(base64.b64decode(found[2]))
             xml = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", article.decode(formatter="minimal"))
             (root / "article.xml").write_text(xml, encoding="utf-8")
-            front = soup.find("script", id="front")
-            (root / "front.json").write_text(front.string if front and front.string else json.dumps({}), encoding="utf-8")
+            front = soup.select_one("#front")
+            (root / "front.json").write_text(
+                front.string if front and front.string else json.dumps({}), encoding="utf-8"
+            )
             (root / "article.typ").write_bytes((TEMPLATES / TEMPLATE / "article.typ").read_bytes())
             try:
                 return bytes(typst.compile(root / "article.typ", root=root, format="pdf"))

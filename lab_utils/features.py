@@ -125,10 +125,15 @@ def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace
     if weights == "random":
         manifest = read_csv(workspace.manifest(protocol.name), stage="20_preprocess")
         calibrate(model, scaled(images[_calibration_rows(manifest)], backbone, protocol.scaling))
-    extraction = Extraction(backbone, weights, weights_sha256(model), save_backbone(model, workspace), store_key, protocol.scaling, size)
+    extraction = Extraction(
+        backbone, weights, weights_sha256(model), save_backbone(model, workspace), store_key, protocol.scaling, size
+    )
     convs = experiment.convs_of(backbone)
     found = ensure_features(extraction, model, convs, workspace)
-    cuts = {str(count): {"cut": one.cut, "shape": one.shape, "key": extraction.features_key(one.cut)} for count, one in zip(convs, found, strict=True)}
+    cuts = {
+        str(count): {"cut": one.cut, "shape": one.shape, "key": extraction.features_key(one.cut)}
+        for count, one in zip(convs, found, strict=True)
+    }
     record = {**vars(extraction), "cuts": cuts}
     write_json(workspace.extraction(protocol.name, backbone), record)
     return extraction
@@ -142,11 +147,16 @@ def load_extraction(protocol: str, backbone: str, workspace: Workspace) -> Extra
     extraction = Extraction(**record)
     store = read_json(workspace.preprocessing(protocol), stage="20_preprocess")["store"]
     if store != extraction.store_key:
-        raise LabError(f"{path}: features of image store {extraction.store_key}, the manifest now belongs to {store}; run stage 25_features again")
+        raise LabError(
+            f"{path}: features of image store {extraction.store_key}, the manifest now belongs to {store}; "
+            "run stage 25_features again"
+        )
     return extraction
 
 
-def ensure_features(extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace) -> list[Features]:
+def ensure_features(
+    extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace
+) -> list[Features]:
     """The features for each depth of fine-tuning; those that are not on disk are computed in one pass over the images.
 
     Parameters
@@ -172,7 +182,9 @@ def ensure_features(extraction: Extraction, backbone: keras.Model, convs: Sequen
     return [_open(folders[cut]) for cut in cuts]
 
 
-def _compute(extraction: Extraction, trunk: keras.Model, cuts: list[str], folders: dict[str, Path], images: Pixels) -> None:
+def _compute(
+    extraction: Extraction, trunk: keras.Model, cuts: list[str], folders: dict[str, Path], images: Pixels
+) -> None:
     """One forward pass over the images that writes the output of every layer in `cuts`."""
     outputs = [trunk.get_layer(cut).output for cut in cuts]
     prefix = keras.Model(trunk.input, outputs)
@@ -193,7 +205,10 @@ def _compute(extraction: Extraction, trunk: keras.Model, cuts: list[str], folder
         for draft in drafts:
             draft.mkdir()
         with ExitStack() as files:
-            writers = [files.enter_context(ArrayWriter(draft / "features.npy", shape, np.dtype(np.float32))) for draft, shape in zip(drafts, shapes, strict=True)]
+            writers = [
+                files.enter_context(ArrayWriter(draft / "features.npy", shape, np.dtype(np.float32)))
+                for draft, shape in zip(drafts, shapes, strict=True)
+            ]
             bar = progress(total=len(images), desc="features", unit="image")
             for start in range(0, len(images), BATCH):
                 batch = np.ascontiguousarray(images[start : start + BATCH])
@@ -203,7 +218,14 @@ def _compute(extraction: Extraction, trunk: keras.Model, cuts: list[str], folder
             bar.close()
         seconds = time.perf_counter() - began
         for cut, draft, shape in zip(cuts, drafts, shapes, strict=True):
-            record = {"cut": cut, "shape": shape, "dtype": "float32", "seconds": seconds, "shared": len(cuts), **vars(extraction)}
+            record = {
+                "cut": cut,
+                "shape": shape,
+                "dtype": "float32",
+                "seconds": seconds,
+                "shared": len(cuts),
+                **vars(extraction),
+            }
             write_json(draft / "features.json", record)
 
 
@@ -219,7 +241,10 @@ def _open(folder: Path) -> Features:
         raise LabError(f"{path}: not readable ({error}); delete {folder} and run stage 25_features again") from error
     size = offset + int(np.prod(shape)) * 4
     if found != shape or dtype != np.float32 or path.stat().st_size != size:
-        raise LabError(f"{path}: expected float32 {shape} in {size} bytes, found {dtype} {found} in {path.stat().st_size}; delete {folder} and run stage 25_features again")
+        raise LabError(
+            f"{path}: expected float32 {shape} in {size} bytes, found {dtype} {found} in "
+            f"{path.stat().st_size}; delete {folder} and run stage 25_features again"
+        )
     return Features(path, shape, offset, record["cut"], record["seconds"], record["shared"])
 
 

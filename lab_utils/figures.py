@@ -1,6 +1,7 @@
 """Every plot of the lab: takes axes, returns axes. One style, one colour and marker per scenario throughout."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +17,7 @@ from lab_utils.scenarios import Scenario
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 6.3  # inches: the text width of the report's page
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 10,
@@ -49,7 +50,10 @@ def readable(name: str) -> str:
 
 def marks(scenarios: Sequence[Scenario]) -> dict[str, dict[str, str]]:
     """Colour and marker of each scenario, by its place in `scenarios`: all that lab.yaml defines, run or not."""
-    return {s.name: {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]} for i, s in enumerate(scenarios)}
+    return {
+        s.name: {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+        for i, s in enumerate(scenarios)
+    }
 
 
 def class_balance(ax: Axes, manifest: pd.DataFrame) -> Axes:
@@ -57,7 +61,9 @@ def class_balance(ax: Axes, manifest: pd.DataFrame) -> Axes:
     counts = manifest.groupby(["class", "split"]).size().unstack(fill_value=0)
     for place, side in enumerate(("train", "validation")):
         at = np.arange(len(counts)) + (place - 0.5) * 0.4
-        bars = ax.bar(at, counts[side], 0.38, label=side, color=PALETTE[place], hatch=("", "//")[place], edgecolor="white")
+        bars = ax.bar(
+            at, counts[side], 0.38, label=side, color=PALETTE[place], hatch=("", "//")[place], edgecolor="white"
+        )
         ax.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=1)
     ax.set_xticks(range(len(counts)), [readable(name) for name in counts.index])
     ax.set_ylabel("images")
@@ -78,14 +84,24 @@ def scatter(ax: Axes, points: np.ndarray, classes: pd.Series, shares: Sequence[f
     """
     for place, name in enumerate(sorted(set(classes))):
         own = points[(classes == name).to_numpy()]
-        ax.plot(*own.T, MARKERS[place % len(MARKERS)], color=PALETTE[place % len(PALETTE)], markersize=3, alpha=0.6, linestyle="none", label=readable(name))
+        ax.plot(
+            *own.T,
+            MARKERS[place % len(MARKERS)],
+            color=PALETTE[place % len(PALETTE)],
+            markersize=3,
+            alpha=0.6,
+            linestyle="none",
+            label=readable(name),
+        )
     ax.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
     ax.set_ylabel(f"component 2 ({shares[1]:.0%})")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
-def radiographs(axes: Sequence[Axes], images: Sequence[Pixels], titles: Sequence[str], masks: Sequence[Pixels | None] | None = None) -> Sequence[Axes]:
+def radiographs(
+    axes: Sequence[Axes], images: Sequence[Pixels], titles: Sequence[str], masks: Sequence[Pixels | None] | None = None
+) -> Sequence[Axes]:
     """Radiographs in grey, each with the outline of its lung mask where there is one.
 
     Parameters
@@ -99,7 +115,14 @@ def radiographs(axes: Sequence[Axes], images: Sequence[Pixels], titles: Sequence
         if mask is not None and mask.min() < mask.max():
             rows, columns = mask.shape[:2]
             flat = mask if mask.ndim == 2 else mask[..., 0]
-            ax.contour(np.linspace(0, width, columns), np.linspace(0, height, rows), flat, levels=[127], colors=PALETTE[4], linewidths=0.9)
+            ax.contour(
+                np.linspace(0, width, columns),
+                np.linspace(0, height, rows),
+                flat,
+                levels=[127],
+                colors=PALETTE[4],
+                linewidths=0.9,
+            )
         ax.set_title(title, fontsize=8)
         ax.set_axis_off()
     return axes
@@ -108,7 +131,14 @@ def radiographs(axes: Sequence[Axes], images: Sequence[Pixels], titles: Sequence
 def curve(ax: Axes, history: pd.DataFrame, quantity: str, style: Mapping[str, str]) -> Axes:
     """One quantity over epochs, "accuracy" or "loss": training dashed, validation solid with markers."""
     ax.plot(history["epoch"], history[quantity], "--", color=style["color"], alpha=0.75, label="training")
-    ax.plot(history["epoch"], history[f"val_{quantity}"], "-", color=style["color"], marker=style["marker"], label="validation")
+    ax.plot(
+        history["epoch"],
+        history[f"val_{quantity}"],
+        "-",
+        color=style["color"],
+        marker=style["marker"],
+        label="validation",
+    )
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if quantity == "accuracy":
@@ -134,7 +164,15 @@ def confusion_matrix(ax: Axes, confusion: pd.DataFrame, title: str = "") -> Axes
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        ax.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if shares[row, column] > 0.55 else "black")
+        ax.text(
+            column,
+            row,
+            f"{count:,}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if shares[row, column] > 0.55 else "black",
+        )
     names = [readable(name) for name in classes]
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
     ax.set_yticks(range(len(names)), names, fontsize=8)
@@ -154,10 +192,29 @@ def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario])
     scenarios : sequence of Scenario
         All that lab.yaml defines; those without a time are left out.
     """
-    means = times.groupby("scenario")[["extraction", "training"]].mean().reindex([s.name for s in scenarios if s.name in set(times["scenario"])])
+    means = (
+        times.groupby("scenario")[["extraction", "training"]]
+        .mean()
+        .reindex([s.name for s in scenarios if s.name in set(times["scenario"])])
+    )
     style, at = marks(scenarios), np.arange(len(means))
-    ax.barh(at, means["extraction"], 0.6, color="#bbbbbb", hatch="//", edgecolor="white", label="feature extraction (once, shared)")
-    ax.barh(at, means["training"], 0.6, left=means["extraction"], color=[style[name]["color"] for name in means.index], label="training")
+    ax.barh(
+        at,
+        means["extraction"],
+        0.6,
+        color="#bbbbbb",
+        hatch="//",
+        edgecolor="white",
+        label="feature extraction (once, shared)",
+    )
+    ax.barh(
+        at,
+        means["training"],
+        0.6,
+        left=means["extraction"],
+        color=[style[name]["color"] for name in means.index],
+        label="training",
+    )
     for place, (extraction, training) in enumerate(means.to_numpy()):
         ax.text(extraction + training, place, f" {extraction:.0f} + {training:.0f} s", va="center", fontsize=9)
     titles = {s.name: s.title for s in scenarios}

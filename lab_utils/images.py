@@ -20,7 +20,8 @@ from lab_utils.records import digest, whole
 from lab_utils.scenarios import Protocol
 
 Pixels = NDArray[np.uint8]
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, EOFError)
@@ -109,7 +110,9 @@ def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, s
             try:
                 pixels = resize(decode(path.read_bytes()), size, protocol.interpolation)
             except UNREADABLE as error:
-                raise LabError(f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again") from error
+                raise LabError(
+                    f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again"
+                ) from error
             return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
 
         with whole(target) as draft, ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer:

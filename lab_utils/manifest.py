@@ -17,7 +17,20 @@ from lab_utils.scenarios import Protocol
 from lab_utils.splits import split
 
 FATAL_SHARE = 0.05  # of a class that may be unreadable
-COLUMNS = ["image_id", "class", "kind", "mask", "split", "group", "width", "height", "grey", "sha256", "pixels", "phash"]
+COLUMNS = [
+    "image_id",
+    "class",
+    "kind",
+    "mask",
+    "split",
+    "group",
+    "width",
+    "height",
+    "grey",
+    "sha256",
+    "pixels",
+    "phash",
+]
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,11 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
         bar.update()
     bar.close()
     failed = [isinstance(fact, str) for fact in facts]
-    unreadable = [Unreadable(image_id, label, str(facts[i])) for i, (image_id, label) in enumerate(zip(listing["image_id"], listing["class"], strict=True)) if failed[i]]
+    unreadable = [
+        Unreadable(image_id, label, str(facts[i]))
+        for i, (image_id, label) in enumerate(zip(listing["image_id"], listing["class"], strict=True))
+        if failed[i]
+    ]
     _refuse_spoilt(listing, unreadable)
     kept = listing[~np.array(failed)].reset_index(drop=True)
     manifest = kept.join(pd.DataFrame([fact for fact in facts if isinstance(fact, dict)]))
@@ -114,5 +131,6 @@ def _refuse_spoilt(listing: pd.DataFrame, unreadable: list[Unreadable]) -> None:
             first = lost[0]
             raise LabError(
                 f"class {name}: {len(lost)} of {count} images cannot be decoded, more than {FATAL_SHARE:.0%}; "
-                f"the first is {first.image_id} ({first.reason}); repair or remove these files and run stages 10 and 20 again"
+                f"the first is {first.image_id} ({first.reason}); "
+                "repair or remove these files and run stages 10 and 20 again"
             )

@@ -31,10 +31,22 @@ def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
     columns = precision_recall_fscore_support(truth, guess, labels=classes, zero_division=0)
     table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns, strict=True)))
     table.insert(0, "class", classes)
-    rows = [{"class": "accuracy", "precision": np.nan, "recall": np.nan, "f1": accuracy_score(truth, guess), "support": len(truth)}]
+    rows = [
+        {
+            "class": "accuracy",
+            "precision": np.nan,
+            "recall": np.nan,
+            "f1": accuracy_score(truth, guess),
+            "support": len(truth),
+        }
+    ]
     for average in ("macro", "weighted"):
-        precision, recall, f1, _ = precision_recall_fscore_support(truth, guess, labels=classes, average=average, zero_division=0)
-        rows.append({"class": f"{average} avg", "precision": precision, "recall": recall, "f1": f1, "support": len(truth)})
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth, guess, labels=classes, average=average, zero_division=0
+        )
+        rows.append(
+            {"class": f"{average} avg", "precision": precision, "recall": recall, "f1": f1, "support": len(truth)}
+        )
     return pd.concat([table, pd.DataFrame(rows)], ignore_index=True).astype({"support": int})
 
 
@@ -71,7 +83,14 @@ def times(runs: Iterable[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         seconds = run.record["seconds"]
-        rows.append({**run.labels(), "extraction": seconds["extraction"], "shared": seconds["shared"], "training": seconds["training"]})
+        rows.append(
+            {
+                **run.labels(),
+                "extraction": seconds["extraction"],
+                "shared": seconds["shared"],
+                "training": seconds["training"],
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -7,7 +7,6 @@ import argparse
 import ast
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterable
@@ -50,15 +49,25 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> No
     output.parent.mkdir(parents=True, exist_ok=True)
     running, failed = output.with_suffix(".running.ipynb"), output.with_suffix(".failed.ipynb")
     try:
-        papermill.execute_notebook(str(notebook), str(running), parameters, kernel_name=KERNEL, progress_bar=False, log_output=True, coalesce_streams=True)
+        papermill.execute_notebook(
+            str(notebook),
+            str(running),
+            parameters,
+            kernel_name=KERNEL,
+            progress_bar=False,
+            log_output=True,
+            coalesce_streams=True,
+        )
     except PapermillExecutionError as error:
-        os.replace(running, failed)
+        running.replace(failed)
         reason = error.evalue if error.ename == LabError.__name__ else f"{error.ename}: {error.evalue}"
         raise LabError(f"{notebook.stem}, cell {error.exec_count}: {reason}\n  executed so far: {failed}") from None
     except DeadKernelError:
-        os.replace(running, failed)
-        raise LabError(f"{notebook.stem}: its kernel died, for want of memory perhaps; executed so far: {failed}") from None
-    os.replace(running, output)
+        running.replace(failed)
+        raise LabError(
+            f"{notebook.stem}: its kernel died, for want of memory perhaps; executed so far: {failed}"
+        ) from None
+    running.replace(output)
     failed.unlink(missing_ok=True)
 
 
@@ -70,7 +79,9 @@ def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
     LabError
         If there is no cell tagged 'parameters', or it does not set one of the names.
     """
-    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])]
+    cells = [
+        cell for cell in nbformat.read(notebook, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])
+    ]
     if len(cells) != 1:
         raise LabError(f"{notebook}: expected one cell tagged 'parameters', found {len(cells)}")
     known = _assigned(cells[0].source)
@@ -102,7 +113,7 @@ def _assigned(source: str) -> list[str]:
 
 
 def code_digest(notebook: Path, *, ignore: Iterable[str] = ()) -> str:
-    """A digest of the code a stage runs: the notebook's code cells and the lab_utils modules they need, directly or not.
+    """A digest of the code a stage runs: the notebook's code cells and the lab_utils modules they need.
 
     Comments, formatting, markdown and outputs do not count, so that reading and annotating a notebook reruns nothing.
 
@@ -124,7 +135,11 @@ def code_digest(notebook: Path, *, ignore: Iterable[str] = ()) -> str:
 
 def _modules(tree: ast.AST) -> set[str]:
     """The modules of lab_utils that a piece of code imports."""
-    return {node.module.split(".")[1] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lab_utils.")}
+    return {
+        node.module.split(".")[1]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lab_utils.")
+    }
 
 
 def main() -> int:

@@ -52,7 +52,9 @@ class Workspace:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LabError(f"{root}: cannot make this workspace ({error.strerror}); choose another with WORKSPACE=path") from error
+            raise LabError(
+                f"{root}: cannot make this workspace ({error.strerror}); choose another with WORKSPACE=path"
+            ) from error
         if not os.access(root, os.W_OK | os.X_OK):
             raise LabError(f"{root}: no permission to write here; choose another folder with WORKSPACE=path")
         return cls(root)

@@ -42,10 +42,14 @@ def write_phantoms(root: Path, images: int = 480, *, seed: int = 0) -> None:
         for number in range(1, count + 1):
             image, lungs = phantom(label, np.random.default_rng([seed, label, number]))
             Image.fromarray(image).save(root / name / "images" / f"{name}-{number}.png")
-            mask = Image.fromarray(lungs.astype(np.uint8) * 255).resize((MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST)
+            mask = Image.fromarray(lungs.astype(np.uint8) * 255).resize(
+                (MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST
+            )
             mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
             bar.update()
-        sheet = pd.DataFrame({"FILE NAME": [f"{name}-{n}" for n in range(1, count + 1)], "FORMAT": "PNG", "SIZE": "256*256", "URL": URL})
+        sheet = pd.DataFrame(
+            {"FILE NAME": [f"{name}-{n}" for n in range(1, count + 1)], "FORMAT": "PNG", "SIZE": "256*256", "URL": URL}
+        )
         sheet.to_excel(root / f"{name}.metadata.xlsx", sheet_name="Sheet1", index=False)
     bar.close()
 
@@ -71,7 +75,8 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDA
     width, height = rng.uniform(0.26, 0.31), rng.uniform(0.52, 0.62)
     top = rng.uniform(-0.12, 0.04)
     sides = [(side * rng.uniform(0.36, 0.42), top + rng.uniform(-0.03, 0.03)) for side in (-1, 1)]
-    lungs = sum(_ellipse(x, y, cx, cy, width, height) for cx, cy in sides)
+    left, right = (_ellipse(x, y, cx, cy, width, height) for cx, cy in sides)
+    lungs = left + right
     body = _ellipse(x, y, 0, 0.25, rng.uniform(0.88, 0.98), 1.25)
     heart = _ellipse(x, y, 0.14, 0.3, rng.uniform(0.22, 0.3), 0.3)
     spine = np.exp(-((x / 0.09) ** 2))
@@ -88,7 +93,15 @@ def _ellipse(x: Array, y: Array, cx: float, cy: float, width: float, height: flo
     return 1 / (1 + np.exp(25 * (radius - 1)))
 
 
-def _pattern(label: int, x: Array, y: Array, sides: list[tuple[float, float]], width: float, height: float, rng: np.random.Generator) -> Array:
+def _pattern(
+    label: int,
+    x: Array,
+    y: Array,
+    sides: list[tuple[float, float]],
+    width: float,
+    height: float,
+    rng: np.random.Generator,
+) -> Array:
     """What tells the classes apart, in about [-1, 1], to be seen through the lungs."""
     strength = rng.uniform(0.75, 1.1)
     field = np.zeros_like(x)
@@ -96,12 +109,16 @@ def _pattern(label: int, x: Array, y: Array, sides: list[tuple[float, float]], w
         for cx, cy in sides:
             for _ in range(rng.integers(4, 8)):
                 outward = np.sign(cx) * width * rng.uniform(0.3, 0.9)
-                field += np.exp(-(((x - cx - outward) / 0.07) ** 2) - ((y - cy - height * rng.uniform(-0.3, 0.8)) / 0.09) ** 2)
+                field += np.exp(
+                    -(((x - cx - outward) / 0.07) ** 2) - ((y - cy - height * rng.uniform(-0.3, 0.8)) / 0.09) ** 2
+                )
     elif CLASSES[label] == "Lung_Opacity":
         cx, cy = sides[rng.integers(2)]
         drop = height * rng.uniform(-0.4, 0.6)
         field += 1.1 * np.exp(-(((x - cx) / 0.2) ** 2) - ((y - cy - drop) / 0.22) ** 2)
     elif CLASSES[label] == "Viral Pneumonia":
         fine = rng.uniform(22, 30)
-        field += 0.8 * np.sin(fine * (x + 0.4 * y) + rng.uniform(0, 6)) * np.sin(fine * (y - 0.4 * x) + rng.uniform(0, 6))
+        field += (
+            0.8 * np.sin(fine * (x + 0.4 * y) + rng.uniform(0, 6)) * np.sin(fine * (y - 0.4 * x) + rng.uniform(0, 6))
+        )
     return strength * field.clip(-1, 1.2)

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab_utils.errors import LabError
-from lab_utils.records import read_csv, write_csv
+from lab_utils.records import read_csv
 
 
 def predictions_table(manifest: pd.DataFrame, classes: list[str], probabilities: NDArray[np.float32]) -> pd.DataFrame:
@@ -40,7 +40,10 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """
     table = read_csv(path, stage="30_train", dtype={"image_id": str, "y_true": str})
     if list(table.columns[:3]) != ["image_id", "group", "y_true"] or len(classes_of(table)) < 2:
-        raise LabError(f"{path}: expected columns image_id, group, y_true, p_<class>..., found {', '.join(table.columns)}; run stage 30_train again")
+        raise LabError(
+            f"{path}: expected columns image_id, group, y_true, p_<class>..., found {', '.join(table.columns)}; "
+            "run stage 30_train again"
+        )
     if not np.allclose(probabilities_of(table).sum(axis=1), 1, atol=1e-3):
         raise LabError(f"{path}: probabilities do not sum to 1; run stage 30_train again")
     return table

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,17 @@ import pandas as pd
 
 from lab_utils.errors import LabError
 
-VERSIONS_OF = ("tensorflow", "keras", "numpy", "pandas", "pillow", "scikit-learn", "papermill", "snakemake", "lab-utils")
+VERSIONS_OF = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "pandas",
+    "pillow",
+    "scikit-learn",
+    "papermill",
+    "snakemake",
+    "lab-utils",
+)
 
 
 @contextmanager
@@ -38,7 +48,7 @@ def whole(path: Path) -> Iterator[Path]:
                 os.fsync(handle.fileno())
         if path.is_dir():
             _remove(path)
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         _remove(draft)
 
@@ -89,7 +99,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
-    """Read a table. Empty cells are NaN in columns of numbers and empty in others; a class may be called 'None' or 'NA'.
+    """Read a table. Empty cells are NaN in columns of numbers and "" in others; a class may be called 'NA'.
 
     Raises
     ------
@@ -128,7 +138,7 @@ def provenance() -> dict[str, Any]:
         `versions` (library to version), `commit` (with `+` behind it where files were edited; empty outside git).
     """
     return {
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -141,7 +151,9 @@ def _commit() -> str:
     here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, timeout=20, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

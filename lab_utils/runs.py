@@ -85,7 +85,11 @@ def finished_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
 def settings_that_differ(run: Run) -> list[str]:
     """Settings of a run, made by hand perhaps, that are not lab.yaml's: 'epochs 5, lab.yaml has 20'."""
     now, then = asdict(run.scenario), run.record["scenario"]
-    return [f"{name} {then.get(name)}, lab.yaml has {value}" for name, value in now.items() if name != "title" and _plain(value) != then.get(name)]
+    return [
+        f"{name} {then.get(name)}, lab.yaml has {value}"
+        for name, value in now.items()
+        if name != "title" and _plain(value) != then.get(name)
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import asdict, fields, is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
@@ -188,9 +187,14 @@ def load_experiment(config: str = "", **overrides: Any) -> Experiment:
     run = _mapping(values.pop("run", {}), "run", problems)
     run = {"protocols": list(protocols), "scenarios": list(scenarios), **run}
     problems += _unknown(run, {"protocols", "scenarios", "seeds"}, "run")
-    experiment = _build(Experiment, {**values, **run, "known_protocols": protocols, "known_scenarios": scenarios}, "", problems)
+    experiment = _build(
+        Experiment, {**values, **run, "known_protocols": protocols, "known_scenarios": scenarios}, "", problems
+    )
     if isinstance(experiment, Experiment):
-        for kind, names, known in (("protocol", experiment.protocols, protocols), ("scenario", experiment.scenarios, scenarios)):
+        for kind, names, known in (
+            ("protocol", experiment.protocols, protocols),
+            ("scenario", experiment.scenarios, scenarios),
+        ):
             problems += [f"run.{kind}s: {_message(kind, name, known)}" for name in names if name not in known]
     if problems or not isinstance(experiment, Experiment):
         raise LabError("\n  ".join([f"{path}: {len(problems)} thing(s) to mend", *problems]))
@@ -219,7 +223,9 @@ def _named(kind: type, entries: Any, place: str, defaults: dict[str, Any], probl
         if not isinstance(name, str) or not NAME.fullmatch(name):
             problems.append(f"{where}: a name is letters, digits, '_', '-' and '.', for it becomes a folder's")
             continue
-        value = _build(kind, {"title": name, **defaults, **_mapping(entry, where, problems), "name": name}, where, problems)
+        value = _build(
+            kind, {"title": name, **defaults, **_mapping(entry, where, problems), "name": name}, where, problems
+        )
         built[name] = value
     return built
 

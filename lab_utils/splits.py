@@ -41,7 +41,11 @@ def listing(items: pd.DataFrame, protocol: Protocol) -> Mask:
     return (place < (protocol.val_fraction * size).astype(int)).to_numpy()
 
 
-RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {"stratified": stratified, "grouped": grouped, "listing": listing}
+RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {
+    "stratified": stratified,
+    "grouped": grouped,
+    "listing": listing,
+}
 
 
 def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
@@ -66,7 +70,10 @@ def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
     side = pd.Series(np.where(RULES[protocol.split](items, protocol), "validation", "train"), index=items.index)
     for name, sides in side.groupby(items["class"]):
         if sides.nunique() < 2:
-            raise LabError(f"class {name}: all {len(sides)} of its images fall into {sides.iloc[0]} (protocol {protocol.name}, val_fraction {protocol.val_fraction}); add images or change val_fraction")
+            raise LabError(
+                f"class {name}: all {len(sides)} of its images fall into {sides.iloc[0]} "
+                f"(protocol {protocol.name}, val_fraction {protocol.val_fraction}); add images or change val_fraction"
+            )
     return side
 
 
@@ -75,7 +82,12 @@ def _draw(units: NDArray[np.int64], classes: NDArray[np.object_], protocol: Prot
     if counts.min() < 2:
         raise LabError(f"class {names[counts.argmin()]}: one image cannot be on both sides of a split; add images")
     try:
-        _, chosen = train_test_split(units, test_size=protocol.val_fraction, stratify=classes, random_state=protocol.split_seed)
+        _, chosen = train_test_split(
+            units, test_size=protocol.val_fraction, stratify=classes, random_state=protocol.split_seed
+        )
     except ValueError as error:
-        raise LabError(f"protocol {protocol.name}: {len(units)} images cannot be divided with val_fraction {protocol.val_fraction}: {error}") from error
+        raise LabError(
+            f"protocol {protocol.name}: {len(units)} images cannot be divided with val_fraction "
+            f"{protocol.val_fraction}: {error}"
+        ) from error
     return np.asarray(chosen)

@@ -41,13 +41,21 @@ class Network:
     def summary(self) -> pd.DataFrame:
         """The write-up's Figure 1: columns layer, output shape, parameters; totals below."""
         rows = [
-            {"Layer (type)": f"{layer.name} ({type(layer).__name__})", "Output shape": str(layer.output.shape), "Param #": layer.count_params()}
+            {
+                "Layer (type)": f"{layer.name} ({type(layer).__name__})",
+                "Output shape": str(layer.output.shape),
+                "Param #": layer.count_params(),
+            }
             for layer in self.full.layers
             if not isinstance(layer, keras.layers.InputLayer)
         ]
         total = self.full.count_params()
         trainable = sum(int(np.prod(weight.shape)) for weight in self.full.trainable_weights)
-        for name, count in (("Total params", total), ("Trainable params", trainable), ("Non-trainable params", total - trainable)):
+        for name, count in (
+            ("Total params", total),
+            ("Trainable params", trainable),
+            ("Non-trainable params", total - trainable),
+        ):
             rows.append({"Layer (type)": name, "Output shape": f"{count * 4 / 2**20:.2f} MB", "Param #": count})
         return pd.DataFrame(rows)
 
@@ -90,12 +98,19 @@ def build_network(scenario: Scenario, backbone: keras.Model, classes: int, *, sc
     cut = cut_layer(trunk, trainable)
     keras.utils.set_random_seed(seed)
     head = [trunk.get_layer(POOL)]
-    head += [keras.layers.Dense(width, activation="relu", name=f"dense_{place}") for place, width in enumerate(scenario.head, start=1)]
+    head += [
+        keras.layers.Dense(width, activation="relu", name=f"dense_{place}")
+        for place, width in enumerate(scenario.head, start=1)
+    ]
     head += [keras.layers.Dense(classes, activation="softmax", name=f"dense_{len(scenario.head) + 1}")]
     images = keras.Input(backbone.input_shape[1:], name="image")
     full = _through([*scaling_layers(scenario.backbone, scaling), backbone, *head], images)
     suffix = _through(head[1:], trunk.output)
-    return Network(keras.Model(images, full, name=scenario.name), keras.Model(trunk.get_layer(cut).output, suffix, name="suffix"), cut)
+    return Network(
+        keras.Model(images, full, name=scenario.name),
+        keras.Model(trunk.get_layer(cut).output, suffix, name="suffix"),
+        cut,
+    )
 
 
 def _through(layers: Sequence[Any], tensor: Any) -> Any:
@@ -120,7 +135,16 @@ class Batches(keras.utils.PyDataset):
         Of the order; None keeps it.
     """
 
-    def __init__(self, features: Features, rows: NDArray[np.int64], labels: NDArray[np.int64], *, classes: int, batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        features: Features,
+        rows: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        *,
+        classes: int,
+        batch_size: int,
+        seed: int | None = None,
+    ) -> None:
         super().__init__()
         self._features, self._rows, self._labels = features, rows, np.eye(classes, dtype=np.float32)[labels]
         self._batch_size, self._random = batch_size, None if seed is None else np.random.default_rng(seed)
@@ -156,7 +180,9 @@ class EpochLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Note the epoch."""
         self.rows.append({"epoch": epoch + 1, **(logs or {}), "seconds": time.perf_counter() - self._began})
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in (logs or {}).items() if name.endswith("accuracy")}, refresh=False)
+        self._bar.set_postfix(
+            {name: f"{value:.3f}" for name, value in (logs or {}).items() if name.endswith("accuracy")}, refresh=False
+        )
         self._bar.update()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -164,7 +190,9 @@ class EpochLog(keras.callbacks.Callback):
         self._bar.close()
 
 
-def fit(network: Network, scenario: Scenario, features: Features, manifest: pd.DataFrame, classes: list[str], *, seed: int) -> FitResult:
+def fit(
+    network: Network, scenario: Scenario, features: Features, manifest: pd.DataFrame, classes: list[str], *, seed: int
+) -> FitResult:
     """Train the suffix with Adam on categorical cross-entropy; validate after each epoch.
 
     Not compiled with XLA: on the CPU that makes convolutions slower.
@@ -189,10 +217,21 @@ def fit(network: Network, scenario: Scenario, features: Features, manifest: pd.D
         rows = sides[side]
         return Batches(features, rows, labels[rows], classes=len(classes), batch_size=scenario.batch_size, seed=order)
 
-    network.suffix.compile(keras.optimizers.Adam(scenario.learning_rate), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    network.suffix.compile(
+        keras.optimizers.Adam(scenario.learning_rate),
+        "categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
     log = EpochLog(scenario.epochs)
     began = time.perf_counter()
-    network.suffix.fit(batches("train", seed), validation_data=batches("validation", None), epochs=scenario.epochs, callbacks=[log], verbose=0)
+    network.suffix.fit(
+        batches("train", seed),
+        validation_data=batches("validation", None),
+        epochs=scenario.epochs,
+        callbacks=[log],
+        verbose=0,
+    )
     seconds = time.perf_counter() - began
     probabilities = network.suffix.predict(batches("validation", None), verbose=0)
     return FitResult(pd.DataFrame(log.rows), np.asarray(probabilities, np.float32), seconds)
