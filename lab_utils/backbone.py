@@ -1,35 +1,28 @@
 """A pretrained convolutional backbone: its weights, its scaling, and where it can be cut."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only: a notebook is no place for start-up chatter
-
 import hashlib
 import importlib
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from lab_utils.errors import LabError, choose
 from lab_utils.paths import Workspace
 from lab_utils.records import whole
+from lab_utils.runtime import keras, tf
 
 POOL = "global_average_pooling2d"
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
 CALIBRATION_IMAGES = 64
-RESIDUAL_GAIN = 0.2  # of random weights: 0.1 to 0.3 do about equally well, 1 does not
+RESIDUAL_GAIN = 0.2  # of random weights: 0.1 to 0.5 do about equally well, 1 does not
 
 Float = NDArray[np.float32]
-
-if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # set by Snakemake from a rule's threads
-    tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def obtain_backbone(
@@ -111,12 +104,15 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
     """Give a backbone random weights whose features still tell images apart.
 
     Orthogonal kernels (Saxe et al. 2014, arXiv 1312.6120) and a small gain on each residual branch
-    (after De and Smith 2020, arXiv 2002.10444): with Keras' own initial weights and full branches, fifty layers
-    scramble an image so thoroughly that its class is lost.
+    (after De and Smith 2020, arXiv 2002.10444); depthwise kernels vary about a mean of one, so that they pass on
+    what is smooth. With Keras' own initial weights, whose depthwise kernels are as often negative as positive,
+    fifty layers scramble an image so thoroughly that its class is lost.
     """
     for place, layer in enumerate(backbone.layers):
         if isinstance(layer, keras.layers.Conv2D):
             layer.kernel.assign(keras.initializers.Orthogonal(seed=seed + place)(layer.kernel.shape))
+        elif isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.kernel.assign(keras.initializers.RandomNormal(1.0, 0.5, seed=seed + place)(layer.kernel.shape))
     producer = {id(tensor): layer for layer in backbone.layers for tensor in _tensors(layer.output)}
     order = {layer.name: place for place, layer in enumerate(backbone.layers)}
     for layer in backbone.layers:

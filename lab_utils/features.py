@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from filelock import FileLock
 from numpy.typing import NDArray
 
@@ -34,6 +32,7 @@ from lab_utils.images import ArrayWriter, Pixels, open_store
 from lab_utils.paths import Workspace
 from lab_utils.progress import progress
 from lab_utils.records import digest, read_csv, read_json, whole, write_json
+from lab_utils.runtime import keras, tf
 from lab_utils.scenarios import Experiment, Protocol
 
 BATCH = 64  # images per forward pass: the fastest of 16 to 256 on two cores, and small in memory

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from lab_utils.features import Extraction, Features
 from lab_utils.predictions import predictions_table
 from lab_utils.progress import progress
 from lab_utils.records import provenance, sha256, whole, write_csv, write_json
+from lab_utils.runtime import keras
 from lab_utils.scenarios import Protocol, Scenario
 
 

@@ -1,0 +1,38 @@
+"""TensorFlow and Keras, started without chatter and with the threads that were granted.
+
+Modules that compute with them import them from here, so that whoever comes first starts them this way.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def _mute() -> Iterator[None]:
+    """Send what native libraries print to standard error nowhere; failures still arrive as exceptions.
+
+    TensorFlow 2.21 prints its first lines before it looks at TF_CPP_MIN_LOG_LEVEL.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with _mute():
+    import keras
+    import tensorflow as tf
+
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # Snakemake sets it from a rule's threads
+        tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
+    tf.config.list_logical_devices()  # looks for a GPU, which is another occasion to talk
+
+__all__ = ["keras", "tf"]
