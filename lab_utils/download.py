@@ -5,10 +5,12 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import Any
 
 import pandas as pd
@@ -174,7 +176,7 @@ def download_kaggle(folder: Path) -> Path:
     Raises
     ------
     LabError
-        With the command's last words where it fails.
+        With the command's own words where it fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = shutil.which(
@@ -185,14 +187,20 @@ def download_kaggle(folder: Path) -> Path:
             "the `kaggle` command is not installed here; pip install kaggle, "
             "or download the zip by hand and give its path"
         )
-    words = subprocess.run(
-        [command, "datasets", "download", KAGGLE, "-p", str(folder)], capture_output=True, text=True, check=False
-    )
     archive = folder / f"{KAGGLE.split('/')[1]}.zip"
-    if words.returncode != 0 or not archive.is_file():
-        last = (words.stderr.strip() or words.stdout.strip() or "no message").splitlines()[-1]
+    with TemporaryFile("w+") as words:
+        download = subprocess.Popen(
+            [command, "datasets", "download", KAGGLE, "-p", str(folder), "-q"], stdout=words, stderr=words
+        )
+        with progress(total=None, desc="download", unit="B") as bar:
+            while download.poll() is None:
+                time.sleep(0.2)
+                bar.update(archive.stat().st_size - bar.n if archive.is_file() else 0)
+        words.seek(0)
+        said = "\n  ".join(line.strip() for line in words if line.strip())
+    if download.returncode != 0 or not archive.is_file():
         raise LabError(
-            f"kaggle datasets download {KAGGLE}: {last}\n"
+            f"kaggle datasets download {KAGGLE}: {said or 'no message'}\n"
             f"  run again to resume; or download https://www.kaggle.com/datasets/{KAGGLE} in a browser "
             "and give the zip's path as the data set"
         )

@@ -1,8 +1,8 @@
 """Where everything of a run lives: one method per artefact, one writer per method."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from lab_utils.errors import LabError
 
@@ -46,17 +46,16 @@ class Workspace:
         Raises
         ------
         LabError
-            If the folder cannot be made or written to.
+            If the folder cannot be made or written into.
         """
         root = Path(workspace).expanduser().resolve() if workspace else project_root() / "workspace"
         try:
             root.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=root).close()
         except OSError as error:
             raise LabError(
-                f"{root}: cannot make this workspace ({error.strerror}); choose another with WORKSPACE=path"
+                f"{root}: cannot write here ({error.strerror}); choose another folder with WORKSPACE=path"
             ) from error
-        if not os.access(root, os.W_OK | os.X_OK):
-            raise LabError(f"{root}: no permission to write here; choose another folder with WORKSPACE=path")
         return cls(root)
 
     def raw(self) -> Path:

@@ -1,0 +1,114 @@
+"""Tiny data for the tests: everything here is generated, nothing outside the repository is needed."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from lab_utils.notebooks import run_notebook
+from lab_utils.paths import Workspace
+from lab_utils.phantoms import write_phantoms
+from lab_utils.scenarios import Experiment, load_experiment
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHARED = PROJECT.parent / "shared"
+ARCHIVE = SHARED / "data" / "covid19-radiography-tenth.zip"
+WEIGHTS = SHARED / "keras"
+
+os.environ.update(MPLBACKEND="agg", PYDEVD_DISABLE_FILE_VALIDATION="1")
+os.chdir(PROJECT)
+
+Config = Callable[..., Path]
+
+
+def tiny_settings(**changes: Any) -> dict[str, Any]:
+    """lab.yaml made small: 48 phantoms at 64 pixels, 2 epochs; `changes` replace top-level keys or add to mappings."""
+    settings = yaml.safe_load((PROJECT / "lab.yaml").read_text())
+    settings.update(phantoms=48, image_size=64, weights="random")
+    settings["training"].update(epochs=2, batch_size=16, head=[32, 16])
+    for key, value in changes.items():
+        settings[key] = {**settings[key], **value} if isinstance(value, dict) else value
+    return settings
+
+
+def write_config(path: Path, **changes: Any) -> Path:
+    """Write `tiny_settings` to `path`."""
+    path.write_text(yaml.safe_dump(tiny_settings(**changes), sort_keys=False))
+    return path
+
+
+def write_classes(root: Path, counts: dict[str, int], *, size: int = 40, folder: str = "") -> Path:
+    """Write class folders of grey noise whose brightness tells the classes apart."""
+    for place, (name, count) in enumerate(counts.items()):
+        target = root / name / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for number in range(1, count + 1):
+            noise = np.random.default_rng([place, number]).integers(0, 60, (size, size))
+            Image.fromarray((60 * place + noise).astype(np.uint8)).save(target / f"{name}-{number}.png")
+    return root
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Workspace:
+    """An empty workspace."""
+    return Workspace.open(str(tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 48 phantoms in the archive's layout; not to be changed."""
+    root = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(root, 48)
+    return root
+
+
+@pytest.fixture
+def phantom_copy(phantoms: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return shutil.copytree(phantoms, tmp_path / "phantoms")
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of the tiny experiment file."""
+    return write_config(tmp_path_factory.mktemp("config") / "tiny.yaml")
+
+
+@pytest.fixture(scope="session")
+def experiment(config: Path) -> Experiment:
+    """The tiny experiment."""
+    return load_experiment(str(config))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Workspace:
+    """A workspace after stages 10, 20 and 25, run as notebooks; not to be changed."""
+    lab = Workspace.open(str(tmp_path_factory.mktemp("prepared")))
+    for stage, values in (
+        ("10_download", {"phantoms": 48}),
+        ("20_preprocess", {"protocol": "described"}),
+        ("25_features", {"protocol": "described"}),
+    ):
+        run_stage(stage, lab, config, **values)
+    return lab
+
+
+@pytest.fixture
+def prepared_copy(prepared: Workspace, tmp_path: Path) -> Workspace:
+    """The same, to be changed."""
+    return Workspace.open(str(shutil.copytree(prepared.root, tmp_path / "prepared")))
+
+
+def run_stage(stage: str, lab: Workspace, config: Path, **values: Any) -> Path:
+    """Run a stage's notebook as the pipeline does; return the executed notebook."""
+    output = lab.root / "notebooks" / f"{stage}.ipynb"
+    run_notebook(
+        PROJECT / "notebooks" / f"{stage}.ipynb", output, {"workspace": str(lab.root), "config": str(config), **values}
+    )
+    return output

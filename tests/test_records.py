@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_utils.errors import LabError
+from lab_utils.records import digest, provenance, read_csv, read_json, whole, write_csv, write_json
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "table.csv"
+    with whole(path) as draft:
+        draft.write_text("old")
+    with pytest.raises(ZeroDivisionError), whole(path) as draft:
+        draft.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_folder(tmp_path: Path) -> None:
+    path = tmp_path / "raw"
+    for text in ("old", "new"):
+        with whole(path) as draft:
+            draft.mkdir()
+            (draft / "file").write_text(text)
+    with pytest.raises(ZeroDivisionError), whole(path) as draft:
+        draft.mkdir()
+        raise ZeroDivisionError
+    assert (path / "file").read_text() == "new"
+
+
+def test_a_dead_run_s_draft_is_cleared(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    (tmp_path / ".table.partial.csv").write_text("half")
+    with whole(path) as draft:
+        assert not draft.exists()
+        draft.write_text("all")
+    assert path.read_text() == "all"
+
+
+def test_tables_come_back_as_they_were(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"class": ["NA", "None", "é 中", 'a "b", c'], "p": np.float32([1 / 3, 0, 1, 1e-8]), "note": ["", "x", "", ""]}
+    )
+    write_csv(tmp_path / "t.csv", table)
+    back = read_csv(tmp_path / "t.csv", stage="40")
+    assert back["class"].tolist() == table["class"].tolist()
+    assert back["note"].tolist() == table["note"].tolist()
+    assert (back["p"].astype(np.float32) == table["p"]).all()
+
+
+def test_empty_number_cells_are_nan_and_empty_columns_are_text(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1.5,\n,\n")
+    back = read_csv(tmp_path / "t.csv", stage="40")
+    assert np.isnan(back["a"][1])
+    assert back["b"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"'])
+def test_a_damaged_record_says_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(LabError, match=r"run\.json.*run stage 30_train again"):
+        read_json(tmp_path / "run.json", stage="30_train")
+
+
+def test_a_missing_record_or_table_names_its_stage(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"run\.json: not there yet; run stage 30_train first"):
+        read_json(tmp_path / "run.json", stage="30_train")
+    with pytest.raises(LabError, match=r"t\.csv: not there yet; run stage 40_evaluate first"):
+        read_csv(tmp_path / "t.csv", stage="40_evaluate")
+
+
+def test_digest_depends_on_values_and_their_order() -> None:
+    assert digest(1, "a") == digest(1, "a")
+    assert len({digest(1, "a"), digest("a", 1), digest("1", "a"), digest(1)}) == 4
+
+
+def test_provenance_can_be_written(tmp_path: Path) -> None:
+    record = provenance()
+    write_json(tmp_path / "r.json", record)
+    assert read_json(tmp_path / "r.json", stage="x") == record
+    assert record["versions"]["tensorflow"].startswith("2.21")
