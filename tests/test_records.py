@@ -42,7 +42,11 @@ def test_a_dead_run_s_draft_is_cleared(tmp_path: Path) -> None:
 
 def test_tables_come_back_as_they_were(tmp_path: Path) -> None:
     table = pd.DataFrame(
-        {"class": ["NA", "None", "é 中", 'a "b", c'], "p": np.float32([1 / 3, 0, 1, 1e-8]), "note": ["", "x", "", ""]}
+        {
+            "class": ["NA", "None", "é 中", 'a "b", c'],
+            "p": np.array([1 / 3, 0, 1, 1e-8], np.float32),
+            "note": ["", "x", "", ""],
+        }
     )
     write_csv(tmp_path / "t.csv", table)
     back = read_csv(tmp_path / "t.csv", stage="40")

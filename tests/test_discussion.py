@@ -1,0 +1,113 @@
+import pandas as pd
+import pytest
+
+from lab_utils.discussion import by_class, comparison, conclusion, duration, reproduction, stability
+from lab_utils.scenarios import Scenario
+
+SCENARIOS = [Scenario(name, f"Title of {name}", 0) for name in ("one", "two", "three")]
+
+
+def metrics(**accuracies: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "protocol": "described",
+                "scenario": name,
+                "seed": seed,
+                "accuracy": value,
+                "macro_f1": value - 0.01,
+                "images": 1000,
+                "majority": 0.5,
+            }
+            for name, values in accuracies.items()
+            for seed, value in enumerate(values)
+        ]
+    )
+
+
+@pytest.mark.parametrize("best", ["one", "two", "three"])
+def test_the_best_scenario_is_the_one_that_scored_best(best: str) -> None:
+    accuracies = {name: [0.9 if name == best else 0.8] for name in ("one", "two", "three")}
+    text = comparison(metrics(**accuracies), SCENARIOS)
+    assert text.index(f"Title of {best}") == min(text.index(s.title) for s in SCENARIOS)
+    assert "90.0 %" in text
+    assert "10.0 points apart, more than two standard errors" in text
+    assert "One seed: no comparison is claimed" in text
+
+
+def test_a_small_gap_is_called_small() -> None:
+    assert "0.5 points apart, less than two standard errors" in comparison(metrics(one=[0.9], two=[0.895]), SCENARIOS)
+
+
+def test_equal_scores_have_no_winner() -> None:
+    assert comparison(metrics(one=[0.9], two=[0.9]), SCENARIOS).startswith(
+        "All scenarios reached the same accuracy, 90.0 %"
+    )
+
+
+def test_one_scenario_is_not_compared() -> None:
+    assert "There is nothing to compare" in comparison(metrics(one=[0.9]), SCENARIOS)
+
+
+def test_several_seeds_are_averaged() -> None:
+    text = comparison(metrics(one=[0.9, 0.8], two=[0.7, 0.7]), SCENARIOS)
+    assert "*Title of one* 85.0 %" in text
+    assert "Means over 2 seeds" in text
+
+
+def test_the_easiest_and_the_hardest_class() -> None:
+    report = pd.DataFrame(
+        [
+            ("a_b", 0.5, 0.6, 0.55, 10),
+            ("c", 1, 1, 1, 20),
+            ("accuracy", None, None, 0.1, 30),
+            ("macro avg", 0, 0, 0, 30),
+        ],
+        columns=["class", "precision", "recall", "f1", "support"],
+    )
+    assert by_class(report, SCENARIOS[0]) == (
+        "**Title of one**: highest F1 for c (1.00), lowest for a b (0.55: precision 0.50, recall 0.60, 10 images)."
+    )
+
+
+def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
+    times = pd.DataFrame({"scenario": ["one", "two"], "training": [30.0, 20.0], "extraction": [5.0, 5.0]})
+    assert duration(times, SCENARIOS).startswith(
+        "*Title of two* trained fastest, in 20 s; *Title of one* took longest, 30 s."
+    )
+    assert duration(times[:1], SCENARIOS) == "Training took 30 s, after 5 s of feature extraction."
+
+
+def test_oscillation_is_measured() -> None:
+    history = pd.DataFrame({"accuracy": [0.5, 0.95], "val_accuracy": [0.8, 0.9]})
+    (text,) = stability({"two": history}, SCENARIOS)
+    assert "**Title of two**: over the last 2 epochs the validation accuracy ranged over 10.0 points" in text
+    assert "training accuracy was 5.0 points above it" in text
+
+
+def test_a_model_below_the_constant_answer_is_called_that() -> None:
+    text = conclusion(metrics(one=[0.4]), "MobileNetV2", "random", synthetic=True)
+    assert "up to 40.0 %; naming the commonest class for every image gives 50.0 %, which no scenario surpasses" in text
+    assert "untrained MobileNetV2" in text
+    assert "nothing about disease" in text
+    assert "surpasses" not in conclusion(metrics(one=[0.9]), "MobileNetV2", "imagenet", synthetic=False)
+
+
+def test_published_scenarios_only_are_set_beside() -> None:
+    class Done:
+        def __init__(self, scenario: Scenario) -> None:
+            self.scenario = scenario
+
+    beside = reproduction(
+        [Done(s) for s in SCENARIOS], metrics(one=[0.9], two=[0.8]), {"two": {"accuracy": 0.86, "macro_f1": 0.87}}
+    )
+    assert beside.to_dict("records") == [
+        {
+            "Protocol": "described",
+            "Scenario": "Title of two",
+            "Accuracy, published": 0.86,
+            "Accuracy, here": 0.8,
+            "Macro F1, published": 0.87,
+            "Macro F1, here": 0.79,
+        }
+    ]

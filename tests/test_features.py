@@ -1,0 +1,110 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lab_utils.backbone import load_backbone, scaling_layers, to_rgb, trunk_of
+from lab_utils.errors import LabError
+from lab_utils.features import Extraction, Features, ensure_features, extract, load_extraction
+from lab_utils.images import open_store
+from lab_utils.paths import Workspace
+from lab_utils.records import read_json
+from lab_utils.runtime import keras
+from lab_utils.scenarios import Experiment
+
+
+def sets_of(lab: Workspace, convs: list[int]) -> tuple[Extraction, keras.Model, list[Features]]:
+    extraction = load_extraction("described", "MobileNetV2", lab)
+    backbone = load_backbone(lab, extraction.backbone_key)
+    return extraction, backbone, ensure_features(extraction, backbone, convs, lab)
+
+
+def test_features_are_the_prefix_s_outputs(prepared: Workspace) -> None:
+    extraction, backbone, found = sets_of(prepared, [2, 1, 0])
+    store = open_store(prepared, extraction.store_key)
+    rows = np.array([0, 52, 7])
+    images = to_rgb(store[rows])
+    for layer in scaling_layers("MobileNetV2", "unit"):
+        images = layer(images)
+    trunk = trunk_of(backbone)
+    for features in found:
+        expected = np.asarray(keras.Model(trunk.input, trunk.get_layer(features.cut).output)(images, training=False))
+        assert features.shape == (len(store), *expected.shape[1:])
+        scale = np.abs(expected).max()
+        assert np.abs(features.rows(rows) - expected).max() <= 1e-4 * scale
+
+
+def test_nothing_is_computed_twice(prepared_copy: Workspace) -> None:
+    files = {path: path.stat().st_mtime_ns for path in prepared_copy.features("").rglob("*.npy")}
+    assert len(files) == 3
+    sets_of(prepared_copy, [0])
+    assert {path: path.stat().st_mtime_ns for path in prepared_copy.features("").rglob("*.npy")} == files
+
+
+def test_a_further_cut_computes_that_one_alone(prepared_copy: Workspace) -> None:
+    before = {path: path.stat().st_mtime_ns for path in prepared_copy.features("").rglob("*.npy")}
+    _, _, (found,) = sets_of(prepared_copy, [3])
+    after = {path: path.stat().st_mtime_ns for path in prepared_copy.features("").rglob("*.npy")}
+    assert set(after) - set(before) == {found.path}
+    assert {path: after[path] for path in before} == before
+    assert found.cut == "block_15_add"
+
+
+def test_the_key_is_all_that_features_depend_on(prepared: Workspace) -> None:
+    extraction = load_extraction("described", "MobileNetV2", prepared)
+    key = extraction.features_key("Conv_1")
+    assert replace(extraction, size=99, backbone_key="").features_key("Conv_1") == key
+    others = [
+        extraction.features_key("out_relu"),
+        replace(extraction, scaling="backbone").features_key("Conv_1"),
+        replace(extraction, store_key="x").features_key("Conv_1"),
+        replace(extraction, weights_sha256="x").features_key("Conv_1"),
+        replace(extraction, backbone="VGG16").features_key("Conv_1"),
+    ]
+    assert len({key, *others}) == 6
+
+
+def test_protocols_with_the_same_images_and_scaling_share(prepared_copy: Workspace, experiment: Experiment) -> None:
+    lab = prepared_copy
+    before = sorted(path.name for path in lab.features("").iterdir())
+    (lab.root / "protocols" / "other").mkdir()
+    for path in (lab.root / "protocols" / "described").iterdir():
+        (lab.root / "protocols" / "other" / path.name).write_bytes(path.read_bytes())
+    extract(experiment, replace(experiment.protocol("described"), name="other"), "MobileNetV2", lab)
+    assert sorted(path.name for path in lab.features("").iterdir()) == before
+
+
+def test_a_truncated_file_is_reported(prepared_copy: Workspace) -> None:
+    _, _, (found,) = sets_of(prepared_copy, [0])
+    with found.path.open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(LabError, match=r"features\.npy: expected float32 .*delete .* and run stage 25_features again"):
+        sets_of(prepared_copy, [0])
+
+
+def test_a_file_of_other_features_is_reported(prepared_copy: Workspace) -> None:
+    _, _, (found,) = sets_of(prepared_copy, [0])
+    record = json.loads((found.path.parent / "features.json").read_text())
+    record["shape"][0] += 1
+    (found.path.parent / "features.json").write_text(json.dumps(record))
+    with pytest.raises(LabError, match=r"features\.npy: expected float32"):
+        sets_of(prepared_copy, [0])
+
+
+def test_features_of_earlier_images_are_refused(prepared_copy: Workspace) -> None:
+    path = prepared_copy.preprocessing("described")
+    record = read_json(path, stage="20")
+    path.write_text(json.dumps({**record, "store": "0" * 16}))
+    with pytest.raises(LabError, match="the manifest now belongs to 0000000000000000; run stage 25_features again"):
+        load_extraction("described", "MobileNetV2", prepared_copy)
+
+
+def test_a_run_that_is_stopped_leaves_no_half_features(
+    prepared_copy: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab_utils.features.ArrayWriter.append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    before = sorted(prepared_copy.features("").iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        sets_of(prepared_copy, [4])
+    assert sorted(prepared_copy.features("").iterdir()) == before

@@ -1,0 +1,69 @@
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from lab_utils import figures
+from lab_utils.scenarios import Scenario
+
+SCENARIOS = [Scenario(name, f"Title of {name}", 0) for name in ("one", "two", "three", "four")]
+
+
+@pytest.fixture
+def ax() -> Iterator[Axes]:
+    figures.use_style()
+    figure, axes = plt.subplots()
+    yield axes
+    figure.canvas.draw()
+    plt.close(figure)
+
+
+def test_a_scenario_keeps_its_colour_and_marker_whatever_is_run() -> None:
+    marks = figures.marks(SCENARIOS)
+    assert len({(mark["color"], mark["marker"]) for mark in marks.values()}) == 4
+    assert figures.marks(SCENARIOS[:2])["two"] == marks["two"]
+
+
+def test_class_balance_counts_images(ax: Axes) -> None:
+    manifest = pd.DataFrame(
+        {"class": ["a_b"] * 3 + ["c"] * 2, "split": ["train", "train", "validation", "train", "validation"]}
+    )
+    assert figures.class_balance(ax, manifest) is ax
+    assert [bar.get_height() for bar in ax.patches] == [2, 1, 1, 1]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a b", "c"]
+
+
+def test_curves_show_every_epoch(ax: Axes) -> None:
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "loss": [2.0, 1], "val_loss": [3.0, 2], "accuracy": [0.1, 0.2], "val_accuracy": [0.3, 0.4]}
+    )
+    assert figures.curve(ax, history, "loss", figures.marks(SCENARIOS)["one"]) is ax
+    assert [list(line.get_ydata()) for line in ax.lines] == [[2, 1], [3, 2]]
+    assert "nats" in ax.get_ylabel()
+    assert ax.get_xlabel() == "epoch"
+
+
+def test_a_confusion_matrix_shows_counts_also_of_an_absent_class(ax: Axes) -> None:
+    counts = pd.DataFrame({"y_true": ["a", "a", "b", "b"], "y_pred": ["a", "b", "a", "b"], "images": [1234, 1, 0, 0]})
+    assert figures.confusion_matrix(ax, counts) is ax
+    assert [text.get_text() for text in ax.texts] == ["1,234", "1", "0", "0"]
+
+
+def test_times_stack_extraction_and_training(ax: Axes) -> None:
+    times = pd.DataFrame({"scenario": ["two", "two", "four"], "extraction": [10.0, 10, 10], "training": [4.0, 6, 7]})
+    assert figures.training_times(ax, times, SCENARIOS) is ax
+    assert [bar.get_width() for bar in ax.patches] == [10, 10, 5, 7]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Title of two", "Title of four"]
+
+
+def test_radiographs_with_and_without_a_mask() -> None:
+    figure, axes = plt.subplots(1, 2)
+    mask = np.zeros((20, 20), np.uint8)
+    mask[5:15, 5:15] = 255
+    figures.radiographs(axes, [np.zeros((30, 30), np.uint8)] * 2, ["a", "b"], [mask, None])
+    figure.canvas.draw()
+    assert [len(ax.collections) > 0 for ax in axes] == [True, False]
+    plt.close(figure)

@@ -1,0 +1,134 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_utils.backbone import load_backbone, obtain_backbone
+from lab_utils.download import load_dataset
+from lab_utils.features import Features, ensure_features, load_extraction
+from lab_utils.images import open_store
+from lab_utils.paths import Workspace
+from lab_utils.predictions import probabilities_of, read_predictions
+from lab_utils.records import read_csv, read_json, sha256
+from lab_utils.runtime import keras, tf
+from lab_utils.scenarios import Experiment, Scenario, load_experiment
+from lab_utils.training import FitResult, Network, build_network, fit, save_run
+from tests.conftest import PROJECT
+
+TRAINABLE = {"last_two_convs": 2_555_396, "last_conv": 2_248_196, "fc_only": 1_838_596}
+SCENARIOS = list(TRAINABLE)
+
+
+@pytest.mark.parametrize(("name", "trainable"), list(TRAINABLE.items()))
+def test_the_architecture_is_the_write_up_s(name: str, trainable: int) -> None:
+    scenario = load_experiment(str(PROJECT / "lab.yaml")).scenario(name)
+    backbone, _ = obtain_backbone("MobileNetV2", 224, weights="random", synthetic=True)
+    network = build_network(scenario, backbone, 4, scaling="unit", seed=0)
+    rows = network.summary().set_index("Layer (type)")
+    assert rows["Param #"]["Total params"] == 4_096_580
+    assert rows["Param #"]["Trainable params"] == trainable
+    assert rows["Param #"]["Non-trainable params"] == 4_096_580 - trainable
+    assert rows["Param #"]["mobilenetv2_1.00_224 (Functional)"] == 2_257_984
+    assert rows["Output shape"]["mobilenetv2_1.00_224 (Functional)"] == "(None, 7, 7, 1280)"
+    dense = [(shape, count) for name, shape, count in rows.itertuples() if name.startswith("dense")]
+    assert dense == [("(None, 1024)", 1_311_744), ("(None, 512)", 524_800), ("(None, 4)", 2_052)]
+    assert sum(int(np.prod(w.shape)) for w in network.suffix.trainable_weights) == trainable
+
+
+def assemble(lab: Workspace, experiment: Experiment, name: str, seed: int = 0) -> tuple[Network, Features, Scenario]:
+    extraction = load_extraction("described", "MobileNetV2", lab)
+    backbone = load_backbone(lab, extraction.backbone_key)
+    scenario = experiment.scenario(name)
+    network = build_network(scenario, backbone, 4, scaling="unit", seed=seed)
+    (features,) = ensure_features(extraction, backbone, [scenario.trainable_convs], lab)
+    return network, features, scenario
+
+
+def pictures(lab: Workspace) -> np.ndarray:
+    store = open_store(lab, load_extraction("described", "MobileNetV2", lab).store_key)
+    return np.repeat(store[..., None], 3, axis=-1).astype(np.float32)
+
+
+def gradients(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(keras.losses.categorical_crossentropy(labels, model(inputs, training=True)))
+    return [np.asarray(gradient) for gradient in tape.gradient(loss, model.trainable_variables)]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_suffix_on_features_is_the_full_model_on_images(
+    prepared: Workspace, experiment: Experiment, name: str
+) -> None:
+    network, features, _ = assemble(prepared, experiment, name)
+    images, rows = pictures(prepared), np.arange(20)
+    labels = np.eye(4, dtype=np.float32)[rows % 4]
+    full, suffix = network.full(images[rows], training=False), network.suffix(features.rows(rows), training=False)
+    assert np.allclose(suffix, full, rtol=1e-4, atol=1e-6)
+    by_name = {variable.path: place for place, variable in enumerate(network.full.trainable_variables)}
+    on_images = gradients(network.full, images[rows], labels)
+    on_features = gradients(network.suffix, features.rows(rows), labels)
+    assert len(on_images) == len(on_features)
+    for variable, found in zip(network.suffix.trainable_variables, on_features, strict=True):
+        expected = on_images[by_name[variable.path]]
+        assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected), variable.path
+
+
+def trained(lab: Workspace, experiment: Experiment, name: str) -> tuple[Network, Features, Scenario, FitResult]:
+    network, features, scenario = assemble(lab, experiment, name)
+    manifest = read_csv(lab.manifest("described"), stage="20")
+    classes = list(load_dataset(lab).classes)
+    return network, features, scenario, fit(network, scenario, features, manifest, classes, seed=0)
+
+
+def test_batchnorm_statistics_and_frozen_weights_stay(prepared: Workspace, experiment: Experiment) -> None:
+    extraction = load_extraction("described", "MobileNetV2", prepared)
+    before = load_backbone(prepared, extraction.backbone_key)
+    network, _, _, _ = trained(prepared, experiment, "last_two_convs")
+    after = next(layer for layer in network.full.layers if isinstance(layer, keras.Model))
+    moved = [
+        layer.name
+        for layer in after.layers
+        if any(
+            not np.array_equal(a, b)
+            for a, b in zip(layer.get_weights(), before.get_layer(layer.name).get_weights(), strict=True)
+        )
+    ]
+    assert moved == ["block_16_project", "Conv_1"]
+
+
+def test_the_same_seed_gives_the_same_run(prepared: Workspace, experiment: Experiment) -> None:
+    first, second = (trained(prepared, experiment, "fc_only")[3] for _ in range(2))
+    assert np.array_equal(first.probabilities, second.probabilities)
+    columns = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
+    pd.testing.assert_frame_equal(first.history[columns], second.history[columns])
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_saved_run_is_whole_and_its_model_agrees(prepared_copy: Workspace, experiment: Experiment, name: str) -> None:
+    lab = prepared_copy
+    network, features, scenario, result = trained(lab, experiment, name)
+    data, extraction = load_dataset(lab), load_extraction("described", "MobileNetV2", lab)
+    manifest = read_csv(lab.manifest("described"), stage="20")
+    folder = lab.run("described", name, 0)
+    save_run(
+        folder,
+        network,
+        result,
+        scenario,
+        experiment.protocol("described"),
+        features,
+        extraction,
+        data,
+        manifest,
+        seed=0,
+    )
+    predictions = read_predictions(folder / "predictions.csv")
+    validation = manifest["split"] == "validation"
+    assert predictions["image_id"].tolist() == manifest["image_id"][validation].tolist()
+    assert list(predictions.columns[3:]) == ["p_COVID", "p_Lung_Opacity", "p_Normal", "p_Viral Pneumonia"]
+    model = keras.saving.load_model(folder / "model.keras")
+    again = model.predict(pictures(lab)[validation.to_numpy()], verbose=0)
+    assert np.allclose(again, probabilities_of(predictions), atol=1e-4)
+    record = read_json(folder / "run.json", stage="30")
+    assert record["sha256"] == {n: sha256(folder / n) for n in ("history.csv", "predictions.csv", "model.keras")}
+    assert record["seconds"].keys() == {"extraction", "shared", "training"}
+    assert len(read_csv(folder / "history.csv", stage="30")) == scenario.epochs
