@@ -135,11 +135,13 @@ def code_digest(notebook: Path, *, ignore: Iterable[str] = ()) -> str:
 
 def _modules(tree: ast.AST) -> set[str]:
     """The modules of lab_utils that a piece of code imports."""
-    return {
-        node.module.split(".")[1]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lab_utils.")
-    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            package, _, module = node.module.partition(".")
+            if package == PACKAGE.name:
+                found |= {module} if module else {alias.name for alias in node.names}
+    return found
 
 
 def main() -> int:

@@ -10,16 +10,16 @@ EXPERIMENT_FILE = "lab.yaml"
 
 
 def project_root() -> Path:
-    """The folder that holds lab.yaml: the nearest one above the working directory, else the package's.
+    """The clone of the lab: the nearest one above the working directory, else the one that the package lies in.
 
     A notebook opened in JupyterLab works in `notebooks/`, papermill where it was called;
     both find the same project.
     """
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
-        if (folder / EXPERIMENT_FILE).is_file():
+        if (folder / EXPERIMENT_FILE).is_file() and (folder / "Snakefile").is_file():
             return folder
-    raise LabError(f"{here}: no {EXPERIMENT_FILE} here or above; work inside a clone of the lab")
+    raise LabError(f"{here}: no clone of the lab ({EXPERIMENT_FILE} and Snakefile) here or above; work inside one")
 
 
 def experiment_file(config: str = "") -> Path:

@@ -49,6 +49,7 @@ def test_the_project_is_found_from_below(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_project_is_found_from_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text("title: an experiment of one's own")
     monkeypatch.chdir(tmp_path)
     assert project_root() == PROJECT
 

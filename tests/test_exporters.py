@@ -1,0 +1,141 @@
+import io
+import re
+from typing import Any
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbconvert.exporters import get_exporter
+from pypdf import PdfReader
+
+from lab_utils.errors import LabError
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><rect width="90" height="30" fill="#0072B2"/></svg>'
+)
+FRONT = {"title": "Title & <b>", "author": "A. Author", "date": "2026-01-01", "notices": ["Not a medical device."]}
+SPECIAL = r"100 % & $x$ # _under_ {braces} ~ ^ \ <tag> é 中"
+
+
+def shown(data: dict[str, str], **metadata: Any) -> nbformat.NotebookNode:
+    output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+    return nbformat.v4.new_code_cell("secret = 1", outputs=[output])
+
+
+def table(label: str, rows: int = 2, text: str = "cell") -> nbformat.NotebookNode:
+    body = "".join(f'<tr><td class="text">{text}</td><td class="number">{row}</td></tr>' for row in range(rows))
+    head = '<thead><tr><th scope="col">Class</th><th scope="col" class="number">N</th></tr></thead>'
+    return shown({"text/html": f"<table>{head}<tbody>{body}</tbody></table>"}, label=label, caption="A table & more")
+
+
+def figure(label: str, kind: str = "image/png", data: str = PIXEL) -> nbformat.NotebookNode:
+    return shown({kind: data, "text/plain": "alt"}, label=label, caption="A figure", alt="A blue rectangle")
+
+
+def notebook(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    front = shown({"text/html": "<h1>x</h1>"}, front=FRONT)
+    return nbformat.v4.new_notebook(cells=[front, *cells])
+
+
+def html(*cells: nbformat.NotebookNode) -> BeautifulSoup:
+    page, _ = get_exporter("lab-html")().from_notebook_node(notebook(*cells))
+    return BeautifulSoup(page, "html.parser")
+
+
+def pdf(*cells: nbformat.NotebookNode) -> PdfReader:
+    data, _ = get_exporter("lab-pdf")().from_notebook_node(notebook(*cells))
+    return PdfReader(io.BytesIO(data))
+
+
+def text_of(document: PdfReader) -> str:
+    return "\n".join(page.extract_text() for page in document.pages)
+
+
+def test_figures_and_tables_are_numbered_apart_and_referred_to() -> None:
+    markdown = nbformat.v4.new_markdown_cell("# Results\n\nSee [](#tbl-b) and [](#fig-a).")
+    page = html(markdown, table("tbl-a"), figure("fig-a"), table("tbl-b"), table("fig-b"))
+    captions = [caption.text for caption in page.find_all("figcaption")]
+    assert captions == [
+        "Table 1: A table & more",
+        "Figure 1: A figure",
+        "Table 2: A table & more",
+        "Figure 2: A table & more",
+    ]
+    links = {link.text: link["href"] for link in page.select("p a")}
+    assert links == {"Table 2": "#tbl-b", "Figure 1": "#fig-a"}
+    for target in links.values():
+        assert page.select_one(str(target)) is not None
+
+
+def test_captions_stand_above_tables_and_below_figures() -> None:
+    page = html(table("tbl-a"), figure("fig-a"))
+    above, below = page.find_all("figure")
+    assert [child.name for child in above.find_all(recursive=False)] == ["figcaption", "div"]
+    assert [child.name for child in below.find_all(recursive=False)] == ["div", "figcaption"]
+
+
+def test_the_page_is_self_contained_escaped_and_has_alternative_texts() -> None:
+    page = html(figure("fig-a"), figure("fig-b", "image/svg+xml", SVG))
+    assert page.title is not None
+    assert page.title.text == FRONT["title"]
+    assert page.find("b") is None
+    images = page.find_all("img")
+    assert len(images) == 2
+    assert all(str(image["src"]).startswith("data:image/") and image["alt"] == "A blue rectangle" for image in images)
+    assert not re.search(r'(src|href)="https?:', str(page))
+    assert "secret" not in str(page)
+    assert "Not a medical device." in page.text
+
+
+def test_the_pdf_has_everything_the_page_has() -> None:
+    markdown = nbformat.v4.new_markdown_cell(
+        "# Results\n\nSee [](#tbl-b).\n\n- one\n- two **bold** *slanted* `code`\n\n<https://example.org/a_b>"
+    )
+    document = pdf(markdown, table("tbl-a"), figure("fig-a"), figure("fig-b", "image/svg+xml", SVG), table("tbl-b"))
+    text = text_of(document)
+    for part in (
+        "Title & <b>",
+        "A. Author",
+        "1 Results",
+        "See Table 2.",
+        "two bold slanted code",
+        "Table 1: A table & more",
+        "Figure 1: A figure",
+        "Figure 2: A figure",
+        "Not a medical device.",
+    ):
+        assert part in text, part
+    assert document.metadata is not None
+    assert document.metadata.title == FRONT["title"]
+    assert [entry["/Title"] for entry in document.outline] == ["1 Results"]
+    targets = [
+        str(note.get_object()["/A"].get("/URI", "")) for page in document.pages for note in page.get("/Annots") or []
+    ]
+    assert "https://example.org/a_b" in targets
+
+
+def test_special_characters_reach_both_documents() -> None:
+    cells = (table("tbl-a", text=SPECIAL.replace("&", "&amp;").replace("<", "&lt;")),)
+    assert SPECIAL in html(*cells).text
+    assert SPECIAL.replace(" ", "") in re.sub(r"\s", "", text_of(pdf(*cells)))
+
+
+def test_a_long_table_runs_over_pages_and_repeats_its_head() -> None:
+    document = pdf(table("tbl-a", rows=120))
+    assert len(document.pages) >= 2
+    assert all("Class" in page.extract_text() for page in document.pages)
+
+
+def test_a_missing_image_is_said_to_be_missing() -> None:
+    markdown = nbformat.v4.new_markdown_cell("![gone](nowhere.png)")
+    assert "missing image: gone" in text_of(pdf(markdown))
+
+
+def test_a_reference_to_nothing_is_visible() -> None:
+    assert "??" in html(nbformat.v4.new_markdown_cell("See [](#fig-none).")).text
+
+
+def test_a_report_without_a_title_block_is_refused() -> None:
+    with pytest.raises(LabError, match="no title block; was it executed to its end"):
+        get_exporter("lab-html")().from_notebook_node(nbformat.v4.new_notebook(cells=[table("tbl-a")]))

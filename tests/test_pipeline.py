@@ -1,0 +1,284 @@
+"""The whole lab through Snakemake, on tiny data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from pypdf import PdfReader
+
+from lab_utils.paths import Workspace
+from lab_utils.predictions import read_predictions
+from lab_utils.records import read_csv, read_json
+from tests.conftest import PROJECT, tiny_settings, write_classes, write_config
+
+SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
+SCENARIOS = ["last_two_convs", "last_conv", "fc_only"]
+
+
+def command(workspace: Path, config: Path, *words: str) -> list[str]:
+    return [SNAKEMAKE, *words, "--config", f"workspace={workspace}", f"config={config}"]
+
+
+def snakemake(workspace: Path, config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(workspace, config, *words), cwd=PROJECT, capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+def planned(workspace: Path, config: Path) -> set[str]:
+    """The log files of the jobs that a run would do: one per job."""
+    done = snakemake(workspace, config, "--dry-run", "--quiet", "host", "progress")
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    return {Path(line.split("log: ")[1].split(" ")[0]).stem for line in lines if line.strip().startswith("log: ")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A finished run of the three scenarios: workspace and experiment file."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    config = write_config(folder / "lab.yaml")
+    done = snakemake(folder / "workspace", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "workspace", config
+
+
+def change(config: Path, **changes: Any) -> None:
+    write_config(config, **changes)
+
+
+def test_everything_is_there(finished: tuple[Path, Path]) -> None:
+    lab = Workspace(finished[0])
+    for name in SCENARIOS:
+        folder = lab.run("described", name, 0)
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "history.csv",
+            "model.keras",
+            "predictions.csv",
+            "run.json",
+            "train.ipynb",
+        ]
+        record = read_json(folder / "run.json", stage="30")
+        assert record["seed"] == 0
+        assert record["weights"] == "random"
+        predictions = read_predictions(folder / "predictions.csv")
+        assert len(predictions) == record["images"]["validation"] == 16
+    metrics = read_csv(lab.results("metrics"), stage="40")
+    assert metrics["scenario"].tolist() == SCENARIOS
+    assert metrics["accuracy"].between(0, 1).all()
+    assert not list(lab.root.rglob("*.partial*"))
+    assert not list(lab.root.rglob("*.failed.ipynb"))
+
+
+def test_the_report_has_the_write_up_s_sections_figures_and_tables(finished: tuple[Path, Path]) -> None:
+    page = BeautifulSoup((finished[0] / "report" / "lab_report.html").read_text(), "html.parser")
+    headings = [heading.text.replace("¶", "") for heading in page.find_all("h1", class_=lambda name: name != "title")]
+    assert headings[:8] == [
+        "Introduction",
+        "Dataset description",
+        "Data preprocessing",
+        "Model architecture",
+        "Evaluation results",
+        "Training time comparison",
+        "Discussion",
+        "Conclusion",
+    ]
+    captions = [caption.text for caption in page.find_all("figcaption")]
+    figures = [caption for caption in captions if caption.startswith("Figure")]
+    tables = [caption for caption in captions if caption.startswith("Table")]
+    assert [caption.split(":")[0] for caption in figures[:5]] == [f"Figure {n}" for n in range(1, 6)]
+    assert figures[0].startswith("Figure 1: Model architecture")
+    assert [f"Figure {n}: Scenario {n - 1}: accuracy and loss curves" for n in (2, 3, 4)] == figures[1:4]
+    assert figures[4] == "Figure 5: Training time across scenarios"
+    assert tables[:3] == [f"Table {n}: Classification report, scenario {n}" for n in (1, 2, 3)]
+    assert "Synthetic phantoms" in page.text
+    assert "Untrained backbone" in page.text
+    assert "??" not in page.text
+
+
+def test_the_report_s_numbers_are_the_tables(finished: tuple[Path, Path]) -> None:
+    page = BeautifulSoup((finished[0] / "report" / "lab_report.html").read_text(), "html.parser")
+    reports = read_csv(Workspace(finished[0]).results("reports"), stage="40")
+    for place, name in enumerate(SCENARIOS, start=1):
+        rows = page.select(f"#tbl-report-{name} tbody tr, #tbl-report-{name} tfoot tr")
+        own = reports[reports["scenario"] == name]
+        assert len(rows) == len(own) == 7, place
+        for row, expected in zip(rows, own.itertuples(), strict=True):
+            cells = [cell.text for cell in row.find_all("td")]
+            assert cells[3:] == [f"{expected.f1:.2f}", f"{expected.support:,}"]
+
+
+def test_the_pdf_says_on_every_page_what_it_is(finished: tuple[Path, Path]) -> None:
+    document = PdfReader(finished[0] / "report" / "lab_report.pdf")
+    for page in document.pages:
+        text = page.extract_text()
+        assert "Synthetic phantoms" in text
+        assert "Not a medical device" in text
+
+
+def test_a_second_run_finds_nothing_to_do(finished: tuple[Path, Path]) -> None:
+    began = time.monotonic()
+    done = snakemake(*finished)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert time.monotonic() - began < 60
+
+
+def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Path]) -> None:
+    workspace, config = finished
+    assert planned(workspace, config) == set()
+    after_training = {"40_evaluate", "lab_report", "render-html", "render-pdf"}
+    try:
+        change(config, scenarios={"fc_only": {"title": "Train only FC layers", "trainable_convs": 0, "epochs": 3}})
+        assert planned(workspace, config) == {"30_train-described-fc_only-0"} | after_training
+        change(config, title="Another title")
+        assert planned(workspace, config) == after_training - {"40_evaluate"}
+        change(config, run={"protocols": ["described"], "scenarios": SCENARIOS, "seeds": [0, 1]})
+        assert planned(workspace, config) == {f"30_train-described-{name}-1" for name in SCENARIOS} | after_training
+        change(config, image_size=96)
+        assert {"20_preprocess-described", "25_features-described-MobileNetV2"} < planned(workspace, config)
+        assert "10_download" not in planned(workspace, config)
+    finally:
+        change(config)
+    assert planned(workspace, config) == set()
+
+
+def stamps(lab: Workspace, names: list[str]) -> dict[str, int]:
+    return {name: (lab.run("described", name, 0) / "run.json").stat().st_mtime_ns for name in names}
+
+
+def test_a_fourth_scenario_takes_lines_in_the_yaml_alone(finished: tuple[Path, Path]) -> None:
+    workspace, config = finished
+    lab = Workspace(workspace)
+    before = stamps(lab, SCENARIOS)
+    settings = tiny_settings()
+    settings["scenarios"]["last_three_convs"] = {"title": "Train last three conv layers", "trainable_convs": 3}
+    settings["run"]["scenarios"] = [*SCENARIOS, "last_three_convs"]
+    config.write_text(yaml.safe_dump(settings, sort_keys=False))
+    try:
+        done = snakemake(workspace, config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert stamps(lab, SCENARIOS) == before
+        record = read_json(lab.run("described", "last_three_convs", 0) / "run.json", stage="30")
+        assert record["cut"] == "block_15_add"
+        metrics = read_csv(lab.results("metrics"), stage="40")
+        assert metrics["scenario"].tolist() == [*SCENARIOS, "last_three_convs"]
+        assert "Scenario 4: Train last three conv layers" in (workspace / "report" / "lab_report.html").read_text()
+    finally:
+        change(config)
+
+
+def test_two_classes_another_backbone_and_two_seeds_take_the_yaml_alone(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "mine", {"cats & <dogs>": 24, "中文": 16}, size=50)
+    one = {"title": "Head on DenseNet", "trainable_convs": 0, "backbone": "DenseNet121"}
+    config = write_config(
+        tmp_path / "mine.yaml",
+        dataset=str(root),
+        run={"protocols": ["corrected"], "scenarios": ["dense"], "seeds": [3, 4]},
+        scenarios={"dense": one},
+    )
+    done = snakemake(tmp_path / "workspace", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lab = Workspace(tmp_path / "workspace")
+    for seed in (3, 4):
+        predictions = read_predictions(lab.run("corrected", "dense", seed) / "predictions.csv")
+        assert list(predictions.columns[3:]) == ["p_cats & <dogs>", "p_中文"]
+    page = (lab.root / "report" / "lab_report.html").read_text()
+    assert "cats &amp; &lt;dogs&gt;" in page
+    assert "<dogs>" not in page
+    assert "The images come from a folder given by the user" in page
+
+
+def test_a_second_run_in_the_same_workspace_is_refused(finished: tuple[Path, Path]) -> None:
+    from filelock import FileLock
+
+    with FileLock(finished[0] / ".lock"):
+        done = snakemake(*finished)
+    assert done.returncode != 0
+    assert "another run is at work in this workspace; wait for it, or choose another" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "no/such/zip"}, "no/such/zip: no such file or folder"),
+        ({"run": {"scenarios": ["fc_onyl"]}}, "did you mean 'fc_only'"),
+        ({"phantons": 3}, "did you mean 'phantoms'"),
+    ],
+)
+def test_mistakes_in_the_yaml_end_in_one_message(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    done = snakemake(tmp_path / "workspace", write_config(tmp_path / "lab.yaml", **changes))
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_failing_stage_leaves_earlier_results(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    workspace, config = finished
+    before = {path: path.read_bytes() for path in (workspace / "results").iterdir()}
+    raw = (workspace / "raw" / "dataset.json").read_bytes()
+    try:
+        change(config, dataset=str(write_classes(tmp_path / "one", {"alone": 5})))
+        done = snakemake(workspace, config)
+        assert done.returncode != 0
+        assert "one class only (alone)" in done.stdout
+        assert "Traceback" not in done.stdout
+        assert {path: path.read_bytes() for path in (workspace / "results").iterdir()} == before
+        assert (workspace / "raw" / "dataset.json").read_bytes() == raw
+    finally:
+        change(config)
+
+
+def descendants(environment: Mapping[str, str]) -> list[int]:
+    """Processes that carry the mark this test put into the environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if (
+                folder.name.isdigit()
+                and f"LAB_TEST={environment['LAB_TEST']}".encode() in (folder / "environ").read_bytes()
+            ):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes through /proc")
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "lab.yaml", training={"epochs": 2, "batch_size": 16, "head": [32, 16]})
+    lab = Workspace(tmp_path / "workspace")
+    environment = {**os.environ, "LAB_TEST": str(tmp_path)}
+    run = subprocess.Popen(
+        command(lab.root, config, "--cores", "1"),
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not list(lab.root.glob("runs/*/*/*/run.json")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(4)  # into the next scenario's training
+    for process in descendants(environment):
+        os.kill(process, signal.SIGKILL)
+    run.wait()
+    kept = {path: path.stat().st_mtime_ns for path in lab.root.rglob("*.npy")}
+    done_before = {path: json.loads(path.read_text()) for path in lab.root.glob("runs/*/*/*/run.json")}
+    assert done_before
+    assert len(done_before) < 3
+    done = snakemake(lab.root, config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path: path.stat().st_mtime_ns for path in lab.root.rglob("*.npy")} == kept
+    assert len(list(lab.root.glob("runs/*/*/*/run.json"))) == 3
+    assert (lab.root / "report" / "lab_report.pdf").is_file()

@@ -1,0 +1,100 @@
+"""The repository's own promises: pins, README, what is committed."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from tests.conftest import PROJECT
+
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+LOCK = (PROJECT / "requirements.lock").read_text()
+PINS = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)(.*)", LOCK, re.MULTILINE)
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")
+
+
+def committed() -> list[str]:
+    listing = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    return listing.stdout.splitlines()
+
+
+def test_everything_is_pinned_with_hashes_and_no_index_address() -> None:
+    entries = re.split(r"\n(?=[A-Za-z0-9])", LOCK)
+    assert len(entries) == len(PINS) > 100
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in LOCK
+    assert not re.search(r"^\s*(-i|--index|--extra-index|--find-links|-f)\b", LOCK, re.MULTILINE)
+
+
+def test_every_dependency_is_in_the_lock() -> None:
+    project = PYPROJECT["project"]
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    pinned = {name_of(name) for name, _, _ in PINS}
+    assert {name_of(requirement) for requirement in wanted} <= pinned
+
+
+def test_the_lock_covers_every_python_that_the_project_admits() -> None:
+    assert PYPROJECT["project"]["requires-python"] == ">=3.11,<3.14"
+    tensorflow = [marker for name, _, marker in PINS if name == "tensorflow"]
+    assert all("python" not in marker for marker in tensorflow)
+
+
+def test_conda_gets_the_same_environment() -> None:
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text())
+    *packages, pip = environment["dependencies"]
+    assert packages == [f"python {PYPROJECT['project']['requires-python']}", "pip"]
+    assert pip == {"pip": ["-r requirements.lock"]}
+
+
+def test_make_lists_its_targets() -> None:
+    said = subprocess.run(["make"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    targets = re.findall(r"^([a-z-]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert {"report", "test", "lab", "lock", "clean"} <= set(targets)
+    for target in targets:
+        assert f"make {target} " in said
+
+
+def test_the_readme_s_tree_is_the_repository_s() -> None:
+    tree = (PROJECT / "README.md").read_text().split("## What is where")[1]
+    modules = re.findall(r"^  (\w+\.py) ", tree, re.MULTILINE)
+    assert sorted(modules) == sorted(
+        path.name for path in (PROJECT / "lab_utils").glob("*.py") if path.stem != "__init__"
+    )
+
+
+def test_modules_import_only_upwards_in_the_readme_s_list() -> None:
+    tree = (PROJECT / "README.md").read_text().split("## What is where")[1]
+    order = re.findall(r"^  (\w+)\.py ", tree, re.MULTILINE)
+    for place, module in enumerate(order):
+        source = (PROJECT / "lab_utils" / f"{module}.py").read_text()
+        for imported in re.findall(r"^from lab_utils\.(\w+) import", source, re.MULTILINE):
+            assert order.index(imported) < place, f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", ["scenarios", "paths", "records", "notebooks", "download", "metrics", "figures"])
+def test_planning_and_evaluation_do_not_import_tensorflow(module: str) -> None:
+    code = f"import sys, lab_utils.{module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+def test_every_module_has_a_test() -> None:
+    modules = {path.stem for path in (PROJECT / "lab_utils").glob("*.py")} - {"__init__", "progress", "runtime", "runs"}
+    tests = {path.stem.removeprefix("test_") for path in (PROJECT / "tests").glob("test_*.py")}
+    assert modules <= tests, modules - tests
+
+
+def test_nothing_is_committed_that_does_not_belong() -> None:
+    for name in committed():
+        path = PROJECT / name
+        assert path.suffix not in {".png", ".zip", ".h5", ".keras", ".npy", ".xlsx", ".pdf", ".html"}, name
+        assert path.stat().st_size < 1_000_000, name
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"(?<![\w.])/(root|home|work)/\w", text), name

@@ -1,0 +1,75 @@
+"""On real radiographs and ImageNet weights, where they are at hand: the equivalence that the lab's speed rests on."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab_utils.images import open_store
+from lab_utils.paths import Workspace
+from lab_utils.predictions import predicted_of, probabilities_of, read_predictions
+from lab_utils.records import read_csv, read_json
+from tests.conftest import ARCHIVE, WEIGHTS, run_stage, write_config
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not (ARCHIVE.is_file() and WEIGHTS.is_dir()), reason=f"needs {ARCHIVE} and {WEIGHTS}"),
+]
+EACH = 40
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
+    """The first images of each class, with their masks, through stages 10, 20 and 25 at full size."""
+    folder = tmp_path_factory.mktemp("real")
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        for kind in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"):
+            for part in ("images", "masks"):
+                names = sorted(n for n in archive.namelist() if f"/{kind}/{part}/" in n and n.endswith(".png"))
+                archive.extractall(folder, names[:EACH])
+    config = write_config(
+        folder / "lab.yaml",
+        dataset=str(folder / "COVID-19_Radiography_Dataset"),
+        weights="imagenet",
+        image_size=224,
+        training={"epochs": 8, "batch_size": 16, "head": [1024, 512]},
+    )
+    lab = Workspace.open(str(folder / "workspace"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(WEIGHTS))
+        for stage in ("10_download", "20_preprocess", "25_features"):
+            run_stage(stage, lab, config)
+    return lab, config
+
+
+@pytest.mark.parametrize("scenario", ["last_two_convs", "last_conv", "fc_only"])
+def test_training_on_features_gives_a_model_of_images(real: tuple[Workspace, Path], scenario: str) -> None:
+    from lab_utils.runtime import keras
+
+    lab, config = real
+    run_stage("30_train", lab, config, scenario=scenario, epochs=8, batch_size=16)
+    folder = lab.run("described", scenario, 0)
+    record = read_json(folder / "run.json", stage="30")
+    assert record["weights"] == "imagenet"
+    assert record["architecture"][-3] == {
+        "Layer (type)": "Total params",
+        "Output shape": "15.63 MB",
+        "Param #": 4_096_580,
+    }
+    manifest = read_csv(lab.manifest("described"), stage="20")
+    predictions = read_predictions(folder / "predictions.csv")
+    validation = (manifest["split"] == "validation").to_numpy()
+    images = open_store(lab, record["store"])[validation]
+    images = images[..., None].repeat(3, axis=-1) if images.ndim == 3 else images
+    again = keras.saving.load_model(folder / "model.keras").predict(images.astype(np.float32), verbose=0)
+    assert np.allclose(again, probabilities_of(predictions), atol=1e-4)
+    assert (predicted_of(predictions) == predictions["y_true"]).mean() > 0.5
+
+
+def test_colour_images_and_masks_of_another_size_are_taken(real: tuple[Workspace, Path]) -> None:
+    manifest = read_csv(real[0].manifest("described"), stage="20")
+    assert manifest["class"].value_counts().to_dict() == dict.fromkeys(manifest["class"].unique(), EACH)
+    assert (manifest["mask"] != "").all()
+    findings = read_csv(real[0].findings("described"), stage="20")
+    assert (findings["check"] == "count differs").sum() == 4
