@@ -5,6 +5,7 @@
 
 import json
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -53,8 +54,8 @@ def stage(name):
 
 
 def given(**values):
-    """A notebook's parameters: where the workspace and the experiment are, and `values`."""
-    return json.dumps({"workspace": ".", "config": os.path.relpath(CONFIG, lab.root), **values})
+    """A notebook's parameters besides the workspace and the experiment file."""
+    return json.dumps(values)
 
 
 def scenario_of(wildcards):
@@ -77,7 +78,12 @@ def manifest(wildcards):
     return lab.relative(lab.manifest(wildcards.protocol))
 
 
-RUN = f"{sys.executable} -m lab_utils.notebooks {{params.notebook:q}} {{output.notebook:q}} -y {{params.given:q}} --name {{params.name:q}} 2> {{log:q}}"
+# Where the experiment file lies is no reason to run anything again, so it goes to the shell and not into `params`.
+shell.prefix(f"set -euo pipefail; experiment={shlex.quote(str(CONFIG))}; ")
+RUN = (
+    f"{shlex.quote(sys.executable)} -m lab_utils.notebooks {{params.notebook:q}} {{output.notebook:q}} -y {{params.given:q}}"
+    ' -r workspace . -r config "$experiment" --name {params.name:q} 2> {log:q}'
+)
 RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
 RESULTS = {name: lab.relative(lab.results(name)) for name in ("metrics", "reports", "confusion", "times")}
 
@@ -131,6 +137,8 @@ rule preprocess:
         RUN
 
 
+# One pass computes the features of all scenarios. A scenario that comes later and needs another cut computes its own when it
+# is trained: which scenarios there are is no setting here, so that a new one does not retrain the others.
 rule features:
     input:
         manifest,
@@ -141,7 +149,7 @@ rule features:
         notebook=stage("25_features"),
         given=lambda wildcards: given(protocol=wildcards.protocol, backbone=wildcards.backbone),
         name=lambda wildcards: f"25_features {wildcards.protocol} {wildcards.backbone}",
-        settings=lambda wildcards: [experiment.weights, experiment.convs_of(wildcards.backbone)],
+        settings=experiment.weights,
         code=code_digest(stage("25_features"), ignore=PICTURES),
     threads: workflow.cores
     log:
@@ -150,12 +158,10 @@ rule features:
         RUN
 
 
-# The record of the features is `ancient`: it is written anew when another scenario needs another cut, which changes nothing
-# for this one. What this one's features depend on is in the manifest and in `settings`.
 rule train:
     input:
         manifest,
-        features=lambda wildcards: ancient(lab.relative(lab.extraction(wildcards.protocol, scenario_of(wildcards).backbone))),
+        features=lambda wildcards: lab.relative(lab.extraction(wildcards.protocol, scenario_of(wildcards).backbone)),
     output:
         history=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "history.csv"),
         predictions=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "predictions.csv"),
@@ -223,4 +229,4 @@ rule render:
     log:
         "logs/render-{format}.log",
     shell:
-        f"{sys.executable} -m nbconvert --to lab-{{wildcards.format}} --output-dir report {{input[0]:q}} > {{log:q}} 2>&1"
+        f"{shlex.quote(sys.executable)} -m nbconvert --to lab-{{wildcards.format}} --output-dir report {{input[0]:q}} > {{log:q}} 2>&1"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from lab_utils.display import verbatim
 from lab_utils.figures import readable
 from lab_utils.metrics import SUMMARY
 from lab_utils.runs import Run
@@ -38,7 +39,7 @@ def comparison(metrics: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
     if len(means) == 1:
         only = means.iloc[0]
         return (
-            f"One scenario was run, *{titles[means.index[0]]}*: accuracy {percent(only['accuracy'])}, "
+            f"One scenario was run, *{verbatim(titles[means.index[0]])}*: accuracy {percent(only['accuracy'])}, "
             f"macro F1 {percent(only['macro_f1'])}. There is nothing to compare."
         )
     best, worst = means.index[0], means.index[-1]
@@ -50,7 +51,7 @@ def comparison(metrics: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
         same = percent(means.loc[best, "accuracy"])
         return f"All scenarios reached the same accuracy, {same}, on {images:,} validation images."
     ranking = "; ".join(
-        f"*{titles[name]}* {percent(accuracy)} (macro F1 {percent(macro_f1)})"
+        f"*{verbatim(titles[name])}* {percent(accuracy)} (macro F1 {percent(macro_f1)})"
         for name, accuracy, macro_f1 in means.itertuples()
     )
     size = "less than" if gap < 2 * error else "more than"
@@ -71,22 +72,22 @@ def by_class(report: pd.DataFrame, scenario: Scenario) -> str:
     classes = report[~report["class"].isin(SUMMARY)].sort_values("f1", kind="stable")
     low, high = classes.iloc[0], classes.iloc[-1]
     return (
-        f"**{scenario.title}**: highest F1 for {readable(high['class'])} ({high['f1']:.2f}), "
-        f"lowest for {readable(low['class'])} ({low['f1']:.2f}: precision {low['precision']:.2f}, "
+        f"**{verbatim(scenario.title)}**: highest F1 for {verbatim(readable(high['class']))} ({high['f1']:.2f}), "
+        f"lowest for {verbatim(readable(low['class']))} ({low['f1']:.2f}: precision {low['precision']:.2f}, "
         f"recall {low['recall']:.2f}, {int(low['support']):,} images)."
     )
 
 
 def duration(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
-    """Which scenario trained fastest, and what the shared extraction costs beside it."""
+    """Which scenario trained fastest, and what the shared extraction costs beside it; plain text, not markdown."""
     titles = {s.name: s.title for s in scenarios}
     means = times.groupby("scenario")["training"].mean().sort_values()
     pass_seconds = times["extraction"].max()
     if len(means) == 1:
         return f"Training took {means.iloc[0]:.0f} s, after {pass_seconds:.0f} s of feature extraction."
     return (
-        f"*{titles[means.index[0]]}* trained fastest, in {means.iloc[0]:.0f} s; "
-        f"*{titles[means.index[-1]]}* took longest, {means.iloc[-1]:.0f} s. "
+        f"{titles[means.index[0]]!r} trained fastest, in {means.iloc[0]:.0f} s; "
+        f"{titles[means.index[-1]]!r} took longest, {means.iloc[-1]:.0f} s. "
         f"Before either, what is frozen was computed once for all of them in {pass_seconds:.0f} s."
     )
 
@@ -111,7 +112,7 @@ def stability(histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenari
         gap = 100 * (end["accuracy"] - end["val_accuracy"])
         direction = "above" if gap >= 0 else "below"
         sentences.append(
-            f"**{scenario.title}**: over the last {len(tail)} epochs the validation accuracy ranged over "
+            f"**{verbatim(scenario.title)}**: over the last {len(tail)} epochs the validation accuracy ranged over "
             f"{spread:.1f} points; "
             f"at the end training accuracy was {abs(gap):.1f} points {direction} it."
         )

@@ -6,6 +6,7 @@ prefix, ``fig-`` or ``tbl-``, decides the kind. In JupyterLab the same outputs s
 
 import html
 import io
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -18,6 +19,12 @@ from matplotlib.figure import Figure
 from lab_utils.download import Dataset
 
 PIXELS_PER_INCH = 150
+PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # of ASCII: what a backslash can escape in CommonMark
+
+
+def verbatim(text: str) -> str:
+    """`text` for use inside markdown, shown as it is: who names a class or a file writes no markup and no script."""
+    return PUNCTUATION.sub(r"\\\g<0>", text)
 
 
 def show_markdown(text: str) -> None:

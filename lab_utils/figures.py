@@ -21,6 +21,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 10,
+    "text.parse_math": False,  # a dollar in a class's name is a dollar
     "axes.titlesize": 10,
     "axes.prop_cycle": cycler(color=PALETTE),
     "axes.spines.top": False,

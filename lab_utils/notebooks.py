@@ -1,6 +1,7 @@
 """Run a stage notebook: check its parameters first, execute it with papermill, say in one line how it ended.
 
-Used by the Snakefile as ``python -m lab_utils.notebooks NOTEBOOK OUTPUT -y '{"scenario": "fc_only"}'``.
+Used by the Snakefile as ``python -m lab_utils.notebooks NOTEBOOK OUTPUT -y '{"seed": 0}' -r workspace .``;
+the flags mean what papermill's mean.
 """
 
 import argparse
@@ -150,6 +151,7 @@ def main() -> int:
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-y", "--parameters", default="{}", help="parameters as JSON or YAML")
+    parser.add_argument("-r", nargs=2, action="append", default=[], dest="raw", metavar=("NAME", "TEXT"))
     parser.add_argument("--name", help="how to call this run on the terminal")
     given = parser.parse_args()
     parameters = yaml.safe_load(given.parameters)
@@ -160,7 +162,7 @@ def main() -> int:
     try:
         if not isinstance(parameters, dict):
             raise LabError(f"parameters: expected names and values, found {json.dumps(parameters)}")
-        run_notebook(given.notebook, given.output, parameters)
+        run_notebook(given.notebook, given.output, {**parameters, **dict(given.raw)})
     except LabError as error:
         print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
         return 1

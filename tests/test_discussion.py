@@ -73,7 +73,7 @@ def test_the_easiest_and_the_hardest_class() -> None:
 def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
     times = pd.DataFrame({"scenario": ["one", "two"], "training": [30.0, 20.0], "extraction": [5.0, 5.0]})
     assert duration(times, SCENARIOS).startswith(
-        "*Title of two* trained fastest, in 20 s; *Title of one* took longest, 30 s."
+        "'Title of two' trained fastest, in 20 s; 'Title of one' took longest, 30 s."
     )
     assert duration(times[:1], SCENARIOS) == "Training took 30 s, after 5 s of feature extraction."
 

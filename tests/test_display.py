@@ -4,6 +4,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.filters import markdown2html
 
 from lab_utils import display
 from lab_utils.download import Dataset
@@ -49,3 +51,10 @@ def test_phantoms_and_untrained_backbones_are_announced() -> None:
     assert any("Synthetic phantoms" in line for line in display.notices(phantom, "imagenet"))
     assert any("Untrained backbone" in line for line in display.notices(folder, "random"))
     assert display.notices(folder, "imagenet") == ["Not a medical device: a teaching exercise, not for diagnosis."]
+
+
+@pytest.mark.parametrize("text", [r"<script>alert(1)</script> & $x$ *a* _b_ [c](d) \ `e` # f ~g~ ^h^ |", "1. é 中", "- x", "https://evil.example"])
+def test_what_is_verbatim_is_shown_as_it_is(text: str) -> None:
+    page = BeautifulSoup(markdown2html(f"- {display.verbatim(text)}"), "html.parser")
+    assert page.text.strip() == text
+    assert {element.name for element in page.find_all()} <= {"ul", "li"}

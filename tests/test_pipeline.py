@@ -156,6 +156,10 @@ def stamps(lab: Workspace, names: list[str]) -> dict[str, int]:
     return {name: (lab.run("described", name, 0) / "run.json").stat().st_mtime_ns for name in names}
 
 
+def test_another_file_of_the_same_experiment_reruns_nothing(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    assert planned(finished[0], write_config(tmp_path / "copy.yaml")) == set()
+
+
 def test_a_fourth_scenario_takes_lines_in_the_yaml_alone(finished: tuple[Path, Path]) -> None:
     workspace, config = finished
     lab = Workspace(workspace)
