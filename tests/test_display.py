@@ -53,7 +53,10 @@ def test_phantoms_and_untrained_backbones_are_announced() -> None:
     assert display.notices(folder, "imagenet") == ["Not a medical device: a teaching exercise, not for diagnosis."]
 
 
-@pytest.mark.parametrize("text", [r"<script>alert(1)</script> & $x$ *a* _b_ [c](d) \ `e` # f ~g~ ^h^ |", "1. é 中", "- x", "https://evil.example"])
+@pytest.mark.parametrize(
+    "text",
+    [r"<script>alert(1)</script> & $x$ *a* _b_ [c](d) \ `e` # f ~g~ ^h^ |", "1. é 中", "- x", "https://evil.example"],
+)
 def test_what_is_verbatim_is_shown_as_it_is(text: str) -> None:
     page = BeautifulSoup(markdown2html(f"- {display.verbatim(text)}"), "html.parser")
     assert page.text.strip() == text
