@@ -30,12 +30,12 @@ from lab_utils.download import load_dataset
 from lab_utils.errors import LabError
 from lab_utils.images import ArrayWriter, Pixels, open_store
 from lab_utils.paths import Workspace
+from lab_utils.prefix import Prefix, engine_version
 from lab_utils.progress import progress
 from lab_utils.records import digest, read_csv, read_json, whole, write_json
-from lab_utils.runtime import keras, tf
+from lab_utils.runtime import keras
 from lab_utils.scenarios import Experiment, Protocol
 
-BATCH = 64  # images per forward pass: the fastest of 16 to 256 on two cores, and small in memory
 FORMAT = 1  # goes up when the same inputs would give other features
 
 
@@ -71,11 +71,15 @@ class Features:
         Plain reads rather than a memory map, so that a process never holds more than its batches.
         """
         batch = np.empty((len(indices), *self.shape[1:]), np.float32)
+        self.read(indices, batch)
+        return batch
+
+    def read(self, indices: NDArray[np.int64], batch: Float) -> None:
+        """Read rows into the beginning of `batch`, float32 (at least len(indices), ...)."""
         size = batch[:1].nbytes
         with self.path.open("rb", buffering=0) as file:
-            for row, index in zip(batch, indices, strict=True):
+            for row, index in zip(batch, indices, strict=False):
                 os.preadv(file.fileno(), [memoryview(row.reshape(-1)).cast("B")], self.offset + int(index) * size)
-        return batch
 
 
 @dataclass(frozen=True)
@@ -185,20 +189,9 @@ def _compute(
     extraction: Extraction, trunk: keras.Model, cuts: list[str], folders: dict[str, Path], images: Pixels
 ) -> None:
     """One forward pass over the images that writes the output of every layer in `cuts`."""
-    outputs = [trunk.get_layer(cut).output for cut in cuts]
-    prefix = keras.Model(trunk.input, outputs)
-    scaling = scaling_layers(extraction.backbone, extraction.scaling)
-
-    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:]), tf.uint8)])
-    def forward(batch: tf.Tensor) -> list[tf.Tensor]:
-        batch = to_rgb(batch)
-        for layer in scaling:
-            batch = layer(batch)
-        found = prefix(batch, training=False)
-        return found if isinstance(found, list) else [found]
-
     began = time.perf_counter()
-    shapes = [(len(images), *output.shape[1:]) for output in outputs]
+    prefix = Prefix(trunk, cuts, extraction.backbone, extraction.scaling, images.shape[1:])
+    shapes = [(len(images), *shape) for shape in prefix.shapes]
     with ExitStack() as stack:
         drafts = [stack.enter_context(whole(folders[cut])) for cut in cuts]
         for draft in drafts:
@@ -208,13 +201,14 @@ def _compute(
                 files.enter_context(ArrayWriter(draft / "features.npy", shape, np.dtype(np.float32)))
                 for draft, shape in zip(drafts, shapes, strict=True)
             ]
-            bar = progress(total=len(images), desc="features", unit="image")
-            for start in range(0, len(images), BATCH):
-                batch = np.ascontiguousarray(images[start : start + BATCH])
-                for writer, block in zip(writers, forward(batch), strict=True):
-                    writer.append(block.numpy())
-                bar.update(len(batch))
-            bar.close()
+            bar = files.enter_context(progress(total=len(images), desc="features", unit="image"))
+
+            def write(start: int, blocks: Sequence[Float]) -> None:
+                for writer, block in zip(writers, blocks, strict=True):
+                    writer.write(start, block)
+                bar.update(len(blocks[0]))
+
+            engine = prefix.run(images, write)
         seconds = time.perf_counter() - began
         for cut, draft, shape in zip(cuts, drafts, shapes, strict=True):
             record = {
@@ -223,6 +217,7 @@ def _compute(
                 "dtype": "float32",
                 "seconds": seconds,
                 "shared": len(cuts),
+                "engine": engine_version(engine),
                 **vars(extraction),
             }
             write_json(draft / "features.json", record)

@@ -1,6 +1,7 @@
 """Decode and resize radiographs; keep them as one uint8 array on disk that is read through a memory map."""
 
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,12 +116,14 @@ def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, s
                 ) from error
             return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
 
-        with whole(target) as draft, ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer:
-            bar = progress(total=len(manifest), desc="resize", unit="image")
-            for pixels in in_parallel(load, manifest["image_id"]):
-                writer.append(pixels[None])
+        with (
+            whole(target) as draft,
+            ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer,
+            progress(total=len(manifest), desc="resize", unit="image") as bar,
+        ):
+            for row, pixels in enumerate(in_parallel(load, manifest["image_id"])):
+                writer.write(row, pixels[None])
                 bar.update()
-            bar.close()
     return key
 
 
@@ -152,22 +155,28 @@ class ArrayWriter:
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self._shape, self._dtype, self._rows = shape, dtype, 0
-        self._file = path.open("wb")
+        self._shape, self._dtype = shape, dtype
+        self._written = np.zeros(shape[0], bool)
+        self._file = path.open("wb", buffering=0)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
+        self._offset = self._file.tell()
 
-    def append(self, block: np.ndarray) -> None:
-        """Append rows: an array (n, *shape[1:])."""
+    def write(self, start: int, block: np.ndarray) -> None:
+        """Write rows from row `start` on: an array (n, *shape[1:]). Several threads may, in any order."""
         if block.shape[1:] != self._shape[1:]:
             raise ValueError(f"rows of shape {block.shape[1:]}, expected {self._shape[1:]}")
-        self._file.write(np.ascontiguousarray(block, self._dtype).data)
-        self._rows += len(block)
+        data = np.ascontiguousarray(block, self._dtype).reshape(-1).view(np.uint8).data
+        place = self._offset + start * (len(data) // len(block))
+        while data:
+            done = os.pwrite(self._file.fileno(), data, place)
+            data, place = data[done:], place + done
+        self._written[start : start + len(block)] = True
 
     def __enter__(self) -> "ArrayWriter":
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         self._file.close()
-        if kind is None and self._rows != self._shape[0]:
-            raise ValueError(f"{self._rows} rows written, {self._shape[0]} announced")
+        if kind is None and not self._written.all():
+            raise ValueError(f"{self._written.sum()} rows written, {self._shape[0]} announced")

@@ -1,63 +1,28 @@
 """Train one scenario: the head, and what is unfrozen above the cut, on features instead of images."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab_utils.backbone import POOL, Float, cut_layer, freeze, last_convs, scaling_layers, trunk_of
+from lab_utils.backbone import Float
 from lab_utils.download import Dataset
 from lab_utils.features import Extraction, Features
+from lab_utils.network import Network, has_windows
 from lab_utils.predictions import predictions_table
 from lab_utils.progress import progress
 from lab_utils.records import provenance, sha256, whole, write_csv, write_json
-from lab_utils.runtime import keras
+from lab_utils.runtime import keras, tf
 from lab_utils.scenarios import Protocol, Scenario
 
-
-@dataclass(frozen=True)
-class Network:
-    """One set of weights, seen as two models.
-
-    Parameters
-    ----------
-    full : keras.Model
-        Images (N, size, size, 3), values in [0, 255], to class probabilities (N, C).
-    suffix : keras.Model
-        Features at the cut to class probabilities: the part that is trained. Shares its layers with `full`.
-    cut : str
-        The layer whose output the suffix takes.
-    """
-
-    full: keras.Model
-    suffix: keras.Model
-    cut: str
-
-    def summary(self) -> pd.DataFrame:
-        """The write-up's Figure 1: columns layer, output shape, parameters; totals below."""
-        rows = [
-            {
-                "Layer (type)": f"{layer.name} ({type(layer).__name__})",
-                "Output shape": str(layer.output.shape),
-                "Param #": layer.count_params(),
-            }
-            for layer in self.full.layers
-            if not isinstance(layer, keras.layers.InputLayer)
-        ]
-        total = self.full.count_params()
-        trainable = sum(int(np.prod(weight.shape)) for weight in self.full.trainable_weights)
-        for name, count in (
-            ("Total params", total),
-            ("Trainable params", trainable),
-            ("Non-trainable params", total - trainable),
-        ):
-            rows.append({"Layer (type)": name, "Output shape": f"{count * 4 / 2**20:.2f} MB", "Param #": count})
-        return pd.DataFrame(rows)
+HISTORY = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -79,123 +44,14 @@ class FitResult:
     seconds: float
 
 
-def build_network(scenario: Scenario, backbone: keras.Model, classes: int, *, scaling: Any, seed: int) -> Network:
-    """Put a new head on a backbone and freeze what the scenario does not train.
-
-    Parameters
-    ----------
-    scenario : Scenario
-    backbone : keras.Model
-        With its pretrained weights; its layers are shared, not copied.
-    classes : int
-    scaling : {"unit", "backbone"}
-    seed : int
-        Of the head's initial weights (Glorot uniform).
-    """
-    trainable = last_convs(backbone, scenario.trainable_convs)
-    freeze(backbone, trainable)
-    trunk = trunk_of(backbone)
-    cut = cut_layer(trunk, trainable)
-    keras.utils.set_random_seed(seed)
-    head = [trunk.get_layer(POOL)]
-    head += [
-        keras.layers.Dense(width, activation="relu", name=f"dense_{place}")
-        for place, width in enumerate(scenario.head, start=1)
-    ]
-    head += [keras.layers.Dense(classes, activation="softmax", name=f"dense_{len(scenario.head) + 1}")]
-    images = keras.Input(backbone.input_shape[1:], name="image")
-    full = _through([*scaling_layers(scenario.backbone, scaling), backbone, *head], images)
-    suffix = _through(head[1:], trunk.output)
-    return Network(
-        keras.Model(images, full, name=scenario.name),
-        keras.Model(trunk.get_layer(cut).output, suffix, name="suffix"),
-        cut,
-    )
-
-
-def _through(layers: Sequence[Any], tensor: Any) -> Any:
-    for layer in layers:
-        tensor = layer(tensor)
-    return tensor
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches of features and one-hot labels, in an order drawn anew each epoch.
-
-    Parameters
-    ----------
-    features : Features
-    rows : int64 (N,)
-        Which of them.
-    labels : int64 (N,)
-        Class indices.
-    classes : int
-    batch_size : int
-    seed : int or None
-        Of the order; None keeps it.
-    """
-
-    def __init__(
-        self,
-        features: Features,
-        rows: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        *,
-        classes: int,
-        batch_size: int,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__()
-        self._features, self._rows, self._labels = features, rows, np.eye(classes, dtype=np.float32)[labels]
-        self._batch_size, self._random = batch_size, None if seed is None else np.random.default_rng(seed)
-        self._order = np.arange(len(rows))
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self._rows) // self._batch_size)
-
-    def __getitem__(self, step: int) -> tuple[Float, Float]:
-        chosen = self._order[step * self._batch_size : (step + 1) * self._batch_size]
-        return self._features.rows(self._rows[chosen]), self._labels[chosen]
-
-    def on_epoch_end(self) -> None:
-        """Draw the next order."""
-        if self._random is not None:
-            self._order = self._random.permutation(len(self._rows))
-
-
-class EpochLog(keras.callbacks.Callback):
-    """Shows progress and keeps the history with the seconds of each epoch."""
-
-    def __init__(self, epochs: int) -> None:
-        super().__init__()
-        self.rows: list[dict[str, float]] = []
-        self._bar = progress(total=epochs, desc="train", unit="epoch")
-        self._began = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Start the clock."""
-        self._began = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Note the epoch."""
-        self.rows.append({"epoch": epoch + 1, **(logs or {}), "seconds": time.perf_counter() - self._began})
-        self._bar.set_postfix(
-            {name: f"{value:.3f}" for name, value in (logs or {}).items() if name.endswith("accuracy")}, refresh=False
-        )
-        self._bar.update()
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Leave the finished bar."""
-        self._bar.close()
-
-
 def fit(
     network: Network, scenario: Scenario, features: Features, manifest: pd.DataFrame, classes: list[str], *, seed: int
 ) -> FitResult:
     """Train the suffix with Adam on categorical cross-entropy; validate after each epoch.
 
-    Not compiled with XLA: on the CPU that makes convolutions slower.
+    What Keras' ``fit`` does, with less around it: every step is one function compiled by XLA, the next batch is read
+    while this one is worked on, and the last batch of an epoch is filled up with images of weight 0, so that
+    one shape serves all.
 
     Parameters
     ----------
@@ -210,31 +66,102 @@ def fit(
     seed : int
         Of the order of the batches.
     """
-    labels = pd.Categorical(manifest["class"], categories=classes).codes.astype(np.int64)
-    sides = {side: np.flatnonzero(manifest["split"] == side) for side in ("train", "validation")}
-
-    def batches(side: str, order: int | None) -> Batches:
-        rows = sides[side]
-        return Batches(features, rows, labels[rows], classes=len(classes), batch_size=scenario.batch_size, seed=order)
-
-    network.suffix.compile(
-        keras.optimizers.Adam(scenario.learning_rate),
-        "categorical_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
-    log = EpochLog(scenario.epochs)
+    codes = pd.Categorical(manifest["class"], categories=classes).codes
+    labels = np.eye(len(classes), dtype=np.float32)[codes]
+    train, validation = (np.flatnonzero(manifest["split"] == side) for side in ("train", "validation"))
+    steps = compiled_steps(network.suffix, scenario.learning_rate)
+    order, history = np.random.default_rng(seed), []
+    probabilities = np.empty((len(validation), len(classes)), np.float32)
     began = time.perf_counter()
-    network.suffix.fit(
-        batches("train", seed),
-        validation_data=batches("validation", None),
-        epochs=scenario.epochs,
-        callbacks=[log],
-        verbose=0,
-    )
-    seconds = time.perf_counter() - began
-    probabilities = network.suffix.predict(batches("validation", None), verbose=0)
-    return FitResult(pd.DataFrame(log.rows), np.asarray(probabilities, np.float32), seconds)
+    with progress(total=scenario.epochs, desc="train", unit="epoch") as bar:
+        for epoch in range(1, scenario.epochs + 1):
+            started, sums, val_sums = time.perf_counter(), np.zeros(2), np.zeros(2)
+            for rows, batch in batches(features, order.permutation(train), scenario.batch_size):
+                sums += steps.train(batch, *_targets(labels, rows, scenario.batch_size))
+            for place, (rows, batch) in enumerate(batches(features, validation, scenario.batch_size)):
+                found, tally = steps.validate(batch, *_targets(labels, rows, scenario.batch_size))
+                probabilities[place * scenario.batch_size :][: len(rows)] = found[: len(rows)]
+                val_sums += tally
+            (accuracy, loss), (val_accuracy, val_loss) = sums / len(train), val_sums / len(validation)
+            history.append((epoch, accuracy, loss, val_accuracy, val_loss, time.perf_counter() - started))
+            bar.set_postfix_str(f"accuracy {accuracy:.3f}, validation {val_accuracy:.3f}", refresh=False)
+            bar.update()
+    return FitResult(pd.DataFrame(history, columns=HISTORY), probabilities, time.perf_counter() - began)
+
+
+class Steps(NamedTuple):
+    """One batch of training and one of validation, compiled.
+
+    Both take features float32 (N, ...), one-hot labels float32 (N, C) and the weight of each image, float32 (N,).
+
+    Parameters
+    ----------
+    train : callable
+        Moves the weights; gives the number of correct answers and the losses, each summed over the batch: (2,).
+    validate : callable
+        Gives probabilities (N, C) and the same sums.
+    """
+
+    train: Callable[[Float, Float, Float], Any]
+    validate: Callable[[Float, Float, Float], Any]
+
+
+def compiled_steps(suffix: keras.Model, learning_rate: float) -> Steps:
+    """Adam on categorical cross-entropy, compiled by XLA where that is faster."""
+    optimizer, weights = keras.optimizers.Adam(learning_rate), suffix.trainable_variables
+    optimizer.build(weights)
+    compiled = partial(tf.function, jit_compile=not has_windows(suffix), reduce_retracing=True)
+
+    def sums(probabilities: Any, losses: Any, labels: Any, weight: Any) -> Any:
+        correct = tf.cast(tf.argmax(probabilities, 1) == tf.argmax(labels, 1), tf.float32)
+        return tf.stack([tf.reduce_sum(correct * weight), tf.reduce_sum(losses * weight)])
+
+    @compiled
+    def train(features: Any, labels: Any, weight: Any) -> Any:
+        with tf.GradientTape() as tape:
+            probabilities = suffix(features, training=True)
+            losses = keras.losses.categorical_crossentropy(labels, probabilities)
+            loss = tf.reduce_sum(losses * weight) / tf.reduce_sum(weight)
+        optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
+        return sums(probabilities, losses, labels, weight)
+
+    @compiled
+    def validate(features: Any, labels: Any, weight: Any) -> Any:
+        probabilities = suffix(features, training=False)
+        losses = keras.losses.categorical_crossentropy(labels, probabilities)
+        return probabilities, sums(probabilities, losses, labels, weight)
+
+    return Steps(train, validate)
+
+
+def batches(features: Features, rows: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], Float]]:
+    """Batches of features in the order of `rows`, each read while the one before it is worked on.
+
+    Yields
+    ------
+    rows : int64 (n,)
+        n is `size`, but for the last batch.
+    batch : float32 (size, ...)
+        Zeros from row n on.
+    """
+
+    def read(start: int) -> Float:
+        batch = np.zeros((size, *features.shape[1:]), np.float32)
+        features.read(rows[start : start + size], batch)
+        return batch
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, 0)
+        for start in range(0, len(rows), size):
+            batch, ahead = ahead.result(), reader.submit(read, start + size)
+            yield rows[start : start + size], batch
+
+
+def _targets(labels: Float, rows: NDArray[np.int64], size: int) -> tuple[Float, Float]:
+    """One-hot labels and weights of a batch, filled up to `size` with weight 0."""
+    target, weight = np.zeros((size, labels.shape[1]), np.float32), np.zeros(size, np.float32)
+    target[: len(rows)], weight[: len(rows)] = labels[rows], 1
+    return target, weight
 
 
 def save_run(

@@ -103,7 +103,7 @@ def test_features_of_earlier_images_are_refused(prepared_copy: Workspace) -> Non
 def test_a_run_that_is_stopped_leaves_no_half_features(
     prepared_copy: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab_utils.features.ArrayWriter.append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("lab_utils.features.ArrayWriter.write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     before = sorted(prepared_copy.features("").iterdir())
     with pytest.raises(KeyboardInterrupt):
         sets_of(prepared_copy, [4])
