@@ -149,7 +149,7 @@ rule features:
         notebook=stage("25_features"),
         given=lambda wildcards: given(protocol=wildcards.protocol, backbone=wildcards.backbone),
         name=lambda wildcards: f"25_features {wildcards.protocol} {wildcards.backbone}",
-        settings=experiment.weights,
+        settings=[experiment.weights, experiment.storage],
         code=code_digest(stage("25_features"), ignore=PICTURES),
     threads: workflow.cores
     log:

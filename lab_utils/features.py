@@ -34,9 +34,9 @@ from lab_utils.prefix import Prefix, engine_version
 from lab_utils.progress import progress
 from lab_utils.records import digest, read_csv, read_json, whole, write_json
 from lab_utils.runtime import keras
-from lab_utils.scenarios import Experiment, Protocol
+from lab_utils.scenarios import Experiment, Protocol, Storage
 
-FORMAT = 1  # goes up when the same inputs would give other features
+FORMAT = 2  # goes up when the same inputs would give other features
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ class Features:
     Parameters
     ----------
     path : Path
-        A .npy file, float32 (N, ...): row i belongs to image i of the store.
+        A .npy file (N, ...): row i belongs to image i of the store.
     shape : tuple of int
+    dtype : numpy.dtype
+        float32 or float16.
     offset : int
         Bytes before the first row.
     cut : str
@@ -60,26 +62,27 @@ class Features:
 
     path: Path
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     offset: int
     cut: str
     seconds: float
     shared: int
 
-    def rows(self, indices: NDArray[np.int64]) -> Float:
-        """Read rows into memory: float32 (len(indices), ...).
+    def rows(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Read rows into memory: (len(indices), ...) of `dtype`.
 
         Plain reads rather than a memory map, so that a process never holds more than its batches.
         """
-        batch = np.empty((len(indices), *self.shape[1:]), np.float32)
+        batch = np.empty((len(indices), *self.shape[1:]), self.dtype)
         self.read(indices, batch)
         return batch
 
-    def read(self, indices: NDArray[np.int64], batch: Float) -> None:
-        """Read rows into the beginning of `batch`, float32 (at least len(indices), ...)."""
+    def read(self, indices: NDArray[np.int64], batch: NDArray[Any]) -> None:
+        """Read rows into the beginning of `batch`, (at least len(indices), ...) of `dtype`."""
         size = batch[:1].nbytes
         with self.path.open("rb", buffering=0) as file:
             for row, index in zip(batch, indices, strict=False):
-                os.preadv(file.fileno(), [memoryview(row.reshape(-1)).cast("B")], self.offset + int(index) * size)
+                os.preadv(file.fileno(), [row.reshape(-1).view(np.uint8).data], self.offset + int(index) * size)
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Extraction:
     scaling : {"unit", "backbone"}
     size : int
         Side of the images, in pixels.
+    storage : {"float32", "float16"}
     """
 
     backbone: str
@@ -106,10 +110,11 @@ class Extraction:
     store_key: str
     scaling: Any
     size: int
+    storage: Storage
 
     def features_key(self, cut: str) -> str:
         """Names a feature set by all it depends on, and nothing else."""
-        return digest(FORMAT, self.backbone, self.weights_sha256, self.store_key, self.scaling, cut, "float32")
+        return digest(FORMAT, self.backbone, self.weights_sha256, self.store_key, self.scaling, cut, self.storage)
 
 
 def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction:
@@ -129,7 +134,14 @@ def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace
         manifest = read_csv(workspace.manifest(protocol.name), stage="20_preprocess")
         calibrate(model, scaled(images[_calibration_rows(manifest)], backbone, protocol.scaling))
     extraction = Extraction(
-        backbone, weights, weights_sha256(model), save_backbone(model, workspace), store_key, protocol.scaling, size
+        backbone,
+        weights,
+        weights_sha256(model),
+        save_backbone(model, workspace),
+        store_key,
+        protocol.scaling,
+        size,
+        experiment.storage,
     )
     convs = experiment.convs_of(backbone)
     found = ensure_features(extraction, model, convs, workspace)
@@ -147,7 +159,12 @@ def load_extraction(protocol: str, backbone: str, workspace: Workspace) -> Extra
     path = workspace.extraction(protocol, backbone)
     record = read_json(path, stage="25_features")
     record.pop("cuts")
-    extraction = Extraction(**record)
+    try:
+        extraction = Extraction(**record)
+    except TypeError as error:
+        raise LabError(
+            f"{path}: written by another version of the lab ({error}); run stage 25_features again"
+        ) from error
     store = read_json(workspace.preprocessing(protocol), stage="20_preprocess")["store"]
     if store != extraction.store_key:
         raise LabError(
@@ -198,7 +215,7 @@ def _compute(
             draft.mkdir()
         with ExitStack() as files:
             writers = [
-                files.enter_context(ArrayWriter(draft / "features.npy", shape, np.dtype(np.float32)))
+                files.enter_context(ArrayWriter(draft / "features.npy", shape, np.dtype(extraction.storage)))
                 for draft, shape in zip(drafts, shapes, strict=True)
             ]
             bar = files.enter_context(progress(total=len(images), desc="features", unit="image"))
@@ -214,7 +231,6 @@ def _compute(
             record = {
                 "cut": cut,
                 "shape": shape,
-                "dtype": "float32",
                 "seconds": seconds,
                 "shared": len(cuts),
                 "engine": engine_version(engine),
@@ -224,22 +240,22 @@ def _compute(
 
 
 def _open(folder: Path) -> Features:
-    record = read_json(folder / "features.json", stage="25_features")
-    path, shape = folder / "features.npy", tuple(record["shape"])
+    record, path = read_json(folder / "features.json", stage="25_features"), folder / "features.npy"
     try:
+        shape, storage = tuple(record["shape"]), np.dtype(record["storage"])
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             found, _, dtype = np.lib.format.read_array_header_1_0(file)
             offset = file.tell()
-    except (OSError, ValueError) as error:
-        raise LabError(f"{path}: not readable ({error}); delete {folder} and run stage 25_features again") from error
-    size = offset + int(np.prod(shape)) * 4
-    if found != shape or dtype != np.float32 or path.stat().st_size != size:
+    except (OSError, ValueError, KeyError) as error:
+        raise LabError(f"{path}: not readable ({error!r}); delete {folder} and run stage 25_features again") from error
+    size = offset + int(np.prod(shape)) * storage.itemsize
+    if found != shape or dtype != storage or path.stat().st_size != size:
         raise LabError(
-            f"{path}: expected float32 {shape} in {size} bytes, found {dtype} {found} in "
+            f"{path}: expected {storage} {shape} in {size} bytes, found {dtype} {found} in "
             f"{path.stat().st_size}; delete {folder} and run stage 25_features again"
         )
-    return Features(path, shape, offset, record["cut"], record["seconds"], record["shared"])
+    return Features(path, shape, storage, offset, record["cut"], record["seconds"], record["shared"])
 
 
 def scaled(images: Pixels, backbone: str, scaling: Any) -> Float:

@@ -15,6 +15,7 @@ STRICT = ConfigDict(extra="forbid")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+Storage = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,6 +99,8 @@ class Experiment:
         "auto": ImageNet's; on phantoms, an untrained backbone where those cannot be had.
     image_size : int
         Side of the square the network sees, in pixels.
+    storage : {"float32", "float16"}
+        How activations are kept on disk; arithmetic is float32 either way.
     seeds : tuple of int
         One run per scenario and seed: initial weights of the head and order of the batches.
     protocols, scenarios : tuple of str
@@ -114,6 +117,7 @@ class Experiment:
     phantoms: Annotated[int, Field(ge=40)]
     weights: Literal["auto", "imagenet", "random"]
     image_size: Annotated[int, Field(ge=32)]
+    storage: Storage
     seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]
     scenarios: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -77,11 +77,11 @@ def fit(
         for epoch in range(1, scenario.epochs + 1):
             started, sums, val_sums = time.perf_counter(), np.zeros(2), np.zeros(2)
             for rows, batch in batches(features, order.permutation(train), scenario.batch_size):
-                sums += steps.train(batch, *_targets(labels, rows, scenario.batch_size))
+                sums += np.asarray(steps.train(batch, *_targets(labels, rows, scenario.batch_size)))
             for place, (rows, batch) in enumerate(batches(features, validation, scenario.batch_size)):
                 found, tally = steps.validate(batch, *_targets(labels, rows, scenario.batch_size))
                 probabilities[place * scenario.batch_size :][: len(rows)] = found[: len(rows)]
-                val_sums += tally
+                val_sums += np.asarray(tally)
             (accuracy, loss), (val_accuracy, val_loss) = sums / len(train), val_sums / len(validation)
             history.append((epoch, accuracy, loss, val_accuracy, val_loss, time.perf_counter() - started))
             bar.set_postfix_str(f"accuracy {accuracy:.3f}, validation {val_accuracy:.3f}", refresh=False)
@@ -92,7 +92,7 @@ def fit(
 class Steps(NamedTuple):
     """One batch of training and one of validation, compiled.
 
-    Both take features float32 (N, ...), one-hot labels float32 (N, C) and the weight of each image, float32 (N,).
+    Both take features (N, ...) as stored, one-hot labels float32 (N, C) and the weight of each image, float32 (N,).
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ class Steps(NamedTuple):
         Gives probabilities (N, C) and the same sums.
     """
 
-    train: Callable[[Float, Float, Float], Any]
-    validate: Callable[[Float, Float, Float], Any]
+    train: Callable[[NDArray[Any], Float, Float], Any]
+    validate: Callable[[NDArray[Any], Float, Float], Any]
 
 
 def compiled_steps(suffix: keras.Model, learning_rate: float) -> Steps:
@@ -119,7 +119,7 @@ def compiled_steps(suffix: keras.Model, learning_rate: float) -> Steps:
     @compiled
     def train(features: Any, labels: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
-            probabilities = suffix(features, training=True)
+            probabilities = suffix(tf.cast(features, tf.float32), training=True)
             losses = keras.losses.categorical_crossentropy(labels, probabilities)
             loss = tf.reduce_sum(losses * weight) / tf.reduce_sum(weight)
         optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
@@ -127,26 +127,26 @@ def compiled_steps(suffix: keras.Model, learning_rate: float) -> Steps:
 
     @compiled
     def validate(features: Any, labels: Any, weight: Any) -> Any:
-        probabilities = suffix(features, training=False)
+        probabilities = suffix(tf.cast(features, tf.float32), training=False)
         losses = keras.losses.categorical_crossentropy(labels, probabilities)
         return probabilities, sums(probabilities, losses, labels, weight)
 
     return Steps(train, validate)
 
 
-def batches(features: Features, rows: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], Float]]:
+def batches(features: Features, rows: NDArray[np.int64], size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
     """Batches of features in the order of `rows`, each read while the one before it is worked on.
 
     Yields
     ------
     rows : int64 (n,)
         n is `size`, but for the last batch.
-    batch : float32 (size, ...)
+    batch : (size, ...), as stored
         Zeros from row n on.
     """
 
-    def read(start: int) -> Float:
-        batch = np.zeros((size, *features.shape[1:]), np.float32)
+    def read(start: int) -> NDArray[Any]:
+        batch = np.zeros((size, *features.shape[1:]), features.dtype)
         features.read(rows[start : start + size], batch)
         return batch
 

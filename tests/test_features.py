@@ -61,8 +61,9 @@ def test_the_key_is_all_that_features_depend_on(prepared: Workspace) -> None:
         replace(extraction, store_key="x").features_key("Conv_1"),
         replace(extraction, weights_sha256="x").features_key("Conv_1"),
         replace(extraction, backbone="VGG16").features_key("Conv_1"),
+        replace(extraction, storage="float16").features_key("Conv_1"),
     ]
-    assert len({key, *others}) == 6
+    assert len({key, *others}) == 7
 
 
 def test_protocols_with_the_same_images_and_scaling_share(prepared_copy: Workspace, experiment: Experiment) -> None:
@@ -100,6 +101,15 @@ def test_features_of_earlier_images_are_refused(prepared_copy: Workspace) -> Non
         load_extraction("described", "MobileNetV2", prepared_copy)
 
 
+def test_records_of_another_version_are_refused(prepared_copy: Workspace) -> None:
+    path = prepared_copy.extraction("described", "MobileNetV2")
+    record = read_json(path, stage="25")
+    del record["storage"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(LabError, match=r"written by another version of the lab .*storage.*run stage 25_features again"):
+        load_extraction("described", "MobileNetV2", prepared_copy)
+
+
 def test_a_run_that_is_stopped_leaves_no_half_features(
     prepared_copy: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,3 +118,18 @@ def test_a_run_that_is_stopped_leaves_no_half_features(
     with pytest.raises(KeyboardInterrupt):
         sets_of(prepared_copy, [4])
     assert sorted(prepared_copy.features("").iterdir()) == before
+
+
+def test_half_precision_takes_half_the_room_and_rounds(prepared_copy: Workspace) -> None:
+    extraction, backbone, (single,) = sets_of(prepared_copy, [1])
+    (half,) = ensure_features(replace(extraction, storage="float16"), backbone, [1], prepared_copy)
+    assert half.path != single.path
+    assert half.path.stat().st_size - half.offset == (single.path.stat().st_size - single.offset) / 2
+    rows = np.array([3, 50])
+    assert half.rows(rows).dtype == np.float16
+    assert np.allclose(half.rows(rows), single.rows(rows), rtol=1e-3, atol=1e-6)
+
+
+def test_scenarios_seeds_and_protocols_are_no_part_of_the_key(prepared: Workspace) -> None:
+    names = set(vars(load_extraction("described", "MobileNetV2", prepared)))
+    assert names == {"backbone", "weights", "weights_sha256", "backbone_key", "store_key", "scaling", "size", "storage"}
