@@ -111,6 +111,13 @@ def test_batches_cover_all_rows_in_order_and_are_filled_with_zeros(prepared: Wor
     assert list(batches(features, order[:0], 3)) == []
 
 
+def trained(lab: Workspace, experiment: Experiment, name: str) -> tuple[Network, Features, Scenario, FitResult]:
+    network, features, scenario = assemble(lab, experiment, name)
+    manifest = read_csv(lab.manifest("described"), stage="20")
+    classes = list(load_dataset(lab).classes)
+    return network, features, scenario, fit(network, scenario, features, manifest, classes, seed=0)
+
+
 def test_batchnorm_statistics_and_frozen_weights_stay(prepared: Workspace, experiment: Experiment) -> None:
     extraction = load_extraction("described", "MobileNetV2", prepared)
     before = load_backbone(prepared, extraction.backbone_key)
