@@ -15,7 +15,7 @@ from lab_utils.prefix import Prefix
 from lab_utils.records import read_csv, read_json, sha256
 from lab_utils.runtime import keras, tf
 from lab_utils.scenarios import Experiment, Scenario
-from lab_utils.training import batches, compiled_steps, fit, save_run
+from lab_utils.training import FitResult, batches, compiled_steps, fit, save_run
 
 SCENARIOS = ["last_two_convs", "last_conv", "fc_only"]
 
