@@ -1,0 +1,284 @@
+"""How much faster the lab is than training the plain way, and how near to what the arithmetic allows.
+
+``make bench`` runs it; see bench/README.md. Every measurement is a process of its own, and the plain way and the lab
+take turns, so that a busy machine slows both.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from lab_utils.download import load_dataset, obtain
+from lab_utils.images import ensure_store, open_store
+from lab_utils.manifest import build_manifest
+from lab_utils.paths import Workspace, project_root
+from lab_utils.records import provenance, read_csv, read_json, write_csv, write_json
+from lab_utils.scenarios import Experiment, load_experiment
+
+PROTOCOL = "described"
+PLAIN_EPOCHS = 2  # timed; the second stands for those that follow
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Wall time of a call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def prepare(dataset: str, lab: Workspace) -> None:
+    """Stages 10 and 20: what both ways start from."""
+    experiment = load_experiment()
+    data, rules = obtain(dataset, lab, phantoms=experiment.phantoms), experiment.protocol(PROTOCOL)
+    manifest, _ = build_manifest(data, rules)
+    write_csv(lab.manifest(PROTOCOL), manifest)
+    write_json(lab.preprocessing(PROTOCOL), {"store": ensure_store(data, manifest, rules, experiment.image_size, lab)})
+
+
+def plain_way(lab: Workspace, scenario: str) -> dict[str, float]:
+    """Keras' ``fit`` of the whole network on images that tf.data decodes and resizes once and keeps in memory."""
+    from lab_utils.backbone import obtain_backbone
+    from lab_utils.network import build_network
+    from lab_utils.runtime import keras, tf
+
+    experiment, data = load_experiment(), load_dataset(lab)
+    plan, size, classes = experiment.scenario(scenario), experiment.image_size, list(data.classes)
+    manifest = read_csv(lab.manifest(PROTOCOL), stage="20")
+
+    def load(path: Any, label: Any) -> tuple[Any, Any]:
+        image = tf.io.decode_png(tf.io.read_file(path), channels=3)
+        return tf.cast(tf.image.resize(image, (size, size)), tf.uint8), tf.one_hot(label, len(classes))
+
+    def pipeline(side: str) -> Any:
+        own = manifest[manifest["split"] == side]
+        paths, codes = [str(data.root / name) for name in own["image_id"]], [classes.index(c) for c in own["class"]]
+        images = tf.data.Dataset.from_tensor_slices((paths, codes)).map(load, tf.data.AUTOTUNE).cache()
+        images = images.shuffle(len(own)) if side == "train" else images
+        return images.batch(plan.batch_size).prefetch(tf.data.AUTOTUNE)
+
+    backbone, _ = obtain_backbone(plan.backbone, size, weights=experiment.weights, synthetic=data.synthetic)
+    model = build_network(plan, backbone, len(classes), scaling="unit", seed=0).full
+    model.compile(
+        keras.optimizers.Adam(plan.learning_rate), "categorical_crossentropy", ["accuracy"], jit_compile=False
+    )
+    train, validation = pipeline("train"), pipeline("validation")
+    first, *_, later = (
+        seconds_of(lambda: model.fit(train, validation_data=validation, epochs=1, verbose=0))
+        for _ in range(PLAIN_EPOCHS)
+    )
+    predict = seconds_of(lambda: model.predict(validation, verbose=0))
+    return {"seconds": first + (plan.epochs - 1) * later + predict, "first": first, "later": later}
+
+
+def lab_way(lab: Workspace, *scenarios: str) -> dict[str, float]:
+    """Some scenarios from image files to predictions: image store, features and training, nothing kept from before."""
+    from lab_utils.backbone import load_backbone
+    from lab_utils.features import ensure_features, extract
+    from lab_utils.network import build_network
+    from lab_utils.training import fit
+
+    experiment = replace(load_experiment(), scenarios=scenarios)
+    data, rules = load_dataset(lab), experiment.protocol(PROTOCOL)
+    manifest = read_csv(lab.manifest(PROTOCOL), stage="20")
+    for folder in (lab.images(""), lab.features("")):
+        rmtree(folder, ignore_errors=True)
+    times = {"store": seconds_of(lambda: ensure_store(data, manifest, rules, experiment.image_size, lab))}
+    for plan in experiment.chosen_scenarios():
+        if "features" not in times:
+            began = time.perf_counter()
+            extraction = extract(experiment, rules, plan.backbone, lab)
+            times["features"] = time.perf_counter() - began
+        began = time.perf_counter()
+        backbone = load_backbone(lab, extraction.backbone_key)
+        network = build_network(plan, backbone, len(data.classes), scaling=rules.scaling, seed=0)
+        (features,) = ensure_features(extraction, backbone, [plan.trainable_convs], lab)
+        fit(network, plan, features, manifest, list(data.classes), seed=0)
+        times[plan.name] = time.perf_counter() - began
+    return {"seconds": sum(times.values()), **times}
+
+
+def extraction_rate(lab: Workspace, engine: str, batch: str) -> dict[str, float]:
+    """Images per second through the prefix of the deepest cut and, by TensorFlow, at a given batch size."""
+    from lab_utils import prefix as prefix_module
+    from lab_utils.backbone import cut_layer, last_convs, obtain_backbone, trunk_of
+
+    experiment, data = load_experiment(), load_dataset(lab)
+    images = open_store(lab, read_json(lab.preprocessing(PROTOCOL), stage="20")["store"])[:512]
+    backbone, _ = obtain_backbone("MobileNetV2", images.shape[1], weights=experiment.weights, synthetic=data.synthetic)
+    trunk = trunk_of(backbone)
+    cuts = [cut_layer(trunk, last_convs(backbone, count)) for count in experiment.convs_of("MobileNetV2")]
+    prefix = prefix_module.Prefix(trunk, cuts, "MobileNetV2", "unit", images.shape[1:])
+    prefix_module.BATCH[engine] = int(batch)
+    prefix(images[: int(batch)])
+    seconds = seconds_of(lambda: prefix.run(images, lambda start, blocks: None, engine=engine))
+    return {"rate": len(images) / seconds}
+
+
+def suffix_step(lab: Workspace, scenario: str) -> dict[str, float]:
+    """A training step on features in memory, and the matrix products that it is made of, as sgemm."""
+    from lab_utils.backbone import load_backbone
+    from lab_utils.features import ensure_features, load_extraction
+    from lab_utils.network import MatrixProduct, build_network
+    from lab_utils.runtime import keras, tf
+    from lab_utils.training import compiled_steps
+
+    plan = load_experiment().scenario(scenario)
+    extraction = load_extraction(PROTOCOL, plan.backbone, lab)
+    backbone = load_backbone(lab, extraction.backbone_key)
+    network = build_network(plan, backbone, 4, scaling="unit", seed=0)
+    (features,) = ensure_features(extraction, backbone, [plan.trainable_convs], lab)
+    rows = np.arange(plan.batch_size)
+    batch, labels = tf.constant(features.rows(rows)), np.eye(4, dtype=np.float32)[rows % 4]
+    steps = compiled_steps(network.suffix, plan.learning_rate)
+    positions = int(np.prod(features.shape[1:-1])) if len(features.shape) > 2 else 1
+    products = []  # (rows, inner, columns) of the products of a step: forward, gradient of the weights, of the inputs
+    layers = [one for one in network.suffix.layers if isinstance(one, MatrixProduct | keras.layers.Dense)]
+    for place, layer in enumerate(layers):
+        kernel = layer.convolution.kernel if isinstance(layer, MatrixProduct) else layer.kernel
+        inner, columns = kernel.shape[-2:]
+        count = plan.batch_size * (positions if isinstance(layer, MatrixProduct) else 1)
+        products += [(count, inner, columns), (inner, count, columns)]
+        products += [(count, columns, inner)] if place else []
+    random = np.random.default_rng(0)
+    operands = {shape: [random.random(s, np.float32) for s in (shape[:2], shape[1:])] for shape in products}
+
+    def multiply() -> None:
+        for shape in products:
+            np.matmul(*operands[shape])
+
+    def step() -> None:
+        np.asarray(steps.train(batch, labels, np.ones(len(rows), np.float32)))
+
+    step()
+    pairs = [(seconds_of(step), seconds_of(multiply)) for _ in range(20)]
+    flops = sum(2 * a * b * c for a, b, c in products)
+    ours, sgemm = (median(column) for column in zip(*pairs, strict=True))
+    return {"ratio": sgemm / ours, "step_ms": 1e3 * ours, "gflops": flops / ours / 1e9, "sgemm": flops / sgemm / 1e9}
+
+
+@contextmanager
+def watching(process: subprocess.Popen[bytes]) -> Iterator[list[float]]:
+    """Keep the largest memory (GB) of a process and those it started in the list's only place."""
+    peak = [0.0]
+    yield peak
+    while process.poll() is None:
+        try:
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            peak[0] = max(peak[0], sum(one.memory_info().rss for one in family) / 1e9)
+        except psutil.Error:
+            pass
+        time.sleep(0.1)
+
+
+def peak_memory(lab: Workspace, config: Path, dataset: str) -> dict[str, float]:
+    """Peak resident memory (GB) of every stage, run as the notebook that it is, with its kernel."""
+    stages: dict[str, dict[str, Any]] = {
+        "10_download": {"dataset": dataset},
+        "20_preprocess": {},
+        "25_features": {},
+        **{f"30_train {name}": {"scenario": name, "epochs": 3} for name in load_experiment(str(config)).scenarios},
+        "40_evaluate": {},
+    }
+    peaks = {}
+    for name, values in stages.items():
+        given = json.dumps({"workspace": str(lab.root), "config": str(config), **values})
+        notebook = project_root() / "notebooks" / f"{name.split()[0]}.ipynb"
+        words = ["-m", "lab_utils.notebooks", str(notebook), str(lab.root / "notebooks" / f"{name}.ipynb"), "-y", given]
+        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with watching(process) as peak:
+            pass
+        if process.returncode:
+            raise SystemExit(f"{name}: failed; see {lab.root / 'notebooks'}")
+        peaks[name] = peak[0]
+        print(f"  memory {name}: {peak[0]:.2f} GB", flush=True)
+    return peaks
+
+
+MEASURES: dict[str, Callable[..., dict[str, float]]] = {
+    "plain": plain_way,
+    "lab": lab_way,
+    "rate": extraction_rate,
+    "suffix": suffix_step,
+}
+
+
+def measure(lab: Workspace, *words: str) -> dict[str, float]:
+    """One measurement in a process of its own."""
+    command = [sys.executable, __file__, "--workspace", str(lab.root), "--measure", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(" ", *words, {name: round(value, 2) for name, value in found.items()}, flush=True)
+    return found
+
+
+def compare(lab: Workspace, experiment: Experiment, rounds: int) -> dict[str, Any]:
+    """All comparisons, as medians over rounds in which the two ways take turns."""
+    names = list(experiment.scenarios)
+    ratios: dict[str, list[float]] = {name: [] for name in ("whole", *names)}
+    for _ in range(rounds):
+        plain = {}
+        for name in names:
+            plain[name] = measure(lab, "plain", name)["seconds"]
+            ratios[name].append(plain[name] / measure(lab, "lab", name)["seconds"])
+        ratios["whole"].append(sum(plain.values()) / measure(lab, "lab", *names)["seconds"])
+    rates: dict[str, list[float]] = {"openvino 16": [], "tensorflow 32": [], "tensorflow 64": [], "tensorflow 128": []}
+    for _ in range(rounds):
+        for way, found in rates.items():
+            found.append(measure(lab, "rate", *way.split())["rate"])
+    best = max(median(found) for way, found in rates.items() if way.startswith("tensorflow"))
+    suffix = {name: [measure(lab, "suffix", name)["ratio"] for _ in range(rounds)] for name in names}
+    return {
+        "plain_over_lab": {name: round(median(found), 1) for name, found in ratios.items()},
+        "extraction_over_tensorflow": round(median(rates["openvino 16"]) / best, 2),
+        "suffix_over_sgemm": {name: round(median(found), 2) for name, found in suffix.items()},
+    }
+
+
+def main() -> None:
+    """Measure everything and write speed.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", default="workspace")
+    parser.add_argument("--dataset", default="phantom")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        name, *words = given.measure
+        sys.stdout, standard = sys.stderr, sys.stdout
+        print(json.dumps(MEASURES[name](Workspace.open(given.workspace), *words)), file=standard)
+        return
+    folder = Workspace.open(given.workspace).root / "bench"
+    lab, experiment = Workspace.open(str(folder / "run")), load_experiment()
+    os.environ.setdefault("KERAS_HOME", str(Path.home() / ".keras"))
+    prepare(given.dataset, lab)
+    result = compare(lab, experiment, given.rounds)
+    peaks = peak_memory(Workspace.open(str(folder / "memory")), project_root() / "lab.yaml", given.dataset)
+    result["peak_rss_gb"] = {name: round(peak, 2) for name, peak in peaks.items()}
+    write_json(folder / "speed.json", {**result, "rounds": given.rounds, "dataset": given.dataset, **provenance()})
+    rows = [(kind, name, value) for kind, values in result.items() for name, value in _items(values)]
+    print(pd.DataFrame(rows, columns=["measure", "of", "value"]).to_string(index=False))
+    print(f"\n{folder / 'speed.json'}")
+
+
+def _items(values: Any) -> list[tuple[str, float]]:
+    return list(values.items()) if isinstance(values, dict) else [("", values)]
+
+
+if __name__ == "__main__":
+    main()
