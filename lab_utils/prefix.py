@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -30,6 +31,14 @@ def available_engine() -> Engine:
 def engine_version(engine: Engine) -> str:
     """For records: "openvino 2026.4.1"."""
     return f"{engine} {metadata.version(engine)}"
+
+
+def _openvino() -> Any:
+    """OpenVINO without its telemetry, which would report every use to its makers, unasked, in processes of its own."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
+    import openvino
+
+    return openvino
 
 
 class Prefix:
@@ -102,8 +111,7 @@ class Prefix:
 
     def _compile(self) -> Any:
         """The same function compiled by OpenVINO, in single precision also where the processor has a shorter one."""
-        import openvino
-
+        openvino = _openvino()
         model = openvino.convert_model(self._forward.get_concrete_function())
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # Snakemake sets it from a rule's threads

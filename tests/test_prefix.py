@@ -1,4 +1,7 @@
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +37,21 @@ def test_openvino_gives_tensorflow_s_features(prefix: Prefix) -> None:
     assert (one, other) == ("openvino", "tensorflow")
     for found, wanted in zip(ours, expected, strict=True):
         assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    code = "import sys; from lab_utils.prefix import _openvino; _openvino(); import openvino.tools.ovc.telemetry_utils as t"
+    code += "; print(t.tm.__name__, sys.modules['openvino_telemetry'])"
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**environment, "HOME": str(tmp_path)},
+    )
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "None"]
+    assert not (tmp_path / "intel").exists()
 
 
 def test_without_openvino_tensorflow_does_it(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> None:
