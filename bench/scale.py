@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -39,7 +38,7 @@ def generate(lab: Workspace, count: int) -> pd.DataFrame:
 
 def one_size(folder: Path, count: int) -> dict[str, float]:
     """Seconds of the extraction and of a later epoch at one number of images."""
-    from lab_utils.backbone import last_convs, obtain_backbone, save_backbone, weights_sha256
+    from lab_utils.backbone import obtain_backbone, save_backbone, weights_sha256
     from lab_utils.features import Extraction, ensure_features
     from lab_utils.network import build_network
     from lab_utils.training import fit
@@ -51,7 +50,7 @@ def one_size(folder: Path, count: int) -> dict[str, float]:
     made_of = (plan.backbone, weights, weights_sha256(backbone), key, "generated", "unit", SIDE, experiment.storage)
     convs = experiment.convs_of(plan.backbone)
     features = ensure_features(Extraction(*made_of), backbone, convs, lab)
-    own = features[convs.index(len(last_convs(backbone, plan.trainable_convs)))]
+    own = features[convs.index(plan.trainable_convs)]
     network = build_network(plan, backbone, 4, scaling="unit", seed=0)
     result = fit(network, plan, own, manifest, list("abcd"), seed=0)
     return {"extraction": own.seconds, "epoch": float(result.history["seconds"].iloc[-1])}
@@ -76,7 +75,6 @@ def main() -> None:
             with watching(process) as peak:
                 pass
             answer = process.stdout.read() if process.stdout else b""
-            rmtree(Path(folder) / "features", ignore_errors=True)
         rows.append({"images": count, **json.loads(answer.splitlines()[-1]), "peak_rss_gb": round(peak[0], 2)})
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows)

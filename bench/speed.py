@@ -266,7 +266,6 @@ def main() -> None:
         return
     folder = Workspace.open(given.workspace).root / "bench"
     lab, experiment = Workspace.open(str(folder / "run")), load_experiment()
-    os.environ.setdefault("KERAS_HOME", str(Path.home() / ".keras"))
     prepare(given.dataset, lab)
     result = compare(lab, experiment, given.rounds)
     peaks = peak_memory(Workspace.open(str(folder / "memory")), project_root() / "lab.yaml", given.dataset)
