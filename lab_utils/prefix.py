@@ -1,7 +1,6 @@
 """The frozen part of a backbone, run over many images as fast as this machine can: OpenVINO, else TensorFlow."""
 
 import importlib.util
-import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import numpy as np
 
 from lab_utils.backbone import Float, scaling_layers, to_rgb
 from lab_utils.images import Pixels
-from lab_utils.runtime import keras, tf
+from lab_utils.runtime import THREADS, keras, tf
 
 Engine = Literal["openvino", "tensorflow"]
 Write = Callable[[int, Sequence[Float]], None]
@@ -114,8 +113,8 @@ class Prefix:
         openvino = _openvino()
         model = openvino.convert_model(self._forward.get_concrete_function())
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # Snakemake sets it from a rule's threads
-            settings["INFERENCE_NUM_THREADS"] = int(os.environ["OMP_NUM_THREADS"])
+        if THREADS is not None:
+            settings["INFERENCE_NUM_THREADS"] = THREADS
         return openvino.Core().compile_model(model, "CPU", settings)
 
     def _agrees(self, compiled: Any, images: Pixels) -> bool:

@@ -26,13 +26,16 @@ def _mute() -> Iterator[None]:
         os.close(nowhere)
 
 
+_granted = os.environ.get("OMP_NUM_THREADS", "")  # Snakemake sets it from a rule's threads
+THREADS = int(_granted) if _granted.isdigit() else None
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with _mute():
     import keras
     import tensorflow as tf
 
-    if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # Snakemake sets it from a rule's threads
-        tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if THREADS is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.list_logical_devices()  # looks for a GPU, which is another occasion to talk
 
-__all__ = ["keras", "tf"]
+__all__ = ["THREADS", "keras", "tf"]
