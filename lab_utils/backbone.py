@@ -113,8 +113,8 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
             layer.kernel.assign(keras.initializers.Orthogonal(seed=seed + place)(layer.kernel.shape))
         elif isinstance(layer, keras.layers.DepthwiseConv2D):
             layer.kernel.assign(keras.initializers.RandomNormal(1.0, 0.5, seed=seed + place)(layer.kernel.shape))
-    producer = {id(tensor): layer for layer in backbone.layers for tensor in _tensors(layer.output)}
-    order = {layer.name: place for place, layer in enumerate(backbone.layers)}
+    producer = {id(tensor): layer for layer in backbone.operations for tensor in _tensors(layer.output)}
+    order = {layer.name: place for place, layer in enumerate(backbone.operations)}
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.Add):
             branch = max(
@@ -260,14 +260,18 @@ def cut_layer(trunk: keras.Model, trainable: Sequence[str]) -> str:
     trainable : sequence of str
         Names of its trained layers; empty: the cut is behind the pooling.
     """
-    layers = trunk.layers
+    layers = trunk.operations  # those of keras.ops too, which are no layers
     producer = {id(tensor): place for place, layer in enumerate(layers) for tensor in _tensors(layer.output)}
     last_use = list(range(len(layers)))
     for place, layer in enumerate(layers):
         for tensor in _tensors(layer.input):
             last_use[producer[id(tensor)]] = max(last_use[producer[id(tensor)]], place)
     first_trained = next((place for place, layer in enumerate(layers) if layer.name in trainable), len(layers))
-    cuts = [place for place in range(first_trained) if max(last_use[:place], default=0) <= place]
+    cuts = [
+        place
+        for place in range(first_trained)
+        if max(last_use[:place], default=0) <= place and isinstance(layers[place], keras.layers.Layer)
+    ]
     return str(layers[cuts[-1]].name)
 
 

@@ -36,7 +36,7 @@ from lab_utils.records import digest, read_csv, read_json, whole, write_json
 from lab_utils.runtime import keras
 from lab_utils.scenarios import Experiment, Protocol, Storage
 
-FORMAT = 2  # goes up when the same inputs would give other features
+FORMAT = 3  # goes up when the same inputs would give other features
 
 
 @dataclass(frozen=True)

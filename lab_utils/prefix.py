@@ -1,9 +1,7 @@
-"""The frozen part of a backbone, run over many images as fast as this machine can: OpenVINO, else TensorFlow."""
+"""The frozen part of a backbone, run over many images as fast as this machine can: LiteRT, else TensorFlow."""
 
 import importlib.util
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -11,37 +9,35 @@ from typing import Any, Literal
 import numpy as np
 
 from lab_utils.backbone import Float, scaling_layers, to_rgb
-from lab_utils.images import Pixels
-from lab_utils.runtime import THREADS, keras, tf
+from lab_utils.images import Pixels, in_parallel
+from lab_utils.records import cpus
+from lab_utils.runtime import THREADS, keras, quiet, tf
 
-Engine = Literal["openvino", "tensorflow"]
+Engine = Literal["litert", "tensorflow"]
 Write = Callable[[int, Sequence[Float]], None]
 
-BATCH = {"openvino": 16, "tensorflow": 64}  # images per forward pass: the fastest of 8 to 256 on two cores
-TOLERANCE = 1e-4  # of the largest value: how far OpenVINO may be from TensorFlow before it is not believed
+PACKAGES = {"litert": "ai_edge_litert", "tensorflow": "tensorflow"}
+BATCH = 64  # images per forward pass of TensorFlow: the fastest of 16 to 256 on two cores
+TOLERANCE = 1e-4  # of the largest value: how far LiteRT may be from TensorFlow before it is not believed
 PROBE = 4  # images on which that is tried
 
 
-def available_engine() -> Engine:
-    """OpenVINO where it is installed; TensorFlow otherwise, which needs nothing more."""
-    return "openvino" if importlib.util.find_spec("openvino") else "tensorflow"
+def fastest_engine() -> Engine:
+    """TensorFlow where there is a GPU or LiteRT is not installed, else LiteRT."""
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return "tensorflow" if has_gpu or importlib.util.find_spec(PACKAGES["litert"]) is None else "litert"
 
 
 def engine_version(engine: Engine) -> str:
-    """For records: "openvino 2026.4.1"."""
-    return f"{engine} {metadata.version(engine)}"
-
-
-def _openvino() -> Any:
-    """OpenVINO without its telemetry, which would report every use to its makers, unasked, in processes of its own."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
-    import openvino
-
-    return openvino
+    """For records: "litert 2.3.0"."""
+    return f"{engine} {metadata.version(PACKAGES[engine])}"
 
 
 class Prefix:
     """Images to the outputs of some layers.
+
+    LiteRT computes them by XNNPACK, whose fused kernels keep an image's activations in the processor's own memory:
+    one image at a time on each core is its fastest way, and makes features independent of the number of cores.
 
     Parameters
     ----------
@@ -61,15 +57,22 @@ class Prefix:
     ) -> None:
         outputs = [trunk.get_layer(cut).output for cut in cuts]
         self.shapes: list[tuple[int, ...]] = [tuple(output.shape[1:]) for output in outputs]
-        model = keras.Model(trunk.input, outputs)
         layers = scaling_layers(backbone, scaling)
+
+        def scaled(images: Any) -> Any:
+            for layer in layers:
+                images = layer(images)
+            return images
+
+        stem = stem_of(trunk)
+        if len(shape) == 2 and stem is not None and stem.name not in cuts:
+            first, model = grey_stem(stem, scaled, shape), keras.Model(stem.output, outputs)
+        else:
+            first, model = (lambda images: scaled(to_rgb(images))), keras.Model(trunk.input, outputs)
 
         @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])
         def forward(images: Any) -> list[Any]:
-            values = to_rgb(images)
-            for layer in layers:
-                values = layer(values)
-            found = model(values, training=False)
+            found = model(first(images), training=False)
             return found if isinstance(found, list) else [found]
 
         self._forward = forward
@@ -86,62 +89,110 @@ class Prefix:
         images : uint8 (N, H, W) or (N, H, W, 3)
             A memory map will do.
         write : callable
-            Called with the index of a batch's first image and one array per cut, in any order and from other threads;
-            the arrays are good until it returns.
-        engine : {"openvino", "tensorflow"}, optional
-            The fastest that is installed and gives TensorFlow's features.
+            Called with the index of a batch's first image and one array per cut, in any order and from other threads.
+        engine : {"litert", "tensorflow"}, optional
+            The fastest that gives TensorFlow's features.
 
         Returns
         -------
-        {"openvino", "tensorflow"}
+        {"litert", "tensorflow"}
             Which did it.
         """
-        engine = engine or available_engine()
-        if engine == "openvino":
-            compiled = self._compile()
-            if self._agrees(compiled, images[:PROBE]):
-                self._run_openvino(compiled, images, write)
+        engine = engine or fastest_engine()
+        if engine == "litert":
+            try:
+                interpreters = self._interpreters()
+                problem = self._disagreement(interpreters[0], images[:PROBE])
+            except Exception as error:  # whatever LiteRT does not know how to convert or run, TensorFlow does
+                problem = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            if not problem:
+                _run_interpreters(interpreters, images, write)
                 return engine
-            print("OpenVINO does not give TensorFlow's features on this machine; TensorFlow computes them")
-        batch = BATCH["tensorflow"]
-        for start in range(0, len(images), batch):
-            write(start, self(images[start : start + batch]))
+            print(f"LiteRT cannot be used for this backbone ({problem}); TensorFlow computes the features")
+        for start in range(0, len(images), BATCH):
+            write(start, self(images[start : start + BATCH]))
         return "tensorflow"
 
-    def _compile(self) -> Any:
-        """The same function compiled by OpenVINO, in single precision also where the processor has a shorter one."""
-        openvino = _openvino()
-        model = openvino.convert_model(self._forward.get_concrete_function())
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        if THREADS is not None:
-            settings["INFERENCE_NUM_THREADS"] = THREADS
-        return openvino.Core().compile_model(model, "CPU", settings)
+    def _interpreters(self) -> list[Any]:
+        """The same function compiled for LiteRT, once for each core."""
+        from ai_edge_litert.interpreter import Interpreter
 
-    def _agrees(self, compiled: Any, images: Pixels) -> bool:
-        found = compiled(np.ascontiguousarray(images))
-        return all(
-            np.abs(found[place] - expected).max() <= TOLERANCE * np.abs(expected).max()
-            for place, expected in enumerate(self(images))
-        )
+        function = self._forward.get_concrete_function()
+        with quiet():
+            model = tf.lite.TFLiteConverter.from_concrete_functions([function], function).convert()
+            interpreters = [Interpreter(model_content=model, num_threads=1) for _ in range(THREADS or cpus())]
+            for interpreter in interpreters:
+                interpreter.allocate_tensors()
+        return interpreters
 
-    def _run_openvino(self, compiled: Any, images: Pixels, write: Write) -> None:
-        """As many requests side by side as OpenVINO finds best for throughput, each on a thread of its own."""
-        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        idle: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(count):
-            idle.put(compiled.create_infer_request())
+    def _disagreement(self, interpreter: Any, images: Pixels) -> str:
+        """How LiteRT's outputs differ from TensorFlow's; empty where they do not."""
+        for place, expected in enumerate(self(images)):
+            found = np.concatenate([_infer(interpreter, images[row : row + 1])[place] for row in range(len(images))])
+            if found.shape != expected.shape:
+                return f"output {place} has shape {found.shape}, expected {expected.shape}"
+            difference = np.abs(found - expected).max() / np.abs(expected).max()
+            if not difference <= TOLERANCE:
+                return f"output {place} differs by {difference:.1g} of its largest value, {TOLERANCE:g} is allowed"
+        return ""
 
-        def work(start: int) -> None:
-            request = idle.get()
-            try:
-                request.infer({0: np.ascontiguousarray(images[start : start + BATCH["openvino"]])})
-                write(start, [output.data for output in request.output_tensors])
-            finally:
-                idle.put(request)
 
-        pool = ThreadPoolExecutor(count)
+def stem_of(trunk: keras.Model) -> keras.layers.Conv2D | None:
+    """The convolution that alone takes a trunk's input, if that is how it begins."""
+    takers = [layer for layer in trunk.operations if layer.input is trunk.input and layer.output is not trunk.input]
+    stem = takers[0] if len(takers) == 1 else None
+    return stem if isinstance(stem, keras.layers.Conv2D) and stem.activation is keras.activations.linear else None
+
+
+def grey_stem(stem: keras.layers.Conv2D, scaled: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[[Any], Any]:
+    """Scaling and first convolution of grey images as one convolution of one channel, a third of the work.
+
+    Both are affine, so with three equal channels they are a kernel summed over channels, and what they make of black.
+
+    Parameters
+    ----------
+    stem : keras.layers.Conv2D
+        Linear; takes (N, H, W, 3).
+    scaled : callable
+        The scaling: affine in each channel, any order of channels.
+    shape : tuple of int
+        (H, W).
+
+    Returns
+    -------
+    callable
+        uint8 (N, H, W) to what `stem` gives for the scaled images.
+    """
+    black, step = scaled(tf.zeros((1, *shape, 3))), scaled(tf.ones((1, 1, 1, 3))) - scaled(tf.zeros((1, 1, 1, 3)))
+    background = tf.constant(stem(black))
+    is_zero = not np.asarray(background).any()
+    kernel = tf.constant(tf.reduce_sum(stem.kernel * tf.reshape(step, (3, 1)), axis=2, keepdims=True))
+
+    def first(images: Any) -> Any:
+        values = tf.cast(images, tf.float32)[..., None]
+        found = tf.nn.conv2d(values, kernel, stem.strides, stem.padding.upper(), dilations=stem.dilation_rate)
+        return found if is_zero else found + background
+
+    return first
+
+
+def _infer(interpreter: Any, image: Pixels) -> list[Float]:
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
+
+
+def _run_interpreters(interpreters: Sequence[Any], images: Pixels, write: Write) -> None:
+    idle: SimpleQueue[Any] = SimpleQueue()
+    for interpreter in interpreters:
+        idle.put(interpreter)
+
+    def work(row: int) -> None:
+        interpreter = idle.get()
         try:
-            for _ in pool.map(work, range(0, len(images), BATCH["openvino"])):
-                pass
+            write(row, _infer(interpreter, images[row : row + 1]))
         finally:
-            pool.shutdown(cancel_futures=True)
+            idle.put(interpreter)
+
+    for _ in in_parallel(work, range(len(images))):
+        pass

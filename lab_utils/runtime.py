@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def _mute() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Send what native libraries print to standard error nowhere; failures still arrive as exceptions.
 
     TensorFlow 2.21 prints its first lines before it looks at TF_CPP_MIN_LOG_LEVEL.
@@ -30,12 +30,14 @@ _granted = os.environ.get("OMP_NUM_THREADS", "")  # Snakemake sets it from a rul
 THREADS = int(_granted) if _granted.isdigit() else None
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _mute():
+with quiet():
     import keras
     import tensorflow as tf
 
     if THREADS is not None:
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.list_logical_devices()  # looks for a GPU, which is another occasion to talk
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.list_logical_devices()  # starts the devices, which is another occasion to talk
 
-__all__ = ["THREADS", "keras", "tf"]
+__all__ = ["THREADS", "keras", "quiet", "tf"]

@@ -62,6 +62,13 @@ def test_a_cut_never_lies_inside_a_residual_block(mobilenet: keras.Model) -> Non
     assert cut_layer(trunk, [trunk.layers[1].name]) == trunk.layers[0].name
 
 
+def test_a_backbone_with_operations_that_are_no_layers_is_cut_at_a_layer() -> None:
+    backbone = obtain_backbone("MobileNetV3Small", 32, weights="random", synthetic=True)[0]
+    trunk = trunk_of(backbone)
+    assert len(trunk.operations) > len(trunk.layers)
+    assert cut_layer(trunk, last_convs(backbone, 1)) == "expanded_conv_10_add"
+
+
 def test_random_features_tell_images_apart(mobilenet: keras.Model) -> None:
     images = noise() * np.linspace(0.2, 1, 16, dtype=np.float32)[:, None, None, None]
     calibrate(mobilenet, images)

@@ -1,14 +1,13 @@
-import os
-import subprocess
+import re
 import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from lab_utils import prefix as module
 from lab_utils.backbone import POOL, calibrate, obtain_backbone, trunk_of
-from lab_utils.prefix import Prefix, available_engine, engine_version
+from lab_utils.prefix import Prefix, engine_version, fastest_engine, stem_of
 
 CUTS = ["block_16_project_BN", POOL]
 IMAGES = np.random.default_rng(0).integers(0, 256, (37, 64, 64), np.uint8)
@@ -31,54 +30,86 @@ def collect(prefix: Prefix, engine: module.Engine | None) -> tuple[module.Engine
     return prefix.run(IMAGES, write, engine=engine), outputs
 
 
-def test_openvino_gives_tensorflow_s_features(prefix: Prefix) -> None:
-    assert available_engine() == "openvino"
+def test_litert_gives_tensorflow_s_features(prefix: Prefix) -> None:
+    assert fastest_engine() == "litert"
     (one, ours), (other, expected) = collect(prefix, None), collect(prefix, "tensorflow")
-    assert (one, other) == ("openvino", "tensorflow")
+    assert (one, other) == ("litert", "tensorflow")
     for found, wanted in zip(ours, expected, strict=True):
         assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
 
 
-def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
-    code = "import sys; from lab_utils.prefix import _openvino; _openvino(); import openvino.tools.ovc.telemetry_utils as t"
-    code += "; print(t.tm.__name__, sys.modules['openvino_telemetry'])"
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**environment, "HOME": str(tmp_path)},
-    )
-    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "None"]
-    assert not (tmp_path / "intel").exists()
+@pytest.mark.parametrize("scaling", ["unit", "backbone"])
+@pytest.mark.parametrize("name", ["MobileNetV2", "Xception"])
+def test_grey_images_give_the_features_of_three_equal_channels(name: str, scaling: str) -> None:
+    backbone, _ = obtain_backbone(name, 75, weights="random", synthetic=True)
+    images = np.random.default_rng(0).integers(0, 256, (8, 75, 75), np.uint8)
+    colour = np.repeat(images[..., None], 3, axis=-1)
+    calibrate(backbone, colour.astype(np.float32) / 255)
+    trunk = trunk_of(backbone)
+    assert stem_of(trunk) is not None
+    grey, full = (Prefix(trunk, [POOL], name, scaling, shape) for shape in ((75, 75), (75, 75, 3)))
+    (found,), (expected,) = grey(images), full(colour)
+    assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
 
 
-def test_without_openvino_tensorflow_does_it(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stem_that_is_not_linear_is_left_alone() -> None:
+    for name in ("VGG16", "ResNet50", "EfficientNetB0"):
+        assert stem_of(trunk_of(obtain_backbone(name, 32, weights="random", synthetic=True)[0])) is None
+
+
+def test_litert_s_features_do_not_depend_on_the_number_of_cores(
+    prefix: Prefix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, many = collect(prefix, "litert")
+    monkeypatch.setattr(module, "THREADS", 1)
+    _, one = collect(prefix, "litert")
+    assert all((a == b).all() for a, b in zip(one, many, strict=True))
+
+
+def test_without_litert_tensorflow_does_it(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     engine, outputs = collect(prefix, None)
     assert engine == "tensorflow"
     assert not any(np.isnan(output).any() for output in outputs)
 
 
-def test_an_engine_that_is_wrong_is_not_believed(
-    prefix: Prefix, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_on_a_gpu_tensorflow_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
+    assert fastest_engine() == "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda patch: patch.setattr(module, "TOLERANCE", 0), "differs by"),
+        (lambda patch: patch.setattr(Prefix, "_interpreters", lambda self: 1 / 0), "division by zero"),
+    ],
+)
+def test_an_engine_that_is_wrong_or_fails_is_not_used(
+    prefix: Prefix,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    break_it: Callable[[pytest.MonkeyPatch], None],
+    reason: str,
 ) -> None:
-    monkeypatch.setattr(module, "TOLERANCE", 0)
-    engine, _ = collect(prefix, None)
+    break_it(monkeypatch)
+    engine, outputs = collect(prefix, None)
     assert engine == "tensorflow"
-    assert "does not give TensorFlow's features" in capsys.readouterr().out
+    assert not any(np.isnan(output).any() for output in outputs)
+    assert reason in (said := capsys.readouterr().out)
+    assert "TensorFlow computes the features" in said
 
 
 def test_an_error_while_writing_is_passed_on(prefix: Prefix) -> None:
     def write(start: int, blocks: object) -> None:
         raise OSError("disk full")
 
-    for engine in ("openvino", "tensorflow"):
+    for engine in ("litert", "tensorflow"):
         with pytest.raises(OSError, match="disk full"):
             prefix.run(IMAGES, write, engine=engine)
 
 
 def test_the_engine_s_version_is_known() -> None:
     assert engine_version("tensorflow").startswith("tensorflow 2.21")
+    assert re.fullmatch(r"litert \d+\.\d+.*", engine_version("litert"))
