@@ -11,7 +11,7 @@ endif
 SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint lab bench bench-scale lock clean
+.PHONY: help report test test-slurm lint lab bench bench-scale lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ report: .venv/ready  ## run the whole lab on phantoms, or on DATASET=, and leave
 
 test: .venv/ready lint  ## run every test
 	$(BIN)/python -m pytest
+
+test-slurm: .venv/ready  ## run the lab on a SLURM cluster of this machine (Debian, as root: installs SLURM)
+	@command -v slurmctld slurmd munged sbatch > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends munge slurmctld slurmd slurm-client; } > /dev/null
+	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
 
 lint: .venv/ready  ## check style and types
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from lab_utils.paths import Workspace, experiment_file
 from lab_utils.scenarios import load_experiment
 
 PROJECT = Path(workflow.basedir)
+ALL = 1024  # threads: all that there are here, or as many as a cluster's profile says
 
 try:
     CONFIG = experiment_file(config.get("config", "")).resolve()
@@ -84,14 +85,44 @@ RUN = (
     f"{shlex.quote(sys.executable)} -m lab_utils.notebooks {{params.notebook:q}} {{output.notebook:q}} -y {{params.given:q}}"
     ' -r workspace . -r config "$experiment" --name {params.name:q} 2> {log:q}'
 )
+SHARD = (
+    f"{shlex.quote(sys.executable)} -m lab_utils.shards {{wildcards.protocol}} {{wildcards.backbone}} {{params.number}}"
+    ' --workspace . --config "$experiment" 2> {log:q}'
+)
 RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
 RESULTS = {name: lab.relative(lab.results(name)) for name in ("metrics", "reports", "confusion", "times")}
+
+
+def resources(megabytes, minutes):
+    """What a cluster is asked for: measured peak memory and some, more at each further attempt (bench/README.md)."""
+    return {
+        "mem_mb": lambda wildcards, attempt: megabytes * attempt,
+        "runtime": lambda wildcards, attempt: minutes * attempt,
+    }
+
+
+def shard_records(wildcards):
+    """The shards' own jobs, where there are several: one alone is computed by the stage itself."""
+    if experiment.shards == 1:
+        return []
+    return [lab.relative(lab.shard(wildcards.protocol, wildcards.backbone, number, experiment.shards)) for number in range(1, experiment.shards + 1)]
+
+
+# On a cluster these run where snakemake does: they are short, or need the network.
+localrules:
+    download,
+    weights,
+    evaluate,
+    report,
+    render,
 
 
 wildcard_constraints:
     protocol=r"[^/]+",
     scenario=r"[^/]+",
     backbone=r"[^/-]+",
+    shards=r"\d+",
+    number=r"\d+",
     seed=r"\d+",
 
 
@@ -131,6 +162,9 @@ rule preprocess:
         name=lambda wildcards: f"20_preprocess {wildcards.protocol}",
         settings=lambda wildcards: [asdict(experiment.protocol(wildcards.protocol)), experiment.image_size],
         code=code_digest(stage("20_preprocess"), ignore=PICTURES),
+    threads: ALL
+    resources:
+        **resources(1000, 120),
     log:
         "logs/20_preprocess-{protocol}.log",
     shell:
@@ -142,6 +176,7 @@ rule preprocess:
 rule features:
     input:
         manifest,
+        shard_records,
     output:
         record=artefact(lab.extraction("{protocol}", "{backbone}")),
         notebook=update("notebooks/25_features-{protocol}-{backbone}.ipynb"),
@@ -151,11 +186,46 @@ rule features:
         name=lambda wildcards: f"25_features {wildcards.protocol} {wildcards.backbone}",
         settings=[experiment.weights, experiment.storage],
         code=code_digest(stage("25_features"), ignore=PICTURES),
-    threads: workflow.cores
+    threads: ALL
+    resources:
+        **resources(2000, 240),
     log:
         "logs/25_features-{protocol}-{backbone}.log",
     shell:
         RUN
+
+
+rule weights:
+    input:
+        manifest,
+    output:
+        record=artefact(lab.weights("{protocol}", "{backbone}")),
+    params:
+        number="",
+        settings=[experiment.weights, experiment.storage],
+        code=code_digest(stage("25_features"), ignore=PICTURES),
+    log:
+        "logs/25_features-{protocol}-{backbone}-weights.log",
+    shell:
+        SHARD
+
+
+rule shard:
+    input:
+        rules.weights.output.record,
+    output:
+        artefact(lab.shard("{protocol}", "{backbone}", "{number}", "{shards}")),
+    params:
+        number="{number}",
+        settings=[experiment.weights, experiment.storage],
+        code=code_digest(stage("25_features"), ignore=PICTURES),
+    threads: ALL
+    resources:
+        **resources(2000, 240),
+    log:
+        "logs/25_features-{protocol}-{backbone}-{number}of{shards}.log",
+    shell:
+        SHARD
 
 
 rule train:
@@ -175,6 +245,8 @@ rule train:
         settings=lambda wildcards: [asdict(scenario_of(wildcards)), experiment.weights],
         code=code_digest(stage("30_train"), ignore=PICTURES),
     threads: 2
+    resources:
+        **resources(2000, 240),
     log:
         "logs/30_train-{protocol}-{scenario}-{seed}.log",
     shell:

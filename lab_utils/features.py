@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from lab_utils.backbone import (
     calibrate,
     cut_layer,
     last_convs,
+    load_backbone,
     obtain_backbone,
     save_backbone,
     scaling_layers,
@@ -39,34 +40,54 @@ from lab_utils.scenarios import Experiment, Protocol, Storage
 FORMAT = 3  # goes up when the same inputs would give other features
 
 
+class Shard(NamedTuple):
+    """Consecutive rows of a feature set, in a .npy file of their own.
+
+    Parameters
+    ----------
+    path : Path
+    first : int
+        The first row that is read from here.
+    offset : int
+        Bytes before it.
+    """
+
+    path: Path
+    first: int
+    offset: int
+
+
 @dataclass(frozen=True)
 class Features:
     """One feature set on disk.
 
     Parameters
     ----------
-    path : Path
-        A .npy file (N, ...): row i belongs to image i of the store.
+    shards : tuple of Shard
+        In the order of their rows. Row i belongs to image i of the store.
     shape : tuple of int
+        (N, ...).
     dtype : numpy.dtype
         float32 or float16.
-    offset : int
-        Bytes before the first row.
     cut : str
         The layer whose output this is.
     seconds : float
-        Wall time of the pass over the images that computed it.
+        Wall time of the pass over the images that computed it, that of all shards added up.
     shared : int
         How many feature sets that pass computed.
     """
 
-    path: Path
+    shards: tuple[Shard, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    offset: int
     cut: str
     seconds: float
     shared: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Read rows into memory: (len(indices), ...) of `dtype`.
@@ -79,10 +100,14 @@ class Features:
 
     def read(self, indices: NDArray[np.int64], batch: NDArray[Any]) -> None:
         """Read rows into the beginning of `batch`, (at least len(indices), ...) of `dtype`."""
-        size = batch[:1].nbytes
-        with self.path.open("rb", buffering=0) as file:
-            for row, index in zip(batch, indices, strict=False):
-                os.preadv(file.fileno(), [row.reshape(-1).view(np.uint8).data], self.offset + int(index) * size)
+        size = self.nbytes // self.shape[0]
+        shard_of = np.searchsorted([shard.first for shard in self.shards], indices, side="right") - 1
+        for number in np.unique(shard_of):
+            path, first, offset = self.shards[number]
+            with path.open("rb", buffering=0) as file:
+                for place in np.flatnonzero(shard_of == number):
+                    row = batch[place].reshape(-1).view(np.uint8).data
+                    os.preadv(file.fileno(), [row], offset + int(indices[place] - first) * size)
 
 
 @dataclass(frozen=True)
@@ -120,38 +145,71 @@ class Extraction:
 def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction:
     """Stage 25: settle the backbone's weights, compute the features that the experiment's scenarios need, record both.
 
+    In more shards than one, the weights are those that `settle` has left for the shards' own jobs, if it has.
+
     Raises
     ------
     LabError
         If stage 20 has not run, or the weights cannot be had.
     """
-    dataset = load_dataset(workspace)
-    store_key = read_json(workspace.preprocessing(protocol.name), stage="20_preprocess")["store"]
-    images = open_store(workspace, store_key)
-    size = int(images.shape[1])
-    model, weights = obtain_backbone(backbone, size, weights=experiment.weights, synthetic=dataset.synthetic)
-    if weights == "random":
-        manifest = read_csv(workspace.manifest(protocol.name), stage="20_preprocess")
-        calibrate(model, scaled(images[_calibration_rows(manifest)], backbone, protocol.scaling))
-    extraction = Extraction(
-        backbone,
-        weights,
-        weights_sha256(model),
-        save_backbone(model, workspace),
-        store_key,
-        protocol.scaling,
-        size,
-        experiment.storage,
+    extraction = (settled(experiment, protocol, backbone, workspace) if experiment.shards > 1 else None) or settle(
+        experiment, protocol, backbone, workspace
     )
-    convs = experiment.convs_of(backbone)
-    found = ensure_features(extraction, model, convs, workspace)
+    convs, model = experiment.convs_of(backbone), load_backbone(workspace, extraction.backbone_key)
+    found = ensure_features(extraction, model, convs, workspace, shards=experiment.shards)
     cuts = {
         str(count): {"cut": one.cut, "shape": one.shape, "key": extraction.features_key(one.cut)}
         for count, one in zip(convs, found, strict=True)
     }
-    record = {**vars(extraction), "cuts": cuts}
-    write_json(workspace.extraction(protocol.name, backbone), record)
+    write_json(workspace.extraction(protocol.name, backbone), {**vars(extraction), "cuts": cuts})
     return extraction
+
+
+def settle(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction:
+    """Obtain a backbone's weights, keep them in the workspace, record which they are.
+
+    Raises
+    ------
+    LabError
+        If stage 20 has not run, or the weights cannot be had.
+    """
+    asked = _asked(experiment, protocol, backbone, workspace)
+    images = open_store(workspace, asked["store_key"])
+    model, weights = obtain_backbone(
+        backbone, asked["size"], weights=experiment.weights, synthetic=load_dataset(workspace).synthetic
+    )
+    if weights == "random":
+        manifest = read_csv(workspace.manifest(protocol.name), stage="20_preprocess")
+        calibrate(model, scaled(images[_calibration_rows(manifest)], backbone, protocol.scaling))
+    extraction = Extraction(
+        weights=weights, weights_sha256=weights_sha256(model), backbone_key=save_backbone(model, workspace), **asked
+    )
+    record = {"weights_setting": experiment.weights, "extraction": vars(extraction)}
+    write_json(workspace.weights(protocol.name, backbone), record)
+    return extraction
+
+
+def settled(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction | None:
+    """What `settle` has recorded, if that is what it would be asked for now."""
+    path = workspace.weights(protocol.name, backbone)
+    if not path.is_file():
+        return None
+    record = read_json(path, stage="25_features")
+    found, asked = record.get("extraction", {}), _asked(experiment, protocol, backbone, workspace)
+    same = record.get("weights_setting") == experiment.weights and {**found, **asked} == found
+    return Extraction(**found) if same and workspace.backbone(found["backbone_key"]).is_file() else None
+
+
+def _asked(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> dict[str, Any]:
+    """The part of an `Extraction` that is known before its weights are."""
+    store_key = read_json(workspace.preprocessing(protocol.name), stage="20_preprocess")["store"]
+    return {
+        "backbone": backbone,
+        "store_key": store_key,
+        "scaling": protocol.scaling,
+        "size": int(open_store(workspace, store_key).shape[1]),
+        "storage": experiment.storage,
+    }
 
 
 def load_extraction(protocol: str, backbone: str, workspace: Workspace) -> Extraction:
@@ -174,8 +232,13 @@ def load_extraction(protocol: str, backbone: str, workspace: Workspace) -> Extra
     return extraction
 
 
+def shard_rows(images: int, shards: int, number: int) -> tuple[int, int]:
+    """First row, and the one behind the last, of shard `number` (from 1) of `shards`."""
+    return images * (number - 1) // shards, images * number // shards
+
+
 def ensure_features(
-    extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace
+    extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace, *, shards: int = 1
 ) -> list[Features]:
     """The features for each depth of fine-tuning; those that are not on disk are computed in one pass over the images.
 
@@ -185,32 +248,54 @@ def ensure_features(
         The one that `extraction` names.
     convs : sequence of int
         Numbers of trained convolutional layers.
+    shards : int
+        Files to write what is missing into. What is there is read in whatever shards it was written.
 
     Returns
     -------
     list of Features
         One per entry of `convs`.
     """
-    trunk = trunk_of(backbone)
-    cuts = [cut_layer(trunk, last_convs(backbone, count)) for count in convs]
-    folders = {cut: workspace.features(extraction.features_key(cut)) for cut in cuts}
-    workspace.features("").mkdir(parents=True, exist_ok=True)
-    with FileLock(workspace.features(".lock")):
-        missing = [cut for cut, folder in folders.items() if not (folder / "features.json").is_file()]
-        if missing:
-            _compute(extraction, trunk, missing, folders, open_store(workspace, extraction.store_key))
-    return [_open(folders[cut]) for cut in cuts]
+    count = len(open_store(workspace, extraction.store_key))
+    for number in range(1, shards + 1):
+        ensure_rows(extraction, backbone, convs, workspace, *shard_rows(count, shards, number))
+    cuts = cuts_of(backbone, convs)
+    return [_open(workspace.features(extraction.features_key(cut)), count) for cut in cuts]
 
 
-def _compute(
-    extraction: Extraction, trunk: keras.Model, cuts: list[str], folders: dict[str, Path], images: Pixels
+def ensure_rows(
+    extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace, start: int, stop: int
 ) -> None:
-    """One forward pass over the images that writes the output of every layer in `cuts`."""
-    began = time.perf_counter()
+    """Compute rows `start` to `stop` of the feature sets in which they are missing, in one pass, as a shard of each.
+
+    Several processes may work on different rows, also of the same feature sets; on the same rows they wait.
+    """
+    folders = {cut: workspace.features(extraction.features_key(cut)) for cut in cuts_of(backbone, convs)}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as locks:
+        for folder in sorted(folders.values()):
+            locks.enter_context(FileLock(folder / f".{start}-{stop}.lock"))
+        missing = {cut: folder for cut, folder in folders.items() if _shards_with(folder, start, stop) is None}
+        if missing:
+            images = open_store(workspace, extraction.store_key)[start:stop]
+            targets = {cut: folder / f"{start}-{stop}" for cut, folder in missing.items()}
+            _compute(extraction, trunk_of(backbone), targets, images)
+
+
+def cuts_of(backbone: keras.Model, convs: Sequence[int]) -> list[str]:
+    """The layer behind which to cut for each number of trained convolutional layers."""
+    trunk = trunk_of(backbone)
+    return [cut_layer(trunk, last_convs(backbone, count)) for count in convs]
+
+
+def _compute(extraction: Extraction, trunk: keras.Model, targets: dict[str, Path], images: Pixels) -> None:
+    """One forward pass over the images that writes the output of every layer in `targets` into its folder."""
+    began, cuts = time.perf_counter(), list(targets)
     prefix = Prefix(trunk, cuts, extraction.backbone, extraction.scaling, images.shape[1:])
     shapes = [(len(images), *shape) for shape in prefix.shapes]
     with ExitStack() as stack:
-        drafts = [stack.enter_context(whole(folders[cut])) for cut in cuts]
+        drafts = [stack.enter_context(whole(target)) for target in targets.values()]
         for draft in drafts:
             draft.mkdir()
         with ExitStack() as files:
@@ -239,7 +324,35 @@ def _compute(
             write_json(draft / "features.json", record)
 
 
-def _open(folder: Path) -> Features:
+def _shards_with(folder: Path, start: int, stop: int) -> list[tuple[int, Path]] | None:
+    """Shards that together hold rows `start` to `stop`: the first row to take from each, and its folder."""
+    bounds = {path: tuple(map(int, path.name.split("-"))) for path in folder.glob("[0-9]*-[0-9]*")}
+    chosen = []
+    while start < stop:
+        ends = {end: path for path, (first, end) in bounds.items() if first <= start < end}
+        if not ends:
+            return None
+        chosen.append((start, ends[max(ends)]))
+        start = max(ends)
+    return chosen
+
+
+def _open(folder: Path, count: int) -> Features:
+    """The feature set of `count` rows in `folder`, all of whose rows are there."""
+    chosen = _shards_with(folder, 0, count) or []
+    opened = [_open_shard(shard, first) for first, shard in chosen]
+    records = [record for _, record in opened]
+    return Features(
+        shards=tuple(shard for shard, _ in opened),
+        shape=(count, *records[0]["shape"][1:]),
+        dtype=np.dtype(records[0]["storage"]),
+        cut=records[0]["cut"],
+        seconds=sum(record["seconds"] for record in records),
+        shared=records[0]["shared"],
+    )
+
+
+def _open_shard(folder: Path, first: int) -> tuple[Shard, dict[str, Any]]:
     record, path = read_json(folder / "features.json", stage="25_features"), folder / "features.npy"
     try:
         shape, storage = tuple(record["shape"]), np.dtype(record["storage"])
@@ -249,13 +362,13 @@ def _open(folder: Path) -> Features:
             offset = file.tell()
     except (OSError, ValueError, KeyError) as error:
         raise LabError(f"{path}: not readable ({error!r}); delete {folder} and run stage 25_features again") from error
-    size = offset + int(np.prod(shape)) * storage.itemsize
-    if found != shape or dtype != storage or path.stat().st_size != size:
+    size = int(np.prod(shape[1:])) * storage.itemsize
+    if found != shape or dtype != storage or path.stat().st_size != offset + shape[0] * size:
         raise LabError(
-            f"{path}: expected {storage} {shape} in {size} bytes, found {dtype} {found} in "
+            f"{path}: expected {storage} {shape} in {offset + shape[0] * size} bytes, found {dtype} {found} in "
             f"{path.stat().st_size}; delete {folder} and run stage 25_features again"
         )
-    return Features(path, shape, storage, offset, record["cut"], record["seconds"], record["shared"])
+    return Shard(path, first, offset + (first - int(folder.name.split("-")[0])) * size), record
 
 
 def scaled(images: Pixels, backbone: str, scaling: Any) -> Float:

@@ -86,6 +86,14 @@ class Workspace:
         """An image store (stage 20), shared by the protocols that see the same pixels."""
         return self.root / "images" / key
 
+    def weights(self, protocol: str, backbone: str) -> Path:
+        """Record of the backbone's weights, settled before its features are computed (stage 25)."""
+        return self.root / "protocols" / protocol / f"weights-{backbone}.json"
+
+    def shard(self, protocol: str, backbone: str, number: int, shards: int) -> Path:
+        """Record of a shard of the features that a job of its own has computed (stage 25)."""
+        return self.root / "protocols" / protocol / "shards" / f"{backbone}-{number}of{shards}.json"
+
     def extraction(self, protocol: str, backbone: str) -> Path:
         """Record of stage 25: which features belong to which cut; written last."""
         return self.root / "protocols" / protocol / f"features-{backbone}.json"
@@ -95,7 +103,7 @@ class Workspace:
         return self.root / "backbones" / f"{key}.keras"
 
     def features(self, key: str) -> Path:
-        """Activations of one frozen prefix (stage 25), shared by scenarios, protocols and seeds."""
+        """Activations of one frozen prefix (stage 25), a folder per shard; shared by scenarios, protocols and seeds."""
         return self.root / "features" / key
 
     def run(self, protocol: str, scenario: str, seed: int) -> Path:

@@ -101,6 +101,8 @@ class Experiment:
         Side of the square the network sees, in pixels.
     storage : {"float32", "float16"}
         How activations are kept on disk; arithmetic is float32 either way.
+    shards : int
+        Pieces that features are computed in; on a cluster, one job each.
     seeds : tuple of int
         One run per scenario and seed: initial weights of the head and order of the batches.
     protocols, scenarios : tuple of str
@@ -118,6 +120,7 @@ class Experiment:
     weights: Literal["auto", "imagenet", "random"]
     image_size: Annotated[int, Field(ge=32)]
     storage: Storage
+    shards: Positive
     seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]
     scenarios: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -205,7 +205,7 @@ def save_run(
         "weights": extraction.weights,
         "weights_sha256": extraction.weights_sha256,
         "store": extraction.store_key,
-        "features": features.path.parent.name,
+        "features": extraction.features_key(features.cut),
         "cut": network.cut,
         "sha256": {name: sha256(folder / name) for name in ("history.csv", "predictions.csv", "model.keras")},
         "architecture": network.summary().to_dict("records"),

@@ -1,14 +1,17 @@
 import json
+import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lab_utils.backbone import load_backbone, scaling_layers, to_rgb, trunk_of
 from lab_utils.errors import LabError
-from lab_utils.features import Extraction, Features, ensure_features, extract, load_extraction
+from lab_utils.features import Extraction, Features, ensure_features, extract, load_extraction, shard_rows
 from lab_utils.images import open_store
 from lab_utils.paths import Workspace
+from lab_utils.prefix import Prefix
 from lab_utils.records import read_json
 from lab_utils.runtime import keras
 from lab_utils.scenarios import Experiment
@@ -46,7 +49,7 @@ def test_a_further_cut_computes_that_one_alone(prepared_copy: Workspace) -> None
     before = {path: path.stat().st_mtime_ns for path in prepared_copy.features("").rglob("*.npy")}
     _, _, (found,) = sets_of(prepared_copy, [3])
     after = {path: path.stat().st_mtime_ns for path in prepared_copy.features("").rglob("*.npy")}
-    assert set(after) - set(before) == {found.path}
+    assert set(after) - set(before) == {found.shards[0].path}
     assert {path: after[path] for path in before} == before
     assert found.cut == "block_15_add"
 
@@ -66,6 +69,61 @@ def test_the_key_is_all_that_features_depend_on(prepared: Workspace) -> None:
     assert len({key, *others}) == 7
 
 
+def test_a_hit_computes_nothing_and_every_kind_of_miss_does(
+    prepared_copy: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extraction, backbone, _ = sets_of(prepared_copy, [0])
+    other = prepared_copy.images("other")
+    shutil.copytree(prepared_copy.images(extraction.store_key), other)
+    computed: list[str] = []
+    run = Prefix.run
+    monkeypatch.setattr(Prefix, "run", lambda *given, **named: computed.append("once") or run(*given, **named))
+
+    def passes(convs: int = 0, shards: int = 1, **changes: Any) -> int:
+        computed.clear()
+        ensure_features(replace(extraction, **changes), backbone, [convs], prepared_copy, shards=shards)
+        return len(computed)
+
+    assert [passes(), passes(convs=1), passes(shards=3), passes(size=99), passes(backbone_key="")] == [0] * 5
+    misses: list[dict[str, Any]] = [
+        {"convs": 5},
+        {"scaling": "backbone"},
+        {"store_key": "other"},
+        {"weights_sha256": "0" * 64},
+        {"storage": "float16"},
+    ]
+    assert [passes(**miss) for miss in misses] == [1] * len(misses)
+    assert [passes(**miss) for miss in misses] == [0] * len(misses)
+
+
+def test_shards_hold_the_same_rows(prepared_copy: Workspace) -> None:
+    extraction, backbone, (whole,) = sets_of(prepared_copy, [1])
+    rows = np.random.default_rng(0).permutation(whole.shape[0])
+    expected = whole.rows(rows)
+    shutil.rmtree(whole.shards[0].path.parent)
+    (sharded,) = ensure_features(extraction, backbone, [1], prepared_copy, shards=5)
+    assert [shard.first for shard in sharded.shards] == [0, 10, 21, 31, 42]
+    assert (sharded.shape, sharded.nbytes) == (whole.shape, whole.nbytes)
+    assert np.array_equal(sharded.rows(rows), expected)
+
+
+def test_a_lost_shard_alone_is_computed_again_in_whatever_shards(prepared_copy: Workspace) -> None:
+    extraction, backbone, (features,) = sets_of(prepared_copy, [1])
+    expected = features.rows(np.arange(features.shape[0]))
+    shutil.rmtree(features.shards[0].path.parent)
+    (features,) = ensure_features(extraction, backbone, [1], prepared_copy, shards=3)
+    shutil.rmtree(features.shards[1].path.parent)
+    kept = {shard.path: shard.path.stat().st_mtime_ns for shard in (features.shards[0], features.shards[2])}
+    (again,) = ensure_features(extraction, backbone, [1], prepared_copy, shards=4)
+    assert np.array_equal(again.rows(np.arange(features.shape[0])), expected)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_more_shards_than_images_are_no_harm() -> None:
+    bounds = [shard_rows(2, 5, number) for number in range(1, 6)]
+    assert bounds == [(0, 0), (0, 0), (0, 1), (1, 1), (1, 2)]
+
+
 def test_protocols_with_the_same_images_and_scaling_share(prepared_copy: Workspace, experiment: Experiment) -> None:
     lab = prepared_copy
     before = sorted(path.name for path in lab.features("").iterdir())
@@ -78,7 +136,7 @@ def test_protocols_with_the_same_images_and_scaling_share(prepared_copy: Workspa
 
 def test_a_truncated_file_is_reported(prepared_copy: Workspace) -> None:
     _, _, (found,) = sets_of(prepared_copy, [0])
-    with found.path.open("r+b") as file:
+    with found.shards[0].path.open("r+b") as file:
         file.truncate(1000)
     with pytest.raises(LabError, match=r"features\.npy: expected float32 .*delete .* and run stage 25_features again"):
         sets_of(prepared_copy, [0])
@@ -86,9 +144,10 @@ def test_a_truncated_file_is_reported(prepared_copy: Workspace) -> None:
 
 def test_a_file_of_other_features_is_reported(prepared_copy: Workspace) -> None:
     _, _, (found,) = sets_of(prepared_copy, [0])
-    record = json.loads((found.path.parent / "features.json").read_text())
+    path = found.shards[0].path.with_name("features.json")
+    record = json.loads(path.read_text())
     record["shape"][0] += 1
-    (found.path.parent / "features.json").write_text(json.dumps(record))
+    path.write_text(json.dumps(record))
     with pytest.raises(LabError, match=r"features\.npy: expected float32"):
         sets_of(prepared_copy, [0])
 
@@ -114,17 +173,18 @@ def test_a_run_that_is_stopped_leaves_no_half_features(
     prepared_copy: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab_utils.features.ArrayWriter.write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    before = sorted(prepared_copy.features("").iterdir())
+    before = sorted(prepared_copy.features("").rglob("*.npy"))
     with pytest.raises(KeyboardInterrupt):
         sets_of(prepared_copy, [4])
-    assert sorted(prepared_copy.features("").iterdir()) == before
+    assert sorted(prepared_copy.features("").rglob("*.npy")) == before
 
 
 def test_half_precision_takes_half_the_room_and_rounds(prepared_copy: Workspace) -> None:
     extraction, backbone, (single,) = sets_of(prepared_copy, [1])
     (half,) = ensure_features(replace(extraction, storage="float16"), backbone, [1], prepared_copy)
-    assert half.path != single.path
-    assert half.path.stat().st_size - half.offset == (single.path.stat().st_size - single.offset) / 2
+    assert half.shards[0].path != single.shards[0].path
+    sizes = [one.shards[0].path.stat().st_size - one.shards[0].offset for one in (half, single)]
+    assert sizes == [half.nbytes, 2 * half.nbytes]
     rows = np.array([3, 50])
     assert half.rows(rows).dtype == np.float16
     assert np.allclose(half.rows(rows), single.rows(rows), rtol=1e-3, atol=1e-6)

@@ -1,0 +1,66 @@
+"""A part of stage 25 as a job of its own, for a cluster: the backbone's weights first, then each shard of the features.
+
+``python -m lab_utils.shards PROTOCOL BACKBONE [NUMBER] --workspace FOLDER --config FILE``; no number: the weights.
+"""
+
+import argparse
+import sys
+import time
+
+from lab_utils.backbone import load_backbone
+from lab_utils.errors import LabError
+from lab_utils.features import ensure_rows, settle, settled, shard_rows
+from lab_utils.images import open_store
+from lab_utils.paths import Workspace
+from lab_utils.records import provenance, write_json
+from lab_utils.scenarios import Experiment, load_experiment
+
+
+def compute_shard(experiment: Experiment, protocol: str, backbone: str, number: int, workspace: Workspace) -> None:
+    """Compute shard `number` (from 1) of the features that the experiment's scenarios need of a backbone; record it.
+
+    Raises
+    ------
+    LabError
+        If the weights have not been settled for this experiment, or there is no such shard.
+    """
+    if not 1 <= number <= experiment.shards:
+        raise LabError(f"shard {number}: the experiment says `shards: {experiment.shards}`, so they are 1 to that")
+    extraction = settled(experiment, experiment.protocol(protocol), backbone, workspace)
+    if extraction is None:
+        raise LabError(
+            f"{workspace.weights(protocol, backbone)}: not there, or settled for another experiment; "
+            f"run `python -m lab_utils.shards {protocol} {backbone}` first"
+        )
+    rows = shard_rows(len(open_store(workspace, extraction.store_key)), experiment.shards, number)
+    model = load_backbone(workspace, extraction.backbone_key)
+    ensure_rows(extraction, model, experiment.convs_of(backbone), workspace, *rows)
+    write_json(workspace.shard(protocol, backbone, number, experiment.shards), {"rows": rows, **provenance()})
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("protocol")
+    parser.add_argument("backbone")
+    parser.add_argument("number", type=int, nargs="?")
+    parser.add_argument("--workspace", default="")
+    parser.add_argument("--config", default="")
+    given = parser.parse_args()
+    part = "weights" if given.number is None else f"shard {given.number}"
+    name, began = f"25_features {given.protocol} {given.backbone} {part}", time.perf_counter()
+    try:
+        workspace, experiment = Workspace.open(given.workspace), load_experiment(given.config)
+        if given.number is None:
+            settle(experiment, experiment.protocol(given.protocol), given.backbone, workspace)
+        else:
+            compute_shard(experiment, given.protocol, given.backbone, given.number, workspace)
+    except LabError as error:
+        print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
+        return 1
+    print(f"  {name}: {time.perf_counter() - began:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab_utils import shards
+from lab_utils.backbone import load_backbone
+from lab_utils.errors import LabError
+from lab_utils.features import ensure_features, extract, settle, settled, shard_rows
+from lab_utils.images import open_store
+from lab_utils.paths import Workspace
+from lab_utils.records import read_json
+from lab_utils.scenarios import Experiment
+from lab_utils.shards import compute_shard
+from tests.conftest import PROJECT
+
+NAMES = ("described", "MobileNetV2")
+
+
+@pytest.fixture
+def three(experiment: Experiment) -> Experiment:
+    return replace(experiment, shards=3)
+
+
+def pieces(lab: Workspace) -> dict[str, int]:
+    return {lab.relative(path): path.stat().st_mtime_ns for path in lab.features("").rglob("features.json")}
+
+
+def test_shards_computed_by_themselves_are_what_the_stage_finds(prepared_copy: Workspace, three: Experiment) -> None:
+    lab, protocol = prepared_copy, three.protocol("described")
+    extraction = settle(replace(three, storage="float16"), protocol, "MobileNetV2", lab)
+    assert settled(three, protocol, "MobileNetV2", lab) is None
+    half, count = replace(three, storage="float16"), len(open_store(lab, extraction.store_key))
+    for number in (3, 1, 2):
+        compute_shard(half, *NAMES, number, lab)
+        assert read_json(lab.shard(*NAMES, number, 3), stage="25")["rows"] == list(shard_rows(count, 3, number))
+    before = pieces(lab)
+    assert extract(half, protocol, "MobileNetV2", lab) == extraction
+    assert pieces(lab) == before
+    (features,) = ensure_features(extraction, load_backbone(lab, extraction.backbone_key), [1], lab)
+    assert [shard.first for shard in features.shards] == [shard_rows(count, 3, number)[0] for number in (1, 2, 3)]
+
+
+def test_a_shard_that_is_there_is_not_computed_again(prepared_copy: Workspace, three: Experiment) -> None:
+    settle(three, three.protocol("described"), "MobileNetV2", prepared_copy)
+    compute_shard(three, *NAMES, 2, prepared_copy)
+    before = pieces(prepared_copy)
+    compute_shard(three, *NAMES, 2, prepared_copy)
+    assert pieces(prepared_copy) == before
+
+
+def test_weights_come_before_shards(prepared_copy: Workspace, three: Experiment) -> None:
+    prepared_copy.weights(*NAMES).unlink()
+    with pytest.raises(
+        LabError, match=r"weights-MobileNetV2\.json: not there.* run .*lab_utils\.shards described MobileNetV2"
+    ):
+        compute_shard(three, *NAMES, 1, prepared_copy)
+
+
+def test_weights_settled_for_other_images_are_not_used(prepared_copy: Workspace, three: Experiment) -> None:
+    protocol = three.protocol("described")
+    settle(three, protocol, "MobileNetV2", prepared_copy)
+    assert settled(three, protocol, "MobileNetV2", prepared_copy) is not None
+    assert settled(replace(three, weights="auto"), protocol, "MobileNetV2", prepared_copy) is None
+    assert settled(three, replace(protocol, scaling="backbone"), "MobileNetV2", prepared_copy) is None
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_there_is_no_such_shard(prepared: Workspace, three: Experiment, number: int) -> None:
+    with pytest.raises(LabError, match=rf"shard {number}: the experiment says `shards: 3`, so they are 1 to that"):
+        compute_shard(three, *NAMES, number, prepared)
+
+
+def test_the_command_says_in_one_line_what_is_wrong(
+    prepared: Workspace, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["shards", "nonsense", "MobileNetV2", "--workspace", str(prepared.root), "--config", str(config)]
+    monkeypatch.setattr(sys, "argv", words)
+    assert shards.main() == 1
+    assert "25_features nonsense MobileNetV2 weights failed" in (said := capsys.readouterr().out)
+    assert "no protocol 'nonsense'" in said
+
+
+def test_the_command_settles_the_weights(prepared_copy: Workspace, config: Path) -> None:
+    words = ["described", "MobileNetV2", "--workspace", str(prepared_copy.root), "--config", str(config)]
+    done = subprocess.run(
+        [sys.executable, "-m", "lab_utils.shards", *words], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("  25_features described MobileNetV2 weights: ")
+    assert prepared_copy.weights(*NAMES).is_file()
