@@ -26,7 +26,7 @@ from lab_utils.download import load_dataset, obtain
 from lab_utils.images import ensure_store, open_store
 from lab_utils.manifest import build_manifest
 from lab_utils.paths import Workspace, project_root
-from lab_utils.records import provenance, read_csv, read_json, write_csv, write_json
+from lab_utils.records import provenance, read_csv, write_csv, write_json
 from lab_utils.scenarios import Experiment, load_experiment
 
 PROTOCOL = "described"
@@ -117,14 +117,13 @@ def lab_way(lab: Workspace, *scenarios: str) -> dict[str, float]:
 def extraction_rate(lab: Workspace, engine: str, batch: str = "1") -> dict[str, float]:
     """Images per second through the prefix, all cuts at once; `batch` is TensorFlow's, LiteRT takes one at a time."""
     from lab_utils import prefix as prefix_module
-    from lab_utils.backbone import cut_layer, last_convs, obtain_backbone, trunk_of
+    from lab_utils.backbone import load_backbone, trunk_of
+    from lab_utils.features import cuts_of, load_extraction
 
-    experiment, data = load_experiment(), load_dataset(lab)
-    images = open_store(lab, read_json(lab.preprocessing(PROTOCOL), stage="20")["store"])
-    backbone, _ = obtain_backbone("MobileNetV2", images.shape[1], weights=experiment.weights, synthetic=data.synthetic)
-    trunk = trunk_of(backbone)
-    cuts = [cut_layer(trunk, last_convs(backbone, count)) for count in experiment.convs_of("MobileNetV2")]
-    prefix = prefix_module.Prefix(trunk, cuts, "MobileNetV2", "unit", images.shape[1:])
+    extraction = load_extraction(PROTOCOL, "MobileNetV2", lab)
+    images, backbone = open_store(lab, extraction.store_key), load_backbone(lab, extraction.backbone_key)
+    cuts = cuts_of(backbone, load_experiment().convs_of(extraction.backbone))
+    prefix = prefix_module.Prefix(trunk_of(backbone), cuts, extraction.backbone, extraction.scaling, images.shape[1:])
     prefix_module.BATCH = int(batch)
     few, many = (int(batch) * (count // int(batch)) for count in (len(images) // 8, len(images) // 2))
 

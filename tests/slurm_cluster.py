@@ -16,6 +16,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sin
 SLOTS = 4  # jobs side by side, whatever the machine has
 SYSTEM = Path("/etc/slurm/slurm.conf")  # where SLURM's programs look: Snakemake's plugin hides SLURM_CONF from its jobs
 
+MARK = "# written by tests/slurm_cluster.py, for as long as its cluster runs\n"
+
 CONFIGURATION = """
 ClusterName=lab
 SlurmctldHost={host}(127.0.0.1)
@@ -49,7 +51,7 @@ def obstacles() -> str:
     missing = [name for name in PROGRAMS if _program(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)}; `make test-slurm` installs them on Debian"
-    if SYSTEM.exists():
+    if SYSTEM.exists() and not SYSTEM.read_text().startswith(MARK):
         return f"{SYSTEM} is there: this machine belongs to a cluster"
     return "" if os.access(SYSTEM.parent, os.W_OK) else f"cannot write {SYSTEM}: run as root"
 
@@ -73,7 +75,8 @@ def cluster(folder: Path) -> Iterator[None]:
     key.write_bytes(os.urandom(1024))
     key.chmod(0o600)
     SYSTEM.write_text(
-        CONFIGURATION.format(
+        MARK
+        + CONFIGURATION.format(
             host=socket.gethostname().split(".")[0],
             controller=_free_port(),
             node=_free_port(),

@@ -56,6 +56,12 @@ def change(config: Path, **changes: Any) -> None:
     write_config(config, **changes)
 
 
+def test_shards_are_jobs_of_their_own_behind_the_weights(tmp_path: Path) -> None:
+    jobs = planned(tmp_path / "workspace", write_config(tmp_path / "lab.yaml", shards=2))
+    name = "25_features-described-MobileNetV2"
+    assert {job for job in jobs if job.startswith("25")} == {name, f"{name}-weights", f"{name}-1of2", f"{name}-2of2"}
+
+
 def test_everything_is_there(finished: tuple[Path, Path]) -> None:
     lab = Workspace(finished[0])
     for name in SCENARIOS:
