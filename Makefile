@@ -11,10 +11,10 @@ endif
 SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-slurm lint lab bench bench-scale lock clean
+.PHONY: help report test test-slurm lint lab bench bench-scale bench-agreement lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml"
 
 report: .venv/ready  ## run the whole lab on phantoms, or on DATASET=, and leave the report as HTML and PDF
@@ -41,6 +41,9 @@ bench: .venv/ready  ## measure speed and memory against the plain way (DATASET=,
 
 bench-scale: .venv/ready  ## measure how time and memory grow, up to 21,165 generated images
 	@$(BIN)/python bench/scale.py --workspace "$(WORKSPACE)"
+
+bench-agreement: .venv/ready  ## compare the accuracies of the lab's way and the plain way over five seeds (DATASET=)
+	@$(BIN)/python bench/agreement.py --workspace "$(WORKSPACE)" $(if $(DATASET),--dataset "$(DATASET)")
 
 lock: .venv/ready  ## pin the newest versions that pyproject.toml admits
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
