@@ -152,10 +152,12 @@ def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace
     LabError
         If stage 20 has not run, or the weights cannot be had.
     """
-    extraction = (settled(experiment, protocol, backbone, workspace) if experiment.shards > 1 else None) or settle(
-        experiment, protocol, backbone, workspace
-    )
-    convs, model = experiment.convs_of(backbone), load_backbone(workspace, extraction.backbone_key)
+    extraction = settled(experiment, protocol, backbone, workspace) if experiment.shards > 1 else None
+    if extraction is None:
+        extraction, model = settle(experiment, protocol, backbone, workspace)
+    else:
+        model = load_backbone(workspace, extraction.backbone_key)
+    convs = experiment.convs_of(backbone)
     found = ensure_features(extraction, model, convs, workspace, shards=experiment.shards)
     cuts = {
         str(count): {"cut": one.cut, "shape": one.shape, "key": extraction.features_key(one.cut)}
@@ -165,8 +167,10 @@ def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace
     return extraction
 
 
-def settle(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction:
-    """Obtain a backbone's weights, keep them in the workspace, record which they are.
+def settle(
+    experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace
+) -> tuple[Extraction, keras.Model]:
+    """Obtain a backbone and its weights, keep it in the workspace, record which they are.
 
     Raises
     ------
@@ -186,7 +190,7 @@ def settle(experiment: Experiment, protocol: Protocol, backbone: str, workspace:
     )
     record = {"weights_setting": experiment.weights, "extraction": vars(extraction)}
     write_json(workspace.weights(protocol.name, backbone), record)
-    return extraction
+    return extraction, model
 
 
 def settled(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction | None:

@@ -30,7 +30,7 @@ def pieces(lab: Workspace) -> dict[str, int]:
 
 def test_shards_computed_by_themselves_are_what_the_stage_finds(prepared_copy: Workspace, three: Experiment) -> None:
     lab, protocol = prepared_copy, three.protocol("described")
-    extraction = settle(replace(three, storage="float16"), protocol, "MobileNetV2", lab)
+    extraction, _ = settle(replace(three, storage="float16"), protocol, "MobileNetV2", lab)
     assert settled(three, protocol, "MobileNetV2", lab) is None
     half, count = replace(three, storage="float16"), len(open_store(lab, extraction.store_key))
     for number in (3, 1, 2):
