@@ -22,11 +22,14 @@ from lab_utils.scenarios import load_experiment
 PROJECT = Path(workflow.basedir)
 ALL = 1024  # threads: all that there are here, or as many as a cluster's profile says
 
+# A cluster's job reads this file again, elsewhere: relative paths keep meaning what they meant to who gave the command.
+os.chdir(os.environ.setdefault("LAB_FOLDER", os.getcwd()))
+
 try:
     CONFIG = experiment_file(config.get("config", "")).resolve()
     experiment = load_experiment(str(CONFIG), **({"dataset": str(config["dataset"])} if config.get("dataset") else {}))
     lab = Workspace.open(str(config.get("workspace", "")) or str(PROJECT / "workspace"))
-    DATASET, FINGERPRINT = source_fingerprint(experiment.dataset)
+    DATASET, FINGERPRINT = source_fingerprint(experiment.dataset) if workflow.is_main_process else ("", "")  # for `download`
 except LabError as error:
     raise WorkflowError(str(error))
 
@@ -203,7 +206,7 @@ rule weights:
     params:
         number="",
         settings=[experiment.weights, experiment.storage],
-        code=code_digest(stage("25_features"), ignore=PICTURES),
+        code=code_digest(PROJECT / "lab_utils" / "shards.py", ignore=PICTURES),
     log:
         "logs/25_features-{protocol}-{backbone}-weights.log",
     shell:
@@ -218,7 +221,7 @@ rule shard:
     params:
         number="{number}",
         settings=[experiment.weights, experiment.storage],
-        code=code_digest(stage("25_features"), ignore=PICTURES),
+        code=code_digest(PROJECT / "lab_utils" / "shards.py", ignore=PICTURES),
     threads: ALL
     resources:
         **resources(2000, 240),
@@ -246,7 +249,7 @@ rule train:
         code=code_digest(stage("30_train"), ignore=PICTURES),
     threads: 2
     resources:
-        **resources(2000, 240),
+        **resources(2000, 480),
     log:
         "logs/30_train-{protocol}-{scenario}-{seed}.log",
     shell:

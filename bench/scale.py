@@ -38,14 +38,16 @@ def generate(lab: Workspace, count: int) -> pd.DataFrame:
 
 def one_size(folder: Path, count: int) -> dict[str, float]:
     """Seconds of the extraction and of a later epoch at one number of images."""
-    from lab_utils.backbone import obtain_backbone, save_backbone, weights_sha256
-    from lab_utils.features import Extraction, ensure_features
+    from lab_utils.backbone import calibrate, obtain_backbone, save_backbone, weights_sha256
+    from lab_utils.features import Extraction, ensure_features, scaled
+    from lab_utils.images import open_store
     from lab_utils.network import build_network
     from lab_utils.training import fit
 
     lab, experiment = Workspace.open(str(folder)), load_experiment()
     manifest, plan = generate(lab, count), experiment.scenario(SCENARIO, epochs=2)
     backbone, weights = obtain_backbone(plan.backbone, SIDE, weights="random", synthetic=True)
+    calibrate(backbone, scaled(open_store(lab, "generated")[:64], plan.backbone, "unit"))
     key = save_backbone(backbone, lab)
     made_of = (plan.backbone, weights, weights_sha256(backbone), key, "generated", "unit", SIDE, experiment.storage)
     convs = experiment.convs_of(plan.backbone)
@@ -71,10 +73,12 @@ def main() -> None:
     for count in SIZES:
         with TemporaryDirectory(dir=bench) as folder:
             words = [sys.executable, __file__, "--one", folder, str(count)]
-            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(words, stdout=subprocess.PIPE)
             with watching(process) as peak:
                 pass
             answer = process.stdout.read() if process.stdout else b""
+            if process.returncode:
+                raise SystemExit(f"{' '.join(words)}: failed")
         rows.append({"images": count, **json.loads(answer.splitlines()[-1]), "peak_rss_gb": round(peak[0], 2)})
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows)

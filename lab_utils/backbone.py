@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from lab_utils.errors import LabError, choose
@@ -161,9 +162,12 @@ def save_backbone(backbone: keras.Model, workspace: Workspace) -> str:
         Its key: the first 16 digits of its weights' SHA-256.
     """
     key = weights_sha256(backbone)[:16]
-    if not workspace.backbone(key).is_file():
-        with whole(workspace.backbone(key)) as draft:
-            backbone.save(draft)
+    path = workspace.backbone(key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            with whole(path) as draft:
+                backbone.save(draft)
     return key
 
 

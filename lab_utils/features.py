@@ -33,7 +33,7 @@ from lab_utils.images import ArrayWriter, Pixels, open_store
 from lab_utils.paths import Workspace
 from lab_utils.prefix import Prefix, engine_version
 from lab_utils.progress import progress
-from lab_utils.records import digest, read_csv, read_json, whole, write_json
+from lab_utils.records import digest, read_csv, read_json, sha256, whole, write_json
 from lab_utils.runtime import keras
 from lab_utils.scenarios import Experiment, Protocol, Storage
 
@@ -72,7 +72,7 @@ class Features:
     cut : str
         The layer whose output this is.
     seconds : float
-        Wall time of the pass over the images that computed it, that of all shards added up.
+        Wall time of the pass over the images that computed it; of several shards, that of all jobs added up.
     shared : int
         How many feature sets that pass computed.
     """
@@ -143,22 +143,22 @@ class Extraction:
 
 
 def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction:
-    """Stage 25: settle the backbone's weights, compute the features that the experiment's scenarios need, record both.
+    """Stage 25: obtain the backbone's weights, compute the features that the experiment's scenarios need, record both.
 
-    In more shards than one, the weights are those that `settle` has left for the shards' own jobs, if it has.
+    In more shards than one, the weights are those that the shards' own jobs have used, if there are such.
 
     Raises
     ------
     LabError
         If stage 20 has not run, or the weights cannot be had.
     """
-    extraction = settled(experiment, protocol, backbone, workspace) if experiment.shards > 1 else None
+    extraction = recorded_weights(experiment, protocol, backbone, workspace) if experiment.shards > 1 else None
     if extraction is None:
-        extraction, model = settle(experiment, protocol, backbone, workspace)
+        extraction, model = obtain_weights(experiment, protocol, backbone, workspace)
     else:
         model = load_backbone(workspace, extraction.backbone_key)
     convs = experiment.convs_of(backbone)
-    found = ensure_features(extraction, model, convs, workspace, shards=experiment.shards)
+    found = ensure_features(extraction, model, convs, workspace)
     cuts = {
         str(count): {"cut": one.cut, "shape": one.shape, "key": extraction.features_key(one.cut)}
         for count, one in zip(convs, found, strict=True)
@@ -167,45 +167,59 @@ def extract(experiment: Experiment, protocol: Protocol, backbone: str, workspace
     return extraction
 
 
-def settle(
+def obtain_weights(
     experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace
 ) -> tuple[Extraction, keras.Model]:
-    """Obtain a backbone and its weights, keep it in the workspace, record which they are.
+    """Obtain a backbone with its weights and keep it in the workspace.
 
     Raises
     ------
     LabError
         If stage 20 has not run, or the weights cannot be had.
     """
-    asked = _asked(experiment, protocol, backbone, workspace)
-    images = open_store(workspace, asked["store_key"])
+    known = _known_before_weights(experiment, protocol, backbone, workspace)
+    images = open_store(workspace, known["store_key"])
     model, weights = obtain_backbone(
-        backbone, asked["size"], weights=experiment.weights, synthetic=load_dataset(workspace).synthetic
+        backbone, known["size"], weights=experiment.weights, synthetic=load_dataset(workspace).synthetic
     )
     if weights == "random":
         manifest = read_csv(workspace.manifest(protocol.name), stage="20_preprocess")
         calibrate(model, scaled(images[_calibration_rows(manifest)], backbone, protocol.scaling))
     extraction = Extraction(
-        weights=weights, weights_sha256=weights_sha256(model), backbone_key=save_backbone(model, workspace), **asked
+        weights=weights, weights_sha256=weights_sha256(model), backbone_key=save_backbone(model, workspace), **known
     )
-    record = {"weights_setting": experiment.weights, "extraction": vars(extraction)}
-    write_json(workspace.weights(protocol.name, backbone), record)
     return extraction, model
 
 
-def settled(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> Extraction | None:
-    """What `settle` has recorded, if that is what it would be asked for now."""
+def record_weights(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> None:
+    """Obtain a backbone's weights for the jobs that compute shards of its features."""
+    extraction, _ = obtain_weights(experiment, protocol, backbone, workspace)
+    request = _request(experiment, protocol, workspace)
+    write_json(workspace.weights(protocol.name, backbone), {"request": request, "extraction": vars(extraction)})
+
+
+def recorded_weights(
+    experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace
+) -> Extraction | None:
+    """What `record_weights` has left, if it would leave the same now."""
     path = workspace.weights(protocol.name, backbone)
     if not path.is_file():
         return None
     record = read_json(path, stage="25_features")
-    found, asked = record.get("extraction", {}), _asked(experiment, protocol, backbone, workspace)
-    same = record.get("weights_setting") == experiment.weights and {**found, **asked} == found
+    found, known = record.get("extraction", {}), _known_before_weights(experiment, protocol, backbone, workspace)
+    same = record.get("request") == _request(experiment, protocol, workspace) and {**found, **known} == found
     return Extraction(**found) if same and workspace.backbone(found["backbone_key"]).is_file() else None
 
 
-def _asked(experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace) -> dict[str, Any]:
-    """The part of an `Extraction` that is known before its weights are."""
+def _request(experiment: Experiment, protocol: Protocol, workspace: Workspace) -> dict[str, str]:
+    """What the weights depend on besides what features do: random ones are calibrated on training images."""
+    return {"weights": experiment.weights, "manifest": sha256(workspace.manifest(protocol.name))}
+
+
+def _known_before_weights(
+    experiment: Experiment, protocol: Protocol, backbone: str, workspace: Workspace
+) -> dict[str, Any]:
+    """The part of an `Extraction` that does not depend on the weights."""
     store_key = read_json(workspace.preprocessing(protocol.name), stage="20_preprocess")["store"]
     return {
         "backbone": backbone,
@@ -236,15 +250,10 @@ def load_extraction(protocol: str, backbone: str, workspace: Workspace) -> Extra
     return extraction
 
 
-def shard_rows(images: int, shards: int, number: int) -> tuple[int, int]:
-    """First row, and the one behind the last, of shard `number` (from 1) of `shards`."""
-    return images * (number - 1) // shards, images * number // shards
-
-
 def ensure_features(
-    extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace, *, shards: int = 1
+    extraction: Extraction, backbone: keras.Model, convs: Sequence[int], workspace: Workspace
 ) -> list[Features]:
-    """The features for each depth of fine-tuning; those that are not on disk are computed in one pass over the images.
+    """The features for each depth of fine-tuning; rows that are not on disk, in whatever shards, are computed first.
 
     Parameters
     ----------
@@ -252,8 +261,6 @@ def ensure_features(
         The one that `extraction` names.
     convs : sequence of int
         Numbers of trained convolutional layers.
-    shards : int
-        Files to write what is missing into. What is there is read in whatever shards it was written.
 
     Returns
     -------
@@ -261,10 +268,10 @@ def ensure_features(
         One per entry of `convs`.
     """
     count = len(open_store(workspace, extraction.store_key))
-    for number in range(1, shards + 1):
-        ensure_rows(extraction, backbone, convs, workspace, *shard_rows(count, shards, number))
-    cuts = cuts_of(backbone, convs)
-    return [_open(workspace.features(extraction.features_key(cut)), count) for cut in cuts]
+    folders = [workspace.features(extraction.features_key(cut)) for cut in cuts_of(backbone, convs)]
+    for start, stop in sorted({gap for folder in folders for gap in _gaps(folder, count)}):
+        ensure_rows(extraction, backbone, convs, workspace, start, stop)
+    return [_open(folder, count) for folder in folders]
 
 
 def ensure_rows(
@@ -328,17 +335,35 @@ def _compute(extraction: Extraction, trunk: keras.Model, targets: dict[str, Path
             write_json(draft / "features.json", record)
 
 
+def _shards_of(folder: Path) -> dict[tuple[int, int], Path]:
+    """The shards in a feature set's folder, by their first row and the one behind their last."""
+    found = {}
+    for path in folder.glob("[0-9]*-[0-9]*"):
+        start, stop = map(int, path.name.split("-"))
+        found[start, stop] = path
+    return found
+
+
 def _shards_with(folder: Path, start: int, stop: int) -> list[tuple[int, Path]] | None:
     """Shards that together hold rows `start` to `stop`: the first row to take from each, and its folder."""
-    bounds = {path: tuple(map(int, path.name.split("-"))) for path in folder.glob("[0-9]*-[0-9]*")}
-    chosen = []
+    shards, chosen = _shards_of(folder), []
     while start < stop:
-        ends = {end: path for path, (first, end) in bounds.items() if first <= start < end}
+        ends = {end: path for (first, end), path in shards.items() if first <= start < end}
         if not ends:
             return None
         chosen.append((start, ends[max(ends)]))
         start = max(ends)
     return chosen
+
+
+def _gaps(folder: Path, count: int) -> list[tuple[int, int]]:
+    """The longest runs of rows that no shard holds."""
+    gaps, reached = [], 0
+    for start, stop in [*sorted(_shards_of(folder)), (count, count)]:
+        if start > reached:
+            gaps.append((reached, start))
+        reached = max(reached, stop)
+    return gaps
 
 
 def _open(folder: Path, count: int) -> Features:

@@ -17,7 +17,7 @@ from lab_utils.download import Dataset
 from lab_utils.errors import LabError
 from lab_utils.paths import Workspace
 from lab_utils.progress import progress
-from lab_utils.records import digest, whole
+from lab_utils.records import cpus, digest, whole
 from lab_utils.scenarios import Protocol
 
 Pixels = NDArray[np.uint8]
@@ -61,10 +61,12 @@ def resize(pixels: Pixels, size: int, interpolation: str) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((size, size), RESAMPLING[interpolation]))
 
 
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Result]:
     """Map over threads in order, with at most `WINDOW` results waiting: decoding releases the interpreter's lock."""
     pending: list[Item] = []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(workers or cpus()) as pool:
         for item in items:
             pending.append(item)
             if len(pending) == WINDOW:

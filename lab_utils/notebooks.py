@@ -113,8 +113,8 @@ def _assigned(source: str) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def code_digest(notebook: Path, *, ignore: Iterable[str] = ()) -> str:
-    """A digest of the code a stage runs: the notebook's code cells and the lab_utils modules they need.
+def code_digest(source: Path, *, ignore: Iterable[str] = ()) -> str:
+    """A digest of the code a stage runs: a notebook's code cells, or a module, and the lab_utils modules they need.
 
     Comments, formatting, markdown and outputs do not count, so that reading and annotating a notebook reruns nothing.
 
@@ -123,9 +123,13 @@ def code_digest(notebook: Path, *, ignore: Iterable[str] = ()) -> str:
     ignore : iterable of str
         Modules that do not count, such as `PICTURES`.
     """
-    cells = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
-    trees = {notebook.name: ast.parse("\n".join(cells))}
-    waiting = _modules(trees[notebook.name])
+    if source.suffix == ".ipynb":
+        cells = [cell.source for cell in nbformat.read(source, as_version=4).cells if cell.cell_type == "code"]
+        code = "\n".join(cells)
+    else:
+        code = source.read_text(encoding="utf-8")
+    trees = {source.name: ast.parse(code)}
+    waiting = _modules(trees[source.name])
     while waiting:
         name = waiting.pop()
         if name not in trees and name not in ignore:

@@ -11,7 +11,7 @@ import numpy as np
 from lab_utils.backbone import Float, scaling_layers, to_rgb
 from lab_utils.images import Pixels, in_parallel
 from lab_utils.records import cpus
-from lab_utils.runtime import THREADS, keras, quiet, tf
+from lab_utils.runtime import keras, quiet, tf
 
 Engine = Literal["litert", "tensorflow"]
 Write = Callable[[int, Sequence[Float]], None]
@@ -120,7 +120,7 @@ class Prefix:
         function = self._forward.get_concrete_function()
         with quiet():
             model = tf.lite.TFLiteConverter.from_concrete_functions([function], function).convert()
-            interpreters = [Interpreter(model_content=model, num_threads=1) for _ in range(THREADS or cpus())]
+            interpreters = [Interpreter(model_content=model, num_threads=1) for _ in range(cpus())]
             for interpreter in interpreters:
                 interpreter.allocate_tensors()
         return interpreters
@@ -194,5 +194,5 @@ def _run_interpreters(interpreters: Sequence[Any], images: Pixels, write: Write)
         finally:
             idle.put(interpreter)
 
-    for _ in in_parallel(work, range(len(images))):
+    for _ in in_parallel(work, range(len(images)), len(interpreters)):
         pass

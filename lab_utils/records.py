@@ -129,7 +129,10 @@ def sha256(path: Path) -> str:
 
 
 def cpus() -> int:
-    """The cores that this process may use."""
+    """The cores that this process may use: what OMP_NUM_THREADS grants, which Snakemake sets from a rule's threads."""
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    if granted.isdigit():
+        return max(1, int(granted))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lab_utils.records import cpus
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -26,18 +28,15 @@ def quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-_granted = os.environ.get("OMP_NUM_THREADS", "")  # Snakemake sets it from a rule's threads
-THREADS = int(_granted) if _granted.isdigit() else None
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with quiet():
     import keras
     import tensorflow as tf
 
-    if THREADS is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_intra_op_parallelism_threads(cpus())
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's features are to be a processor's
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.list_logical_devices()  # starts the devices, which is another occasion to talk
 
-__all__ = ["THREADS", "keras", "quiet", "tf"]
+__all__ = ["keras", "quiet", "tf"]

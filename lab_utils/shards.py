@@ -6,14 +6,20 @@
 import argparse
 import sys
 import time
+from contextlib import redirect_stdout
 
 from lab_utils.backbone import load_backbone
 from lab_utils.errors import LabError
-from lab_utils.features import ensure_rows, settle, settled, shard_rows
+from lab_utils.features import ensure_rows, record_weights, recorded_weights
 from lab_utils.images import open_store
 from lab_utils.paths import Workspace
 from lab_utils.records import provenance, write_json
 from lab_utils.scenarios import Experiment, load_experiment
+
+
+def shard_rows(images: int, shards: int, number: int) -> tuple[int, int]:
+    """First row, and the one behind the last, of shard `number` (from 1) of `shards`."""
+    return images * (number - 1) // shards, images * number // shards
 
 
 def compute_shard(experiment: Experiment, protocol: str, backbone: str, number: int, workspace: Workspace) -> None:
@@ -22,15 +28,15 @@ def compute_shard(experiment: Experiment, protocol: str, backbone: str, number: 
     Raises
     ------
     LabError
-        If the weights have not been settled for this experiment, or there is no such shard.
+        If there is no record of the weights for this experiment, or there is no such shard.
     """
     if not 1 <= number <= experiment.shards:
         raise LabError(f"shard {number}: the experiment says `shards: {experiment.shards}`, so they are 1 to that")
-    extraction = settled(experiment, experiment.protocol(protocol), backbone, workspace)
+    extraction = recorded_weights(experiment, experiment.protocol(protocol), backbone, workspace)
     if extraction is None:
         raise LabError(
-            f"{workspace.weights(protocol, backbone)}: not there, or settled for another experiment; "
-            f"run `python -m lab_utils.shards {protocol} {backbone}` first"
+            f"{workspace.weights(protocol, backbone)}: not there, or of another experiment; "
+            "run snakemake, or this without a number first"
         )
     rows = shard_rows(len(open_store(workspace, extraction.store_key)), experiment.shards, number)
     model = load_backbone(workspace, extraction.backbone_key)
@@ -39,7 +45,7 @@ def compute_shard(experiment: Experiment, protocol: str, backbone: str, number: 
 
 
 def main() -> int:
-    """The command line."""
+    """The command line: how it ends goes to standard output, all else to standard error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol")
     parser.add_argument("backbone")
@@ -51,10 +57,11 @@ def main() -> int:
     name, began = f"25_features {given.protocol} {given.backbone} {part}", time.perf_counter()
     try:
         workspace, experiment = Workspace.open(given.workspace), load_experiment(given.config)
-        if given.number is None:
-            settle(experiment, experiment.protocol(given.protocol), given.backbone, workspace)
-        else:
-            compute_shard(experiment, given.protocol, given.backbone, given.number, workspace)
+        with redirect_stdout(sys.stderr):
+            if given.number is None:
+                record_weights(experiment, experiment.protocol(given.protocol), given.backbone, workspace)
+            else:
+                compute_shard(experiment, given.protocol, given.backbone, given.number, workspace)
     except LabError as error:
         print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
         return 1

@@ -8,7 +8,7 @@ import pytest
 
 from lab_utils.backbone import load_backbone, scaling_layers, to_rgb, trunk_of
 from lab_utils.errors import LabError
-from lab_utils.features import Extraction, Features, ensure_features, extract, load_extraction, shard_rows
+from lab_utils.features import Extraction, Features, ensure_features, ensure_rows, extract, load_extraction
 from lab_utils.images import open_store
 from lab_utils.paths import Workspace
 from lab_utils.prefix import Prefix
@@ -79,12 +79,12 @@ def test_a_hit_computes_nothing_and_every_kind_of_miss_does(
     run = Prefix.run
     monkeypatch.setattr(Prefix, "run", lambda *given, **named: computed.append("once") or run(*given, **named))
 
-    def passes(convs: int = 0, shards: int = 1, **changes: Any) -> int:
+    def passes(convs: int = 0, **changes: Any) -> int:
         computed.clear()
-        ensure_features(replace(extraction, **changes), backbone, [convs], prepared_copy, shards=shards)
+        ensure_features(replace(extraction, **changes), backbone, [convs], prepared_copy)
         return len(computed)
 
-    assert [passes(), passes(convs=1), passes(shards=3), passes(size=99), passes(backbone_key="")] == [0] * 5
+    assert [passes(), passes(convs=1), passes(size=99), passes(backbone_key="")] == [0] * 4
     misses: list[dict[str, Any]] = [
         {"convs": 5},
         {"scaling": "backbone"},
@@ -96,32 +96,19 @@ def test_a_hit_computes_nothing_and_every_kind_of_miss_does(
     assert [passes(**miss) for miss in misses] == [0] * len(misses)
 
 
-def test_shards_hold_the_same_rows(prepared_copy: Workspace) -> None:
-    extraction, backbone, (whole,) = sets_of(prepared_copy, [1])
-    rows = np.random.default_rng(0).permutation(whole.shape[0])
-    expected = whole.rows(rows)
-    shutil.rmtree(whole.shards[0].path.parent)
-    (sharded,) = ensure_features(extraction, backbone, [1], prepared_copy, shards=5)
-    assert [shard.first for shard in sharded.shards] == [0, 10, 21, 31, 42]
-    assert (sharded.shape, sharded.nbytes) == (whole.shape, whole.nbytes)
-    assert np.array_equal(sharded.rows(rows), expected)
-
-
-def test_a_lost_shard_alone_is_computed_again_in_whatever_shards(prepared_copy: Workspace) -> None:
+def test_what_is_missing_alone_is_computed_in_whatever_shards_the_rest_is(prepared_copy: Workspace) -> None:
     extraction, backbone, (features,) = sets_of(prepared_copy, [1])
-    expected = features.rows(np.arange(features.shape[0]))
+    rows = np.random.default_rng(0).permutation(features.shape[0])
+    expected = features.rows(rows)
     shutil.rmtree(features.shards[0].path.parent)
-    (features,) = ensure_features(extraction, backbone, [1], prepared_copy, shards=3)
-    shutil.rmtree(features.shards[1].path.parent)
-    kept = {shard.path: shard.path.stat().st_mtime_ns for shard in (features.shards[0], features.shards[2])}
-    (again,) = ensure_features(extraction, backbone, [1], prepared_copy, shards=4)
-    assert np.array_equal(again.rows(np.arange(features.shape[0])), expected)
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
-
-
-def test_more_shards_than_images_are_no_harm() -> None:
-    bounds = [shard_rows(2, 5, number) for number in range(1, 6)]
-    assert bounds == [(0, 0), (0, 0), (0, 1), (1, 1), (1, 2)]
+    for start, stop in ((5, 20), (15, 30), (40, 53)):
+        ensure_rows(extraction, backbone, [1], prepared_copy, start, stop)
+    shards = {path: path.stat().st_mtime_ns for path in prepared_copy.features("").rglob("*.npy")}
+    (again,) = ensure_features(extraction, backbone, [1], prepared_copy)
+    assert [shard.first for shard in again.shards] == [0, 5, 20, 30, 40]
+    assert again.shape == (53, 2, 2, 320)
+    assert np.array_equal(again.rows(rows), expected)
+    assert {path: path.stat().st_mtime_ns for path in shards} == shards
 
 
 def test_protocols_with_the_same_images_and_scaling_share(prepared_copy: Workspace, experiment: Experiment) -> None:

@@ -20,6 +20,11 @@ def prefix() -> Prefix:
     return Prefix(trunk_of(backbone), CUTS, "MobileNetV2", "unit", IMAGES.shape[1:])
 
 
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.tf.config, "list_physical_devices", lambda kind: [])
+
+
 def collect(prefix: Prefix, engine: module.Engine | None) -> tuple[module.Engine, list[np.ndarray]]:
     outputs = [np.full((len(IMAGES), *shape), np.nan, np.float32) for shape in prefix.shapes]
 
@@ -61,7 +66,7 @@ def test_litert_s_features_do_not_depend_on_the_number_of_cores(
     prefix: Prefix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, many = collect(prefix, "litert")
-    monkeypatch.setattr(module, "THREADS", 1)
+    monkeypatch.setattr(module, "cpus", lambda: 1)
     _, one = collect(prefix, "litert")
     assert all((a == b).all() for a, b in zip(one, many, strict=True))
 

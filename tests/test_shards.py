@@ -8,12 +8,12 @@ import pytest
 from lab_utils import shards
 from lab_utils.backbone import load_backbone
 from lab_utils.errors import LabError
-from lab_utils.features import ensure_features, extract, settle, settled, shard_rows
+from lab_utils.features import ensure_features, extract, record_weights, recorded_weights
 from lab_utils.images import open_store
 from lab_utils.paths import Workspace
 from lab_utils.records import read_json
 from lab_utils.scenarios import Experiment
-from lab_utils.shards import compute_shard
+from lab_utils.shards import compute_shard, shard_rows
 from tests.conftest import PROJECT
 
 NAMES = ("described", "MobileNetV2")
@@ -30,9 +30,12 @@ def pieces(lab: Workspace) -> dict[str, int]:
 
 def test_shards_computed_by_themselves_are_what_the_stage_finds(prepared_copy: Workspace, three: Experiment) -> None:
     lab, protocol = prepared_copy, three.protocol("described")
-    extraction, _ = settle(replace(three, storage="float16"), protocol, "MobileNetV2", lab)
-    assert settled(three, protocol, "MobileNetV2", lab) is None
-    half, count = replace(three, storage="float16"), len(open_store(lab, extraction.store_key))
+    half = replace(three, storage="float16")
+    record_weights(half, protocol, "MobileNetV2", lab)
+    assert recorded_weights(three, protocol, "MobileNetV2", lab) is None
+    extraction = recorded_weights(half, protocol, "MobileNetV2", lab)
+    assert extraction is not None
+    count = len(open_store(lab, extraction.store_key))
     for number in (3, 1, 2):
         compute_shard(half, *NAMES, number, lab)
         assert read_json(lab.shard(*NAMES, number, 3), stage="25")["rows"] == list(shard_rows(count, 3, number))
@@ -44,7 +47,7 @@ def test_shards_computed_by_themselves_are_what_the_stage_finds(prepared_copy: W
 
 
 def test_a_shard_that_is_there_is_not_computed_again(prepared_copy: Workspace, three: Experiment) -> None:
-    settle(three, three.protocol("described"), "MobileNetV2", prepared_copy)
+    record_weights(three, three.protocol("described"), "MobileNetV2", prepared_copy)
     compute_shard(three, *NAMES, 2, prepared_copy)
     before = pieces(prepared_copy)
     compute_shard(three, *NAMES, 2, prepared_copy)
@@ -52,19 +55,18 @@ def test_a_shard_that_is_there_is_not_computed_again(prepared_copy: Workspace, t
 
 
 def test_weights_come_before_shards(prepared_copy: Workspace, three: Experiment) -> None:
-    prepared_copy.weights(*NAMES).unlink()
-    with pytest.raises(
-        LabError, match=r"weights-MobileNetV2\.json: not there.* run .*lab_utils\.shards described MobileNetV2"
-    ):
+    with pytest.raises(LabError, match=r"weights-MobileNetV2\.json: not there.*run snakemake"):
         compute_shard(three, *NAMES, 1, prepared_copy)
 
 
 def test_weights_settled_for_other_images_are_not_used(prepared_copy: Workspace, three: Experiment) -> None:
     protocol = three.protocol("described")
-    settle(three, protocol, "MobileNetV2", prepared_copy)
-    assert settled(three, protocol, "MobileNetV2", prepared_copy) is not None
-    assert settled(replace(three, weights="auto"), protocol, "MobileNetV2", prepared_copy) is None
-    assert settled(three, replace(protocol, scaling="backbone"), "MobileNetV2", prepared_copy) is None
+    record_weights(three, protocol, "MobileNetV2", prepared_copy)
+    assert recorded_weights(three, protocol, "MobileNetV2", prepared_copy) is not None
+    assert recorded_weights(replace(three, weights="auto"), protocol, "MobileNetV2", prepared_copy) is None
+    assert recorded_weights(three, replace(protocol, scaling="backbone"), "MobileNetV2", prepared_copy) is None
+    prepared_copy.manifest("described").write_text(prepared_copy.manifest("described").read_text() + " ")
+    assert recorded_weights(three, protocol, "MobileNetV2", prepared_copy) is None
 
 
 @pytest.mark.parametrize("number", [0, 4])
@@ -91,3 +93,7 @@ def test_the_command_settles_the_weights(prepared_copy: Workspace, config: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("  25_features described MobileNetV2 weights: ")
     assert prepared_copy.weights(*NAMES).is_file()
+
+
+def test_more_shards_than_images_are_no_harm() -> None:
+    assert [shard_rows(2, 5, number) for number in range(1, 6)] == [(0, 0), (0, 0), (0, 1), (1, 1), (1, 2)]

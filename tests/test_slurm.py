@@ -22,7 +22,7 @@ pytestmark = [
 SHARDS = 3
 # One core a job, for the machine is small; and no second attempt, so that a job that is killed is missed.
 OPTIONS = [
-    "--profile=profiles/slurm",
+    "--workflow-profile=profiles/slurm",
     "--retries=0",
     "--latency-wait=10",
     *("--set-threads", "preprocess=1", "features=1", "shard=1", "train=1"),
