@@ -1,5 +1,6 @@
 """The lab on a real SLURM cluster, of one machine: ``make test-slurm``."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -63,9 +64,8 @@ def finished(lab: Workspace) -> dict[str, int]:
 def test_the_lab_on_a_cluster(slurm: None, tmp_path: Path) -> None:
     config = write_config(tmp_path / "lab.yaml", shards=SHARDS, training={"epochs": 40})
     lab = Workspace.open(str(tmp_path / "cluster"))
-    process = subprocess.Popen(
-        command(lab.root, config, *OPTIONS), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    words = command(Path(os.path.relpath(lab.root, PROJECT)), Path(os.path.relpath(config, PROJECT)), *OPTIONS)
+    process = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def training() -> str | None:
         begun = list((lab.root / "runs").rglob("train.running.ipynb"))
@@ -81,9 +81,7 @@ def test_the_lab_on_a_cluster(slurm: None, tmp_path: Path) -> None:
     before = finished(lab)
     assert len([name for name in before if name.startswith("features")]) == SHARDS * len(SCENARIOS)
 
-    done = subprocess.run(
-        command(lab.root, config, *OPTIONS), cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300
-    )
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     after = finished(lab)
     assert {name: after[name] for name in before} == before
