@@ -21,7 +21,7 @@ from lab_utils.paths import Workspace
 from lab_utils.prefix import Prefix
 from lab_utils.progress import progress
 from lab_utils.records import provenance, read_csv, write_json
-from lab_utils.runtime import keras
+from lab_utils.runtime import keras, tf
 from lab_utils.scenarios import Scenario, load_experiment
 from lab_utils.training import fit
 
@@ -64,12 +64,12 @@ def plain_way(
         model = network_module.build_network(plan, backbone, len(classes), scaling=extraction.scaling, seed=seed).suffix
         optimizer = keras.optimizers.Adam(plan.learning_rate)
         model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+        # Given arrays and a global seed, Keras' fit repeats one order of the batches in every epoch; tf.data does not.
+        batches = tf.data.Dataset.from_tensor_slices((features[train], labels[train])).shuffle(int(train.sum()))
         history = model.fit(
-            features[train],
-            labels[train],
+            batches.batch(plan.batch_size),
             validation_data=(features[validation], labels[validation]),
             epochs=plan.epochs,
-            batch_size=plan.batch_size,
             verbose=0,
         ).history
         accuracies.append(float(history["val_accuracy"][-1]))

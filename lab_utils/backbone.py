@@ -20,7 +20,7 @@ from lab_utils.runtime import keras, tf
 
 POOL = "global_average_pooling2d"
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
-CALIBRATION_IMAGES = 64
+CALIBRATION_IMAGES = 32
 RESIDUAL_GAIN = 0.2  # of random weights: 0.1 to 0.5 do about equally well, 1 does not
 
 Float = NDArray[np.float32]
@@ -140,7 +140,7 @@ def calibrate(backbone: keras.Model, images: Float) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    backbone(images, training=True)
+    tf.function(backbone)(images, training=True)  # as a graph, which lets go of an activation after its last use
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
