@@ -47,7 +47,7 @@ def one_size(folder: Path, count: int) -> dict[str, float]:
     lab, experiment = Workspace.open(str(folder)), load_experiment()
     manifest, plan = generate(lab, count), experiment.scenario(SCENARIO, epochs=2)
     backbone, weights = obtain_backbone(plan.backbone, SIDE, weights="random", synthetic=True)
-    calibrate(backbone, scaled(open_store(lab, "generated")[:64], plan.backbone, "unit"))
+    calibrate(backbone, scaled(open_store(lab, "generated")[:32], plan.backbone, "unit"))
     key = save_backbone(backbone, lab)
     made_of = (plan.backbone, weights, weights_sha256(backbone), key, "generated", "unit", SIDE, experiment.storage)
     convs = experiment.convs_of(plan.backbone)
