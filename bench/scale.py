@@ -38,7 +38,7 @@ def generate(lab: Workspace, count: int) -> pd.DataFrame:
 
 def one_size(folder: Path, count: int) -> dict[str, float]:
     """Seconds of the extraction and of a later epoch at one number of images."""
-    from lab_utils.backbone import calibrate, obtain_backbone, save_backbone, weights_sha256
+    from lab_utils.backbone import CALIBRATION_IMAGES, calibrate, obtain_backbone, save_backbone, weights_sha256
     from lab_utils.features import Extraction, ensure_features, scaled
     from lab_utils.images import open_store
     from lab_utils.network import build_network
@@ -47,7 +47,7 @@ def one_size(folder: Path, count: int) -> dict[str, float]:
     lab, experiment = Workspace.open(str(folder)), load_experiment()
     manifest, plan = generate(lab, count), experiment.scenario(SCENARIO, epochs=2)
     backbone, weights = obtain_backbone(plan.backbone, SIDE, weights="random", synthetic=True)
-    calibrate(backbone, scaled(open_store(lab, "generated")[:32], plan.backbone, "unit"))
+    calibrate(backbone, scaled(open_store(lab, "generated")[:CALIBRATION_IMAGES], plan.backbone, "unit"))
     key = save_backbone(backbone, lab)
     made_of = (plan.backbone, weights, weights_sha256(backbone), key, "generated", "unit", SIDE, experiment.storage)
     convs = experiment.convs_of(plan.backbone)

@@ -9,7 +9,6 @@ import ast
 import json
 import logging
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import yaml
 from IPython.core.getipython import get_ipython
 
 from lab_utils.errors import LabError, choose
+from lab_utils.progress import say_how_it_ends
 from lab_utils.records import digest
 
 KERNEL = "python3"
@@ -162,16 +162,13 @@ def main() -> int:
     name = given.name or given.notebook.stem
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     print(f"  {name} ...", flush=True)
-    began = time.perf_counter()
-    try:
+
+    def work() -> None:
         if not isinstance(parameters, dict):
             raise LabError(f"parameters: expected names and values, found {json.dumps(parameters)}")
         run_notebook(given.notebook, given.output, {**parameters, **dict(given.raw)})
-    except LabError as error:
-        print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
-        return 1
-    print(f"  {name}: {time.perf_counter() - began:.0f} s", flush=True)
-    return 0
+
+    return say_how_it_ends(name, work)
 
 
 if __name__ == "__main__":

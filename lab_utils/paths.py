@@ -87,7 +87,7 @@ class Workspace:
         return self.root / "images" / key
 
     def weights(self, protocol: str, backbone: str) -> Path:
-        """Record of the backbone's weights, settled before its features are computed (stage 25)."""
+        """Record of the backbone's weights for the jobs that compute shards of its features (stage 25)."""
         return self.root / "protocols" / protocol / f"weights-{backbone}.json"
 
     def shard(self, protocol: str, backbone: str, number: int, shards: int) -> Path:

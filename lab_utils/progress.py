@@ -1,9 +1,13 @@
-"""One progress bar for every long step: text, in place, and slow enough to read well in a log."""
+"""What long work says: a bar that reads well in a log too, and in one line how it ended."""
 
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
+
+from lab_utils.errors import LabError
 
 
 def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":
@@ -22,3 +26,15 @@ def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":
         mininterval=2.0,
         ncols=90,
     )
+
+
+def say_how_it_ends(name: str, work: Callable[[], object]) -> int:
+    """Do a command's work; print its time or, if it raises LabError, the reason. The exit status: 0 or 1."""
+    began = time.perf_counter()
+    try:
+        work()
+    except LabError as error:
+        print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
+        return 1
+    print(f"  {name}: {time.perf_counter() - began:.0f} s", flush=True)
+    return 0

@@ -5,7 +5,6 @@
 
 import argparse
 import sys
-import time
 from contextlib import redirect_stdout
 
 from lab_utils.backbone import load_backbone
@@ -13,6 +12,7 @@ from lab_utils.errors import LabError
 from lab_utils.features import ensure_rows, record_weights, recorded_weights
 from lab_utils.images import open_store
 from lab_utils.paths import Workspace
+from lab_utils.progress import say_how_it_ends
 from lab_utils.records import provenance, write_json
 from lab_utils.scenarios import Experiment, load_experiment
 
@@ -54,19 +54,16 @@ def main() -> int:
     parser.add_argument("--config", default="")
     given = parser.parse_args()
     part = "weights" if given.number is None else f"shard {given.number}"
-    name, began = f"25_features {given.protocol} {given.backbone} {part}", time.perf_counter()
-    try:
+
+    def work() -> None:
         workspace, experiment = Workspace.open(given.workspace), load_experiment(given.config)
         with redirect_stdout(sys.stderr):
             if given.number is None:
                 record_weights(experiment, experiment.protocol(given.protocol), given.backbone, workspace)
             else:
                 compute_shard(experiment, given.protocol, given.backbone, given.number, workspace)
-    except LabError as error:
-        print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
-        return 1
-    print(f"  {name}: {time.perf_counter() - began:.0f} s", flush=True)
-    return 0
+
+    return say_how_it_ends(f"25_features {given.protocol} {given.backbone} {part}", work)
 
 
 if __name__ == "__main__":
