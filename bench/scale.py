@@ -7,6 +7,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,17 +17,18 @@ from speed import watching
 
 from lab_utils.images import ArrayWriter
 from lab_utils.paths import Workspace
-from lab_utils.records import provenance, whole, write_json
+from lab_utils.records import provenance, read_csv, read_json, whole, write_csv, write_json
 from lab_utils.scenarios import load_experiment
 
 SIZES = (500, 1000, 2000, 21_165)
 SCENARIO = "last_two_convs"  # the one with the largest features
 SIDE = 224
+NAME = "generated"  # of the protocol and of the image store
 
 
 def generate(lab: Workspace, count: int) -> pd.DataFrame:
     """An image store of noise and a manifest for it."""
-    path, shape = lab.images("generated") / "images.npy", (count, SIDE, SIDE)
+    path, shape = lab.images(NAME) / "images.npy", (count, SIDE, SIDE)
     with whole(path) as draft, ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer:
         for start in range(0, count, 256):
             random = np.random.default_rng(start)
@@ -36,54 +38,77 @@ def generate(lab: Workspace, count: int) -> pd.DataFrame:
     return pd.DataFrame({"class": np.array(list("abcd"))[place // 10 % 4], "split": side})
 
 
-def one_size(folder: Path, count: int) -> dict[str, float]:
-    """Seconds of the extraction and of a later epoch at one number of images."""
+def features(lab: Workspace, count: int) -> float:
+    """Seconds of the extraction; the images are generated first."""
     from lab_utils.backbone import CALIBRATION_IMAGES, calibrate, obtain_backbone, save_backbone, weights_sha256
     from lab_utils.features import Extraction, ensure_features, scaled
     from lab_utils.images import open_store
+
+    experiment = load_experiment()
+    plan = experiment.scenario(SCENARIO)
+    write_csv(lab.manifest(NAME), generate(lab, count))
+    backbone, weights = obtain_backbone(plan.backbone, SIDE, weights="random", synthetic=True)
+    calibrate(backbone, scaled(open_store(lab, NAME)[:CALIBRATION_IMAGES], plan.backbone, "unit"))
+    key = save_backbone(backbone, lab)
+    made_of = (plan.backbone, weights, weights_sha256(backbone), key, NAME, "unit", SIDE, experiment.storage)
+    extraction = Extraction(*made_of)
+    write_json(lab.extraction(NAME, plan.backbone), vars(extraction))
+    convs = experiment.convs_of(plan.backbone)
+    return ensure_features(extraction, backbone, convs, lab)[0].seconds
+
+
+def epoch(lab: Workspace, count: int) -> float:
+    """Seconds of the second epoch on the features."""
+    from lab_utils.backbone import load_backbone
+    from lab_utils.features import Extraction, ensure_features
     from lab_utils.network import build_network
     from lab_utils.training import fit
 
-    lab, experiment = Workspace.open(str(folder)), load_experiment()
-    manifest, plan = generate(lab, count), experiment.scenario(SCENARIO, epochs=2)
-    backbone, weights = obtain_backbone(plan.backbone, SIDE, weights="random", synthetic=True)
-    calibrate(backbone, scaled(open_store(lab, "generated")[:CALIBRATION_IMAGES], plan.backbone, "unit"))
-    key = save_backbone(backbone, lab)
-    made_of = (plan.backbone, weights, weights_sha256(backbone), key, "generated", "unit", SIDE, experiment.storage)
-    convs = experiment.convs_of(plan.backbone)
-    features = ensure_features(Extraction(*made_of), backbone, convs, lab)
-    own = features[convs.index(plan.trainable_convs)]
+    plan = load_experiment().scenario(SCENARIO, epochs=2)
+    extraction = Extraction(**read_json(lab.extraction(NAME, plan.backbone), stage="features"))
+    backbone, manifest = load_backbone(lab, extraction.backbone_key), read_csv(lab.manifest(NAME), stage="features")
     network = build_network(plan, backbone, 4, scaling="unit", seed=0)
+    (own,) = ensure_features(extraction, backbone, [plan.trainable_convs], lab)
     result = fit(network, plan, own, manifest, list("abcd"), seed=0)
-    return {"extraction": own.seconds, "epoch": float(result.history["seconds"].iloc[-1])}
+    return float(result.history["seconds"].iloc[-1])
+
+
+STAGES: dict[str, Callable[[Workspace, int], float]] = {"features": features, "epoch": epoch}
+
+
+def measure(folder: str, count: int, stage: str) -> dict[str, float]:
+    """Seconds and peak memory (GB) of a stage, in a process of its own."""
+    words = [sys.executable, __file__, "--one", folder, str(count), stage]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
+    with watching(process) as peak:
+        pass
+    answer = process.stdout.read() if process.stdout else b""
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)}: failed")
+    return {stage: json.loads(answer.splitlines()[-1]), f"{stage}_peak_rss_gb": round(peak[0], 2)}
 
 
 def main() -> None:
-    """Measure every size in a process of its own and write scale.json."""
+    """Measure every size and write scale.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", default="workspace")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
+        folder, count, stage = given.one
         sys.stdout, standard = sys.stderr, sys.stdout
-        print(json.dumps(one_size(Path(given.one[0]), int(given.one[1]))), file=standard)
+        print(json.dumps(STAGES[stage](Workspace.open(folder), int(count))), file=standard)
         return
     bench, rows = Workspace.open(given.workspace).root / "bench", []
     bench.mkdir(exist_ok=True)
     for count in SIZES:
         with TemporaryDirectory(dir=bench) as folder:
-            words = [sys.executable, __file__, "--one", folder, str(count)]
-            process = subprocess.Popen(words, stdout=subprocess.PIPE)
-            with watching(process) as peak:
-                pass
-            answer = process.stdout.read() if process.stdout else b""
-            if process.returncode:
-                raise SystemExit(f"{' '.join(words)}: failed")
-        rows.append({"images": count, **json.loads(answer.splitlines()[-1]), "peak_rss_gb": round(peak[0], 2)})
+            found = [measure(folder, count, stage) for stage in STAGES]
+        rows.append({"images": count} | found[0] | found[1])
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
-    for name in ("extraction", "epoch"):
-        table[f"{name}_per_1000"] = 1000 * table[name] / table["images"]
+    for stage in STAGES:
+        table[f"{stage}_per_1000"] = 1000 * table[stage] / table["images"]
     write_json(bench / "scale.json", {"sizes": table.to_dict("records"), "scenario": SCENARIO, **provenance()})
     print(table.round(2).to_string(index=False))
 
