@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
