@@ -11,7 +11,7 @@ endif
 SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help report test test-slurm lint lab bench bench-scale bench-agreement lock clean
+.PHONY: help report view test test-slurm lint lab bench bench-scale bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -19,9 +19,13 @@ help:  ## list the targets
 
 report: .venv/ready  ## run the whole lab on phantoms, or on DATASET=, and leave the report as HTML and PDF
 	@$(BIN)/snakemake --config $(SETTINGS)
-	@echo "Report: $(WORKSPACE)/report/lab_report.html and $(WORKSPACE)/report/lab_report.pdf"
+	@echo "Report: $(WORKSPACE)/report/lab_report.html and $(WORKSPACE)/report/lab_report.pdf (make view opens it)"
 
-test: .venv/ready lint  ## run every test
+view: .venv/ready  ## open the report in the browser
+	@$(BIN)/python -m webbrowser -t "file://$(abspath $(WORKSPACE))/report/lab_report.html"
+
+test: .venv/ready lint  ## run every test (as root on Debian, installs chromium to look at the report with)
+	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "no chromium: tests in a browser are skipped"
 	$(BIN)/python -m pytest
 
 test-slurm: .venv/ready  ## run the lab on a SLURM cluster of this machine (Debian, as root: installs SLURM)

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from lab_utils.download import source_fingerprint
 from lab_utils.errors import LabError
 from lab_utils.notebooks import PICTURES, code_digest
 from lab_utils.paths import Workspace, experiment_file
 from lab_utils.scenarios import load_experiment
+from lab_utils.terminal import take_over
 
 PROJECT = Path(workflow.basedir)
 ALL = 1024  # threads: all that there are here, or as many as a cluster's profile says
@@ -42,9 +44,15 @@ if workflow.is_main_process:
         LOCK.acquire(timeout=0)
     except Timeout:
         raise WorkflowError(f"{lab.root}: another run is at work in this workspace; wait for it, or choose another with WORKSPACE=path")
+    if not workflow.output_settings.dryrun:
+        take_over(workflow, logger, sys.stdout)
 
 
 workdir: lab.root
+
+
+onerror:
+    print(f"What is finished is kept: mend the cause and give the command again. All that snakemake said: {log}")
 
 
 def artefact(path):
@@ -86,11 +94,11 @@ def manifest(wildcards):
 shell.prefix(f"set -euo pipefail; experiment={shlex.quote(str(CONFIG))}; ")
 RUN = (
     f"{shlex.quote(sys.executable)} -m lab_utils.notebooks {{params.notebook:q}} {{output.notebook:q}} -y {{params.given:q}}"
-    ' -r workspace . -r config "$experiment" --name {params.name:q} 2> {log:q}'
+    ' -r workspace . -r config "$experiment" > {log:q} 2>&1'
 )
 SHARD = (
     f"{shlex.quote(sys.executable)} -m lab_utils.shards {{wildcards.protocol}} {{wildcards.backbone}} {{params.number}}"
-    ' --workspace . --config "$experiment" 2> {log:q}'
+    ' --workspace . --config "$experiment" > {log:q} 2>&1'
 )
 RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
 RESULTS = {name: lab.relative(lab.results(name)) for name in ("metrics", "reports", "confusion", "times")}
@@ -142,7 +150,6 @@ rule download:
     params:
         notebook=stage("10_download"),
         given=given(dataset=DATASET, phantoms=experiment.phantoms),
-        name="10_download",
         fingerprint=FINGERPRINT,
         code=code_digest(stage("10_download"), ignore=PICTURES),
     log:
@@ -162,7 +169,6 @@ rule preprocess:
     params:
         notebook=stage("20_preprocess"),
         given=lambda wildcards: given(protocol=wildcards.protocol),
-        name=lambda wildcards: f"20_preprocess {wildcards.protocol}",
         settings=lambda wildcards: [asdict(experiment.protocol(wildcards.protocol)), experiment.image_size],
         code=code_digest(stage("20_preprocess"), ignore=PICTURES),
     threads: ALL
@@ -186,7 +192,6 @@ rule features:
     params:
         notebook=stage("25_features"),
         given=lambda wildcards: given(protocol=wildcards.protocol, backbone=wildcards.backbone),
-        name=lambda wildcards: f"25_features {wildcards.protocol} {wildcards.backbone}",
         settings=[experiment.weights, experiment.storage],
         code=code_digest(stage("25_features"), ignore=PICTURES),
     threads: ALL
@@ -244,7 +249,6 @@ rule train:
     params:
         notebook=stage("30_train"),
         given=train_parameters,
-        name=lambda wildcards: f"30_train {wildcards.protocol} {wildcards.scenario} seed {wildcards.seed}",
         settings=lambda wildcards: [asdict(scenario_of(wildcards)), experiment.weights],
         code=code_digest(stage("30_train"), ignore=PICTURES),
     threads: 2
@@ -265,7 +269,6 @@ rule evaluate:
     params:
         notebook=stage("40_evaluate"),
         given=given(),
-        name="40_evaluate",
         settings=[asdict(scenario) for scenario in experiment.chosen_scenarios()],
         code=code_digest(stage("40_evaluate")),
     log:
@@ -282,7 +285,6 @@ rule report:
     params:
         notebook=stage("lab_report"),
         given=given(),
-        name="lab_report",
         settings=[experiment.title, experiment.author, [asdict(scenario) for scenario in experiment.known_scenarios.values()]],
         published=(PROJECT / "report" / "published.yaml").read_text(),
         code=code_digest(stage("lab_report")),

@@ -1,4 +1,4 @@
-"""Run a stage notebook: check its parameters first, execute it with papermill, say in one line how it ended.
+"""Run a stage notebook: check its parameters first, execute it with papermill, say how it ended.
 
 Used by the Snakefile as ``python -m lab_utils.notebooks NOTEBOOK OUTPUT -y '{"seed": 0}' -r workspace .``;
 the flags mean what papermill's mean.
@@ -23,7 +23,7 @@ from lab_utils.records import digest
 
 KERNEL = "python3"
 PACKAGE = Path(__file__).resolve().parent
-PICTURES = ("discussion", "display", "errors", "figures", "progress")  # what they draw and say is no artefact
+PICTURES = ("discussion", "display", "errors", "figures", "fonts", "progress")  # what they draw and say is no artefact
 
 
 def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
@@ -150,25 +150,22 @@ def _modules(tree: ast.AST) -> set[str]:
 
 
 def main() -> int:
-    """The command line: how the stage ends goes to standard output, all that its cells say to standard error."""
+    """The command line: all that the stage's cells say goes to standard error, how it ends to standard output."""
     parser = argparse.ArgumentParser(description="Execute a stage notebook with checked parameters.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-y", "--parameters", default="{}", help="parameters as JSON or YAML")
     parser.add_argument("-r", nargs=2, action="append", default=[], dest="raw", metavar=("NAME", "TEXT"))
-    parser.add_argument("--name", help="how to call this run on the terminal")
     given = parser.parse_args()
     parameters = yaml.safe_load(given.parameters)
-    name = given.name or given.notebook.stem
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    print(f"  {name} ...", flush=True)
 
     def work() -> None:
         if not isinstance(parameters, dict):
             raise LabError(f"parameters: expected names and values, found {json.dumps(parameters)}")
         run_notebook(given.notebook, given.output, {**parameters, **dict(given.raw)})
 
-    return say_how_it_ends(name, work)
+    return say_how_it_ends(work)
 
 
 if __name__ == "__main__":

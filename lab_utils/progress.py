@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 from lab_utils.errors import LabError
 
+FAILED = "\nfailed after "  # begins the last words of a command that failed
+
 
 def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":
     """A tqdm bar on standard output.
@@ -28,13 +30,13 @@ def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":
     )
 
 
-def say_how_it_ends(name: str, work: Callable[[], object]) -> int:
+def say_how_it_ends(work: Callable[[], object]) -> int:
     """Do a command's work; print its time or, if it raises LabError, the reason. The exit status: 0 or 1."""
     began = time.perf_counter()
     try:
         work()
     except LabError as error:
-        print(f"\n{name} failed after {time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
+        print(f"{FAILED}{time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
         return 1
-    print(f"  {name}: {time.perf_counter() - began:.0f} s", flush=True)
+    print(f"finished in {time.perf_counter() - began:.0f} s", flush=True)
     return 0

@@ -5,7 +5,6 @@
 
 import argparse
 import sys
-from contextlib import redirect_stdout
 
 from lab_utils.backbone import load_backbone
 from lab_utils.errors import LabError
@@ -45,7 +44,7 @@ def compute_shard(experiment: Experiment, protocol: str, backbone: str, number: 
 
 
 def main() -> int:
-    """The command line: how it ends goes to standard output, all else to standard error."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol")
     parser.add_argument("backbone")
@@ -53,17 +52,15 @@ def main() -> int:
     parser.add_argument("--workspace", default="")
     parser.add_argument("--config", default="")
     given = parser.parse_args()
-    part = "weights" if given.number is None else f"shard {given.number}"
 
     def work() -> None:
         workspace, experiment = Workspace.open(given.workspace), load_experiment(given.config)
-        with redirect_stdout(sys.stderr):
-            if given.number is None:
-                record_weights(experiment, experiment.protocol(given.protocol), given.backbone, workspace)
-            else:
-                compute_shard(experiment, given.protocol, given.backbone, given.number, workspace)
+        if given.number is None:
+            record_weights(experiment, experiment.protocol(given.protocol), given.backbone, workspace)
+        else:
+            compute_shard(experiment, given.protocol, given.backbone, given.number, workspace)
 
-    return say_how_it_ends(f"25_features {given.protocol} {given.backbone} {part}", work)
+    return say_how_it_ends(work)
 
 
 if __name__ == "__main__":
