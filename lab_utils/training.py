@@ -200,7 +200,12 @@ def save_run(
         "seed": seed,
         "accuracy": float(result.history["val_accuracy"].iloc[-1]),
         "images": {side: int(count) for side, count in manifest["split"].value_counts().items()},
-        "seconds": {"extraction": features.seconds, "shared": features.shared, "training": result.seconds},
+        "seconds": {
+            "extraction": features.seconds,
+            "shared": features.shared,
+            "training": result.seconds,
+            "plain": scenario.epochs * len(manifest) / features.plain_rate + result.seconds,
+        },
         "dataset": {"kind": dataset.kind, "fingerprint": dataset.fingerprint, "classes": dataset.classes},
         "weights": extraction.weights,
         "weights_sha256": extraction.weights_sha256,

@@ -106,6 +106,14 @@ def test_an_engine_that_is_wrong_or_fails_is_not_used(
     assert "TensorFlow computes the features" in said
 
 
+def test_the_plain_rate_is_one_of_many_images(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(Prefix, "__call__", lambda self, images: sizes.append(len(images)))
+    assert prefix.plain_rate(IMAGES) > 0
+    assert sizes == [module.PROBE, module.SAMPLE]
+    assert prefix.plain_rate(IMAGES[:3]) > 0
+
+
 def test_an_error_while_writing_is_passed_on(prefix: Prefix) -> None:
     def write(start: int, blocks: object) -> None:
         raise OSError("disk full")

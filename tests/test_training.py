@@ -169,7 +169,7 @@ def test_a_saved_run_is_whole_and_its_model_agrees(prepared_copy: Workspace, exp
     assert np.allclose(again, probabilities_of(predictions), atol=1e-4)
     record = read_json(folder / "run.json", stage="30")
     assert record["sha256"] == {n: sha256(folder / n) for n in ("history.csv", "predictions.csv", "model.keras")}
-    assert record["seconds"].keys() == {"extraction", "shared", "training"}
+    assert record["seconds"].keys() == {"extraction", "shared", "training", "plain"}
     assert len(read_csv(folder / "history.csv", stage="30")) == scenario.epochs
 
 
