@@ -67,6 +67,59 @@ def comparison(metrics: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
     )
 
 
+def in_short(metrics: pd.DataFrame, times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
+    """The report in a sentence or two: accuracies, and what they took.
+
+    Parameters
+    ----------
+    metrics, times : DataFrame
+        As of `lab_utils.metrics.scores` and `lab_utils.metrics.times`, of one protocol.
+    """
+    means = metrics.groupby("scenario")["accuracy"].mean()
+    found = [f"{verbatim(s.title)} {percent(means[s.name])}" for s in scenarios if s.name in means]
+    whole = times["extraction"].max() + times["training"].sum()
+    return (
+        f"**In short**, accuracy on {int(metrics['images'].iloc[0]):,} validation images: {'; '.join(found)}. "
+        f"Naming the commonest class would reach {percent(metrics['majority'].iloc[0])}. All of it took "
+        f"{whole:,.0f} s of computing features and training; the plain way would have taken about "
+        f"{times['plain'].sum():,.0f} s."
+    )
+
+
+def describe_curves(history: pd.DataFrame) -> str:
+    """Accuracy and loss curves in words, for those who do not see them."""
+    best, end = history.iloc[history["val_accuracy"].argmax()], history.iloc[-1]
+    return (
+        f"Two line charts over {len(history)} epochs. Validation accuracy starts at "
+        f"{percent(history['val_accuracy'].iloc[0])}, is highest in epoch {best['epoch']:.0f} "
+        f"({percent(best['val_accuracy'])}) and ends at {percent(end['val_accuracy'])}, training accuracy "
+        f"at {percent(end['accuracy'])}. Validation loss ends at {end['val_loss']:.2f}, training loss "
+        f"at {end['loss']:.2f}."
+    )
+
+
+def describe_errors(confusions: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
+    """Confusion matrices in words: the commonest error of every scenario.
+
+    Parameters
+    ----------
+    confusions : DataFrame
+        Columns scenario, y_true, y_pred, images.
+    """
+    sentences = []
+    for scenario in scenarios:
+        own = confusions[confusions["scenario"] == scenario.name]
+        errors = own[own["y_true"] != own["y_pred"]]
+        if not len(own):
+            continue
+        worst = errors.iloc[errors["images"].argmax()]
+        sentences.append(
+            f"{scenario.title}: {errors['images'].sum():,} of {own['images'].sum():,} images are classified wrongly, "
+            f"most often {readable(worst['y_true'])} as {readable(worst['y_pred'])} ({worst['images']:,})."
+        )
+    return " ".join(sentences)
+
+
 def by_class(report: pd.DataFrame, scenario: Scenario) -> str:
     """The easiest and the hardest class of one classification report."""
     classes = report[~report["class"].isin(SUMMARY)].sort_values("f1", kind="stable")
@@ -79,16 +132,27 @@ def by_class(report: pd.DataFrame, scenario: Scenario) -> str:
 
 
 def duration(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
-    """Which scenario trained fastest, and what the shared extraction costs beside it; plain text, not markdown."""
+    """What training took, with the shared extraction and the plain way beside it; plain text, not markdown.
+
+    Parameters
+    ----------
+    times : DataFrame
+        Columns scenario, extraction, training, plain, as of `lab_utils.metrics.times`, of one protocol.
+    """
     titles = {s.name: s.title for s in scenarios}
-    means = times.groupby("scenario")["training"].mean().sort_values()
+    means = times.groupby("scenario")[["training", "plain"]].mean().sort_values("training")
     pass_seconds = times["extraction"].max()
-    if len(means) == 1:
-        return f"Training took {means.iloc[0]:.0f} s, after {pass_seconds:.0f} s of feature extraction."
+    fastest, slowest = means["training"].iloc[[0, -1]]
+    whole, plain = pass_seconds + means["training"].sum(), means["plain"].sum()
+    trained = (
+        f"Training took {fastest:.0f} s"
+        if len(means) == 1
+        else f"{titles[means.index[0]]!r} trained fastest, in {fastest:.0f} s; {titles[means.index[-1]]!r} took "
+        f"longest, {slowest:.0f} s"
+    )
     return (
-        f"{titles[means.index[0]]!r} trained fastest, in {means.iloc[0]:.0f} s; "
-        f"{titles[means.index[-1]]!r} took longest, {means.iloc[-1]:.0f} s. "
-        f"Before either, what is frozen was computed once for all of them in {pass_seconds:.0f} s."
+        f"{trained}. Before that, what is frozen was computed once in {pass_seconds:.0f} s. In all, {whole:.0f} s; "
+        f"the plain way would have taken about {plain:,.0f} s, {plain / whole:.1f} times as long."
     )
 
 

@@ -1,7 +1,7 @@
 """What a notebook shows: figures and tables with captions, labels and alternative texts in their output metadata.
 
 The report's exporters number captioned outputs and resolve references such as ``[](#fig-balance)``; the label's
-prefix, ``fig-`` or ``tbl-``, decides the kind. In JupyterLab the same outputs simply appear.
+prefix, ``fig-`` or ``tbl-``, decides the kind. In JupyterLab the same outputs appear with their captions.
 """
 
 import html
@@ -19,6 +19,12 @@ from matplotlib.figure import Figure
 from lab_utils.download import Dataset
 
 PIXELS_PER_INCH = 150
+TABLE_STYLE = (  # for JupyterLab alone: a page of the report has its own, and leaves this out
+    "<style>.lab-table{border-top:2px solid;border-bottom:2px solid}.lab-table thead{border-bottom:1px solid}"
+    ".lab-table tfoot{border-top:1px solid}.lab-table tbody th{font-weight:400}"
+    ".lab-table .text{text-align:left!important}"
+    ".lab-table .number{text-align:right!important;font-variant-numeric:tabular-nums}</style>"
+)
 PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # of ASCII: what a backslash can escape in CommonMark
 
 
@@ -55,12 +61,13 @@ def show_figure(figure: Figure, *, caption: str, label: str, alt: str, pixels: b
             data = {"image/svg+xml": buffer.getvalue().decode()}
     plt.close(figure)
     display({**data, "text/plain": alt}, raw=True, metadata={"caption": caption, "label": label, "alt": alt})
+    _show_caption(caption)
 
 
 def show_table(
     table: pd.DataFrame, *, caption: str, label: str, formats: dict[str, str] | None = None, foot: int = 0
 ) -> None:
-    """Show a table: numbers to the right, everything escaped, missing values blank.
+    """Show a table: the first column names the rows, numbers to the right, everything escaped, missing values blank.
 
     Parameters
     ----------
@@ -72,30 +79,40 @@ def show_table(
     foot : int
         How many of the last rows are totals, set off by a rule.
     """
-    formats = formats or {}
-    numeric = {name: pd.api.types.is_numeric_dtype(table[name]) for name in table.columns}
+    formats, names = formats or {}, [str(name) for name in table.columns]
+    aligned = ["number" if pd.api.types.is_numeric_dtype(kind) else "text" for kind in table.dtypes]
 
-    def cell(name: str, value: Any) -> str:
-        text = "" if pd.isna(value) else format(value, formats.get(name, ",d" if isinstance(value, int) else ""))
-        return f'<td class="{"number" if numeric[name] else "text"}">{html.escape(text)}</td>'
+    def cell(place: int, value: Any) -> str:
+        text = (
+            "" if pd.isna(value) else format(value, formats.get(names[place], ",d" if isinstance(value, int) else ""))
+        )
+        tag, end = ('th scope="row"', "th") if place == 0 else ("td", "td")
+        return f'<{tag} class="{aligned[place]}">{html.escape(text)}</{end}>'
 
-    names = [str(name) for name in table.columns]
     head = "".join(
-        f'<th scope="col" class="{"number" if numeric[name] else "text"}">{html.escape(name)}</th>' for name in names
+        f'<th scope="col" class="{side}">{html.escape(name)}</th>' for name, side in zip(names, aligned, strict=True)
     )
     rows = [
-        "<tr>" + "".join(cell(n, v) for n, v in zip(names, row, strict=True)) + "</tr>"
+        "<tr>" + "".join(cell(place, value) for place, value in enumerate(row)) + "</tr>"
         for row in table.itertuples(index=False)
     ]
     body, tail = "".join(rows[: len(rows) - foot]), "".join(rows[len(rows) - foot :])
     page = (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>{f'<tfoot>{tail}</tfoot>' if foot else ''}</table>"
+        f'{TABLE_STYLE}<table class="lab-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
+        f"{f'<tfoot>{tail}</tfoot>' if foot else ''}</table>"
     )
+    _show_caption(caption)
     display(
         {"text/html": page, "text/plain": table.to_string(index=False)},
         raw=True,
         metadata={"caption": caption, "label": label},
     )
+
+
+def _show_caption(caption: str) -> None:
+    """Show a caption in a notebook; on a page of the report the template sets it."""
+    text = f"*{verbatim(caption)}*"
+    display({"text/markdown": text, "text/plain": caption}, raw=True, metadata={"is_caption": True})
 
 
 def show_title(title: str, *, author: str, date: str, notices: list[str]) -> None:

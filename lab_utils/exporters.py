@@ -4,7 +4,7 @@
 """
 
 import base64
-import json
+import hashlib
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from traitlets import default
 
+from lab_utils import fonts
 from lab_utils.errors import LabError
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report" / "templates"
@@ -40,6 +41,7 @@ class Numbering(Preprocessor):
             meta = output.get("metadata", {})
             if "front" in meta:
                 nb.metadata["front"] = meta["front"]
+            if "front" in meta or "is_caption" in meta:
                 output.data = {}
             if "label" in meta:
                 kind = meta["label"].split("-")[0]
@@ -65,7 +67,7 @@ class Numbering(Preprocessor):
 
 
 class LabHTMLExporter(HTMLExporter):
-    """The report as one self-contained HTML page."""
+    """The report as one self-contained HTML page without scripts, which asks nothing from anywhere."""
 
     export_from_notebook = "Lab report (HTML)"
     embed_images = True
@@ -81,11 +83,54 @@ class LabHTMLExporter(HTMLExporter):
 
     @default("exclude_anchor_links")
     def _exclude_anchor_links(self) -> bool:
-        return False
+        return True
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Render the page."""
+        page, resources = super().from_notebook_node(nb, resources, **options)
+        soup = BeautifulSoup(page, "html.parser")
+        _outline(soup)
+        _forbid_all_else(soup)
+        return str(soup), resources
+
+
+def _outline(soup: BeautifulSoup) -> None:
+    """Set the notebook's headings below the title, and fill in the table of contents."""
+    contents = soup.new_tag("ol")
+    for place, heading in enumerate(soup.select("main > :is(h1, h2, h3)"), start=1):
+        is_section = heading.name == "h1"
+        heading.name = f"h{int(heading.name[1]) + 1}"
+        heading["id"] = f"section-{place}"
+        if is_section:
+            entry, link = soup.new_tag("li"), soup.new_tag("a", href=f"#section-{place}")
+            link.string = heading.get_text()
+            entry.append(link)
+            contents.append(entry)
+    nav = soup.select_one("nav")
+    if nav is not None:
+        nav.append(contents)
+
+
+def _forbid_all_else(soup: BeautifulSoup) -> None:
+    """Let the page itself forbid what it has not: scripts, styles besides the template's, and all that is remote.
+
+    Source: Content Security Policy Level 3, https://www.w3.org/TR/CSP3/.
+    """
+    for style in soup.select("main style"):
+        style.decompose()
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(style.encode_contents()).digest()).decode()}'"
+        for style in soup("style")
+    ]
+    policy = f"default-src 'none'; img-src data:; style-src {' '.join(hashes)}; base-uri 'none'; form-action 'none'"
+    if soup.head is not None:
+        soup.head.insert(0, soup.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": policy}))
 
 
 class LabPDFExporter(LabHTMLExporter):
-    """The same page, typeset by Typst (a wheel from PyPI: no TeX, no browser)."""
+    """The same page, typeset by Typst (a wheel from PyPI: no TeX, no browser) as tagged PDF/UA-1."""
 
     export_from_notebook = "Lab report (PDF)"
     output_mimetype = "application/pdf"
@@ -116,27 +161,34 @@ class LabPDFExporter(LabHTMLExporter):
             With Typst's message.
         """
         soup = BeautifulSoup(page, "html.parser")
-        article = soup.select_one("main")
-        if article is None:
+        body = soup.body
+        if body is None or body.main is None:
             raise LabError("the report's template has no <main>")
-        for element in article(["style", "script"]):
+        for element in body(["style", "script", "details", "input"]):
             element.decompose()
         with TemporaryDirectory() as folder:
             root = Path(folder)
-            for place, image in enumerate(article("img")):
+            for place, image in enumerate(body("img")):
                 found = re.fullmatch(r"data:image/([a-z]+)[^;]*;base64,(.*)", str(image.get("src", "")), re.DOTALL)
                 image["src"] = ""
                 if found:
                     image["src"] = f"{place}.{found[1]}"
                     (root / f"{place}.{found[1]}").write_bytes(base64.b64decode(found[2]))
-            xml = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", article.decode(formatter="minimal"))
+            xml = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", body.decode(formatter="minimal"))
             (root / "article.xml").write_text(xml, encoding="utf-8")
-            front = soup.select_one("#front")
-            (root / "front.json").write_text(
-                front.string if front and front.string else json.dumps({}), encoding="utf-8"
-            )
             (root / "article.typ").write_bytes((TEMPLATES / TEMPLATE / "article.typ").read_bytes())
             try:
-                return bytes(typst.compile(root / "article.typ", root=root, format="pdf"))
+                return self._compile(root / "article.typ")
             except typst.TypstError as error:
                 raise LabError(f"the PDF could not be typeset: {error.diagnostic or error}") from error
+
+    def _compile(self, source: Path) -> Any:
+        families = typst.Fonts(include_system_fonts=False, font_paths=fonts.folders())
+        compiler = typst.Compiler(source, root=source.parent, font_paths=families)
+        try:
+            return compiler.compile(format="pdf", pdf_standards=["ua-1"])
+        except typst.TypstError as error:
+            if "PDF/UA-1" not in str(error.diagnostic):
+                raise
+            self.log.warning("not accessible as PDF/UA-1 asks, written without the claim: %s", error.diagnostic)
+            return compiler.compile(format="pdf")

@@ -1,26 +1,35 @@
 """Every plot of the lab: takes axes, returns axes. One style, one colour and marker per scenario throughout."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lab_utils.images import Pixels
+from lab_utils import fonts
+from lab_utils.download import Dataset, list_images, list_masks
+from lab_utils.images import Pixels, decode
 from lab_utils.scenarios import Scenario
 
 # Okabe and Ito's colours, told apart by the colour-blind (jfly.uni-koeln.de/color, 2008); without their yellow.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+TIGHT: dict[str, Any] = {"linespacing": 0.95}  # in labels of two lines, for STIX asks for much room between lines
 WIDTH = 6.3  # inches: the text width of the report's page
 STYLE: dict[Any, Any] = {
-    "font.family": "STIXGeneral",
+    "font.family": fonts.FAMILIES,
     "mathtext.fontset": "stix",
-    "font.size": 10,
+    "font.size": 10,  # points, as the page's text, for a figure is as wide as the text and never scaled
     "text.parse_math": False,  # a dollar in a class's name is a dollar
     "axes.titlesize": 10,
     "axes.prop_cycle": cycler(color=PALETTE),
@@ -41,7 +50,20 @@ STYLE: dict[Any, Any] = {
 
 def use_style() -> None:
     """Set matplotlib to the lab's style for the rest of the notebook."""
+    known = {Path(font.fname) for font in fontManager.ttflist}
+    for path in (found for folder in fonts.folders() for found in folder.glob("*.ttf")):
+        if path not in known:
+            fontManager.addfont(path)
     mpl.rcParams.update(STYLE)
+
+
+def panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of the page's width with `count` panels, three to a row of `height` inches."""
+    rows = -(-count // 3)
+    figure, grid = plt.subplots(rows, 3, figsize=(WIDTH, height * rows), squeeze=False)
+    for ax in grid.flat[count:]:
+        ax.set_axis_off()
+    return figure, list(grid.flat[:count])
 
 
 def readable(name: str) -> str:
@@ -49,7 +71,12 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def marks(scenarios: Sequence[Scenario]) -> dict[str, dict[str, str]]:
+def short(name: str, width: int = 20) -> str:
+    """A class's name on an axis: at most two lines of `width` characters, what is left out as an ellipsis."""
+    return "\n".join(textwrap.wrap(readable(name), width, max_lines=2, placeholder=" …"))
+
+
+def marks(scenarios: Sequence[Scenario]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each scenario, by its place in `scenarios`: all that lab.yaml defines, run or not."""
     return {
         s.name: {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
@@ -66,7 +93,7 @@ def class_balance(ax: Axes, manifest: pd.DataFrame) -> Axes:
             at, counts[side], 0.38, label=side, color=PALETTE[place], hatch=("", "//")[place], edgecolor="white"
         )
         ax.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=1)
-    ax.set_xticks(range(len(counts)), [readable(name) for name in counts.index])
+    ax.set_xticks(range(len(counts)), [short(name, 16) for name in counts.index], **TIGHT)
     ax.set_ylabel("images")
     ax.grid(axis="x", visible=False)
     ax.legend()
@@ -92,7 +119,7 @@ def scatter(ax: Axes, points: np.ndarray, classes: pd.Series, shares: Sequence[f
             markersize=3,
             alpha=0.6,
             linestyle="none",
-            label=readable(name),
+            label=short(name),
         )
     ax.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
     ax.set_ylabel(f"component 2 ({shares[1]:.0%})")
@@ -124,32 +151,93 @@ def radiographs(
                 colors=PALETTE[4],
                 linewidths=0.9,
             )
-        ax.set_title(title, fontsize=8)
+        ax.set_title(title, fontsize=8, **TIGHT)
         ax.set_axis_off()
     return axes
 
 
-def curve(ax: Axes, history: pd.DataFrame, quantity: str, style: Mapping[str, str]) -> Axes:
-    """One quantity over epochs, "accuracy" or "loss": training dashed, validation solid with markers."""
-    ax.plot(history["epoch"], history[quantity], "--", color=style["color"], alpha=0.75, label="training")
-    ax.plot(
-        history["epoch"],
-        history[f"val_{quantity}"],
-        "-",
-        color=style["color"],
-        marker=style["marker"],
-        label="validation",
-    )
+def samples(axes: np.ndarray, data: Dataset) -> np.ndarray:
+    """Radiographs taken evenly from each class's list of files, with the outline of the lung mask where there is one.
+
+    Parameters
+    ----------
+    axes : array of Axes (classes, images)
+    data : Dataset
+    """
+    for row, name in zip(axes, data.classes, strict=True):
+        paths = list_images(data.root / name)
+        shown = paths[:: max(1, len(paths) // len(row))][: len(row)]
+        masks = {path.stem: path for path in list_masks(data.root / name)}
+        radiographs(
+            row[: len(shown)],
+            [decode(path.read_bytes()) for path in shown],
+            [short(path.stem, 16) for path in shown],
+            [decode(masks[path.stem].read_bytes()) if path.stem in masks else None for path in shown],
+        )
+        for ax in row[len(shown) :]:
+            ax.set_axis_off()
+    return axes
+
+
+def curve(
+    ax: Axes, history: pd.DataFrame, quantity: str, style: dict[str, Any], *, beside: Sequence[pd.DataFrame] = ()
+) -> Axes:
+    """One quantity over epochs, "accuracy" or "loss": training dashed, validation solid with markers.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Columns epoch, accuracy, loss, val_accuracy, val_loss.
+    beside : sequence of DataFrame
+        Histories that are to be compared with this one: the axis has room for all of them.
+    """
+    names = [quantity, f"val_{quantity}"]
+    ax.plot(history["epoch"], history[names[0]], "--", color=style["color"], alpha=0.75, label="training")
+    ax.plot(history["epoch"], history[names[1]], "-", **style, label="validation")
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    values = pd.concat([history, *beside])[names]
+    low, high = values.min().min(), values.max().max()
+    margin = 0.05 * max(high - low, 0.01)
     if quantity == "accuracy":
+        ax.set_ylim(low - margin, min(high + margin, 1.01))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.set_ylabel("accuracy (%)")
     else:
+        ax.set_ylim(0, high + margin)
         ax.set_ylabel("cross-entropy loss (nats)")
-        ax.set_ylim(bottom=0)
-    ax.legend()
+    ax.legend(loc="best")
     return ax
+
+
+def small_multiples(
+    axes: Sequence[Axes], histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenario]
+) -> Sequence[Axes]:
+    """Validation accuracy over epochs, a panel per scenario on one scale, the other scenarios in grey behind it.
+
+    Parameters
+    ----------
+    axes : sequence of Axes
+        One per history.
+    histories : mapping
+        Scenario name to its history table.
+    scenarios : sequence of Scenario
+        All that lab.yaml defines.
+    """
+    style, titles = marks(scenarios), {s.name: s.title for s in scenarios}
+    values = pd.concat(histories.values())["val_accuracy"]
+    for ax, (name, history) in zip(axes, histories.items(), strict=True):
+        for other in histories.values():
+            ax.plot(other["epoch"], other["val_accuracy"], color="#bbbbbb", linewidth=0.8)
+        ax.plot(history["epoch"], history["val_accuracy"], **style[name])
+        ax.set_title(short(titles[name], 28), fontsize=9, **TIGHT)
+        ax.set_ylim(values.min() - 0.01, min(values.max() + 0.01, 1.005))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.set_xlabel("epoch")
+        ax.label_outer()
+    axes[0].set_ylabel("validation accuracy (%)")
+    return axes
 
 
 def confusion_matrix(ax: Axes, confusion: pd.DataFrame, title: str = "") -> Axes:
@@ -163,66 +251,52 @@ def confusion_matrix(ax: Axes, confusion: pd.DataFrame, title: str = "") -> Axes
     classes = list(dict.fromkeys(confusion["y_true"]))
     counts = confusion.pivot(index="y_true", columns="y_pred", values="images").loc[classes, classes].to_numpy()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ax.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=0.8)
+    size = min(8.0, 40 / len(classes))
     for (row, column), count in np.ndenumerate(counts):
-        ax.text(
-            column,
-            row,
-            f"{count:,}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if shares[row, column] > 0.55 else "black",
-        )
-    names = [readable(name) for name in classes]
-    ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
-    ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set(xlabel="predicted", ylabel="true", title=title)
+        color = "white" if shares[row, column] > 0.55 else "black"
+        ax.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", fontsize=size, color=color)
+    at, names = np.arange(len(classes)) + 0.5, [short(name, 18) for name in classes]
+    ax.set_xticks(at, names, rotation=40, ha="right", rotation_mode="anchor", fontsize=size, **TIGHT)
+    ax.set_yticks(at, names, fontsize=size, **TIGHT)
+    ax.set(xlabel="predicted", ylabel="true", aspect="equal")
+    ax.set_title(title, fontsize=9, **TIGHT)
+    ax.invert_yaxis()
+    ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     return ax
 
 
 def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario]) -> Axes:
-    """Seconds per scenario (mean over seeds), the shared pass over the images and the training itself apart.
+    """Seconds per scenario (mean over seeds): shared pass over the images, training, and the plain way below them.
 
     Parameters
     ----------
     times : DataFrame
-        Columns scenario, extraction, training, as of `lab_utils.metrics.times`.
+        Columns scenario, extraction, training, plain, as of `lab_utils.metrics.times`.
     scenarios : sequence of Scenario
         All that lab.yaml defines; those without a time are left out.
     """
-    means = (
-        times.groupby("scenario")[["extraction", "training"]]
-        .mean()
-        .reindex([s.name for s in scenarios if s.name in set(times["scenario"])])
-    )
+    chosen = [s for s in scenarios if s.name in set(times["scenario"])]
+    means = times.groupby("scenario")[["extraction", "training", "plain"]].mean().loc[[s.name for s in chosen]]
     style, at = marks(scenarios), np.arange(len(means))
-    ax.barh(
-        at,
-        means["extraction"],
-        0.6,
-        color="#bbbbbb",
-        hatch="//",
-        edgecolor="white",
-        label="feature extraction (once, shared)",
-    )
-    ax.barh(
-        at,
-        means["training"],
-        0.6,
-        left=means["extraction"],
-        color=[style[name]["color"] for name in means.index],
-        label="training",
-    )
-    for place, (extraction, training) in enumerate(means.to_numpy()):
-        ax.text(extraction + training, place, f" {extraction:.0f} + {training:.0f} s", va="center", fontsize=9)
-    titles = {s.name: s.title for s in scenarios}
-    ax.set_yticks(at, [titles[name] for name in means.index])
+    extraction, training, plain = means.to_numpy().T
+    colors = [style[name]["color"] for name in means.index]
+    here, there = at - 0.19, at + 0.19
+    ax.barh(here, extraction, 0.36, color="#bbbbbb", hatch="//", edgecolor="white", label="features (once, shared)")
+    ax.barh(here, training, 0.36, left=extraction, color=colors, label="training")
+    ax.barh(there, plain, 0.36, color="none", edgecolor="#777777", linestyle="--", label="the plain way (estimated)")
+    for place in at:
+        total = extraction[place] + training[place]
+        ax.text(total, here[place], f" {extraction[place]:.0f} + {training[place]:.0f} s", va="center", fontsize=9)
+        ax.text(plain[place], there[place], f" {plain[place]:,.0f} s", va="center", fontsize=9)
+    ax.set_yticks(at, [short(s.title, 24) for s in chosen], **TIGHT)
     ax.invert_yaxis()
     ax.set_xlabel("time (s)")
-    ax.set_xlim(right=means.sum(axis=1).max() * 1.25)
+    ax.set_xlim(right=means[["plain"]].max().max() * 1.12)
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.28), ncols=2)
+    handles, labels = ax.get_legend_handles_labels()
+    handles[1] = Patch(color="#555555")  # stands for training in every scenario's colour
+    ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.35, -0.22), ncols=3, fontsize=9)
     return ax

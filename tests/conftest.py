@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 ARCHIVE = SHARED / "data" / "covid19-radiography-tenth.zip"
 WEIGHTS = SHARED / "keras"
+SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
+SCENARIOS = ["last_two_convs", "last_conv", "fc_only"]
 
 os.environ.update(MPLBACKEND="agg", PYDEVD_DISABLE_FILE_VALIDATION="1")
 os.chdir(PROJECT)
@@ -112,3 +116,33 @@ def run_stage(stage: str, lab: Workspace, config: Path, **values: Any) -> Path:
         PROJECT / "notebooks" / f"{stage}.ipynb", output, {"workspace": str(lab.root), "config": str(config), **values}
     )
     return output
+
+
+def command(workspace: Path, config: Path, *words: str) -> list[str]:
+    """The command line of a run."""
+    return [SNAKEMAKE, *words, "--config", f"workspace={workspace}", f"config={config}"]
+
+
+def snakemake(workspace: Path, config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the lab."""
+    return subprocess.run(
+        command(workspace, config, *words), cwd=PROJECT, capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A finished run of the three scenarios: workspace and experiment file. Who changes them changes them back."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    config = write_config(folder / "lab.yaml")
+    done = snakemake(folder / "workspace", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.copytree(folder / "workspace" / "report", folder / "report")
+    (folder / "said.txt").write_text(done.stdout)
+    return folder / "workspace", config
+
+
+@pytest.fixture(scope="session")
+def report(finished: tuple[Path, Path]) -> Path:
+    """The folder of that run's report, as it was when the run had ended."""
+    return finished[0].parent / "report"

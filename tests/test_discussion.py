@@ -1,10 +1,24 @@
 import pandas as pd
 import pytest
 
-from lab_utils.discussion import by_class, comparison, conclusion, duration, reproduction, stability
+from lab_utils.discussion import (
+    by_class,
+    comparison,
+    conclusion,
+    describe_curves,
+    describe_errors,
+    duration,
+    in_short,
+    reproduction,
+    stability,
+)
 from lab_utils.scenarios import Scenario
 
 SCENARIOS = [Scenario(name, f"Title of {name}", 0) for name in ("one", "two", "three")]
+
+TIMES = pd.DataFrame(
+    {"scenario": ["one", "two"], "training": [30.0, 20.0], "extraction": [5.0, 5.0], "plain": [600.0, 500.0]}
+)
 
 
 def metrics(**accuracies: list[float]) -> pd.DataFrame:
@@ -71,11 +85,44 @@ def test_the_easiest_and_the_hardest_class() -> None:
 
 
 def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
-    times = pd.DataFrame({"scenario": ["one", "two"], "training": [30.0, 20.0], "extraction": [5.0, 5.0]})
-    assert duration(times, SCENARIOS).startswith(
-        "'Title of two' trained fastest, in 20 s; 'Title of one' took longest, 30 s."
+    assert duration(TIMES, SCENARIOS) == (
+        "'Title of two' trained fastest, in 20 s; 'Title of one' took longest, 30 s. Before that, what is frozen was computed "
+        "once in 5 s. In all, 55 s; the plain way would have taken about 1,100 s, 20.0 times as long."
     )
-    assert duration(times[:1], SCENARIOS) == "Training took 30 s, after 5 s of feature extraction."
+    assert duration(TIMES[:1], SCENARIOS).startswith("Training took 30 s. Before that")
+
+
+def test_the_report_in_short() -> None:
+    text = in_short(metrics(one=[0.9], two=[0.8]), TIMES, SCENARIOS)
+    assert "accuracy on 1,000 validation images: Title of one 90.0 %; Title of two 80.0 %." in text
+    assert "Naming the commonest class would reach 50.0 %. All of it took 55 s" in text
+    assert text.endswith("the plain way would have taken about 1,100 s.")
+
+
+def test_curves_in_words() -> None:
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "accuracy": [0.5, 0.7, 0.95],
+            "val_accuracy": [0.4, 0.9, 0.8],
+            "loss": [1.0, 0.5, 0.25],
+            "val_loss": [1.5, 0.75, 0.875],
+        }
+    )
+    assert describe_curves(history) == (
+        "Two line charts over 3 epochs. Validation accuracy starts at 40.0 %, is highest in epoch 2 (90.0 %) and ends at "
+        "80.0 %, training accuracy at 95.0 %. Validation loss ends at 0.88, training loss at 0.25."
+    )
+
+
+def test_errors_in_words() -> None:
+    confusions = pd.DataFrame(
+        [("two", "a_b", "a_b", 8), ("two", "a_b", "c", 2), ("two", "c", "a_b", 1), ("two", "c", "c", 9)],
+        columns=["scenario", "y_true", "y_pred", "images"],
+    )
+    assert describe_errors(confusions, SCENARIOS) == (
+        "Title of two: 3 of 20 images are classified wrongly, most often a b as c (2)."
+    )
 
 
 def test_oscillation_is_measured() -> None:

@@ -22,14 +22,18 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str], dict[st
 def test_a_table_escapes_and_formats(shown: list[tuple[dict[str, str], dict[str, Any]]]) -> None:
     table = pd.DataFrame({"<class>": ["<script>x</script>", "total"], "count": [12345, 1], "recall": [0.876, None]})
     display.show_table(table, caption="C & D", label="tbl-x", formats={"recall": ".2f"}, foot=1)
-    ((data, metadata),) = shown
+    (caption, of_caption), (data, metadata) = shown
+    assert caption["text/markdown"] == r"*C \& D*"
+    assert of_caption == {"is_caption": True}
     page = data["text/html"]
     assert "<script>" not in page
     assert "&lt;script&gt;x&lt;/script&gt;" in page
     assert '<th scope="col" class="text">&lt;class&gt;</th>' in page
+    assert '<th scope="row" class="text">total</th>' in page
     assert '<td class="number">12,345</td><td class="number">0.88</td>' in page
     assert (
-        '<tfoot><tr><td class="text">total</td><td class="number">1</td><td class="number"></td></tr></tfoot>' in page
+        '<tfoot><tr><th scope="row" class="text">total</th><td class="number">1</td><td class="number"></td></tr></tfoot>'
+        in page
     )
     assert metadata == {"caption": "C & D", "label": "tbl-x"}
 
@@ -39,7 +43,7 @@ def test_a_figure_is_the_same_file_each_time(shown: list[tuple[dict[str, str], d
         figure, ax = plt.subplots()
         ax.plot([1, 2])
         display.show_figure(figure, caption="c", label="fig-x", alt="a rising line")
-    (first, metadata), (second, _) = shown
+    (first, metadata), _, (second, _), _ = shown
     assert first == second
     assert first["image/svg+xml"].startswith("<?xml")
     assert metadata["alt"] == "a rising line"

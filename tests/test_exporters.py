@@ -1,5 +1,8 @@
+import base64
+import hashlib
 import io
 import re
+from html import escape as html_escape
 from typing import Any
 
 import nbformat
@@ -15,7 +18,7 @@ SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><rect width="90" height="30" fill="#0072B2"/></svg>'
 )
 FRONT = {"title": "Title & <b>", "author": "A. Author", "date": "2026-01-01", "notices": ["Not a medical device."]}
-SPECIAL = r"100 % & $x$ # _under_ {braces} ~ ^ \ <tag> é 中"
+SPECIAL = r"100 % & $x$ # _under_ {braces} ~ ^ \ <tag> é 中 العربية 한"
 
 
 def shown(data: dict[str, str], **metadata: Any) -> nbformat.NotebookNode:
@@ -72,7 +75,7 @@ def test_captions_stand_above_tables_and_below_figures() -> None:
     page = html(table("tbl-a"), figure("fig-a"))
     above, below = page.find_all("figure")
     assert [child.name for child in above.find_all(recursive=False)] == ["figcaption", "div"]
-    assert [child.name for child in below.find_all(recursive=False)] == ["div", "figcaption"]
+    assert [child.name for child in below.find_all(recursive=False)] == ["label", "figcaption"]
 
 
 def test_the_page_is_self_contained_escaped_and_has_alternative_texts() -> None:
@@ -84,7 +87,6 @@ def test_the_page_is_self_contained_escaped_and_has_alternative_texts() -> None:
     assert len(images) == 2
     assert all(str(image["src"]).startswith("data:image/") and image["alt"] == "A blue rectangle" for image in images)
     assert not re.search(r'(src|href)="https?:', str(page))
-    assert "secret" not in str(page)
     assert "Not a medical device." in page.text
 
 
@@ -114,6 +116,42 @@ def test_the_pdf_has_everything_the_page_has() -> None:
     assert "https://example.org/a_b" in targets
 
 
+def test_code_is_hidden_on_the_page_and_left_out_of_the_pdf() -> None:
+    cells = (figure("fig-a"),)
+    assert [code.text.strip() for code in html(*cells).select("details:not([open]) pre")] == ["secret = 1"] * 2
+    assert "secret" not in text_of(pdf(*cells))
+
+
+def test_a_notebook_s_own_styles_and_captions_stay_there() -> None:
+    styled = table("tbl-a")
+    styled.outputs[0].data["text/html"] = "<style>td{color:red}</style>" + styled.outputs[0].data["text/html"]
+    caption = shown({"text/markdown": "*A table*"}, is_caption=True)
+    page = html(caption, styled)
+    assert len(page.find_all("style")) == 1
+    assert "color:red" not in str(page)
+    assert page.text.count("A table") == 1
+
+
+def test_headings_stand_below_the_title_and_in_the_contents() -> None:
+    page = html(nbformat.v4.new_markdown_cell("# A & b\n\n## Part\n\n# A & b"))
+    assert [(head.name, head.text) for head in page.find_all(["h1", "h2", "h3"])] == [
+        ("h1", FRONT["title"]),
+        ("h2", "A & b"),
+        ("h3", "Part"),
+        ("h2", "A & b"),
+    ]
+    assert [link["href"] for link in page.select("nav a")] == ["#section-1", "#section-3"]
+    assert {element["id"] for element in page.select("h2, h3")} == {"section-1", "section-2", "section-3"}
+
+
+def test_the_page_s_policy_admits_its_own_style() -> None:
+    page, _ = get_exporter("lab-html")().from_notebook_node(notebook())
+    style = re.search(r"<style[^>]*>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in page
+
+
 def test_special_characters_reach_both_documents() -> None:
     cells = (table("tbl-a", text=SPECIAL.replace("&", "&amp;").replace("<", "&lt;")),)
     assert SPECIAL in html(*cells).text
@@ -122,8 +160,25 @@ def test_special_characters_reach_both_documents() -> None:
 
 def test_a_long_table_runs_over_pages_and_repeats_its_head() -> None:
     document = pdf(table("tbl-a", rows=120))
-    assert len(document.pages) >= 2
-    assert all("Class" in page.extract_text() for page in document.pages)
+    assert len(document.pages) >= 3
+    assert all("Class" in page.extract_text() for page in document.pages[1:])
+
+
+def test_much_of_everything_is_typeset_as_accessible_pdf() -> None:
+    names = [SPECIAL, "x" * 60, "a name of sixty characters, with words in it, and then more"]
+    wide = "".join(f'<th scope="col" class="text">{html_escape(names[place % 3])}</th>' for place in range(12))
+    head = f"<table><thead><tr>{wide}</tr></thead><tbody><tr>{wide.replace('th', 'td')}</tr></tbody></table>"
+    cells = [figure(f"fig-{place}", "image/svg+xml", SVG.replace("30", "160")) for place in range(30)]
+    document = pdf(*cells, shown({"text/html": head}, label="tbl-wide", caption=SPECIAL), table("tbl-long", rows=120))
+    text = text_of(document)
+    assert all(f"Figure {number}:" in text for number in range(1, 31))
+    assert 8 < len(document.pages) < 20
+    root = document.trailer["/Root"]
+    assert b"<pdfuaid:part>1</pdfuaid:part>" in root["/Metadata"].get_object().get_data()
+    fonts = {
+        str(font["/BaseFont"]) for page in document.pages for font in (page["/Resources"].get("/Font") or {}).values()
+    }
+    assert {"NewCM10", "NotoSansSC", "DejaVuSans"} <= {name.split("+")[-1].split("-")[0] for name in fonts}
 
 
 def test_a_missing_image_is_said_to_be_missing() -> None:

@@ -42,8 +42,54 @@ def test_curves_show_every_epoch(ax: Axes) -> None:
     )
     assert figures.curve(ax, history, "loss", figures.marks(SCENARIOS)["one"]) is ax
     assert [list(line.get_ydata()) for line in ax.lines] == [[2, 1], [3, 2]]
+    assert 3 < ax.get_ylim()[1] < 4
     assert "nats" in ax.get_ylabel()
     assert ax.get_xlabel() == "epoch"
+
+
+def test_curves_that_are_to_be_compared_share_their_axis() -> None:
+    histories = [pd.DataFrame({"epoch": [1], "accuracy": [value], "val_accuracy": [value]}) for value in (0.2, 0.8)]
+    limits = set()
+    for history in histories:
+        figure, ax = plt.subplots()
+        figures.curve(ax, history, "accuracy", figures.marks(SCENARIOS)["one"], beside=histories)
+        limits.add(ax.get_ylim())
+        plt.close(figure)
+    assert len(limits) == 1
+    assert limits.pop()[0] < 0.2
+
+
+def test_small_multiples_show_the_others_in_grey() -> None:
+    histories = {
+        name: pd.DataFrame({"epoch": [1, 2], "val_accuracy": [0.5, value]})
+        for name, value in (("one", 0.6), ("two", 0.9))
+    }
+    figure, axes = figures.panels(2, 2.0)
+    assert len(figure.axes) == 3
+    figures.small_multiples(axes, histories, SCENARIOS)
+    assert len({ax.get_ylim() for ax in axes}) == 1
+    for ax, name in zip(axes, histories, strict=True):
+        *others, own = ax.lines
+        assert {line.get_color() for line in others} == {"#bbbbbb"}
+        assert own.get_color() == figures.marks(SCENARIOS)[name]["color"]
+        assert list(own.get_ydata()) == list(histories[name]["val_accuracy"])
+    plt.close(figure)
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_class_name_can_be_drawn(ax: Axes) -> None:
+    names = [
+        "x" * 60,
+        "a name of sixty characters with words in it, and then some",
+        r"$x$ & % _ { } ~ ^ \ < >",
+        "中文 العربية 한국",
+    ]
+    counts = pd.DataFrame([{"y_true": a, "y_pred": b, "images": 1} for a in names for b in names])
+    figures.confusion_matrix(ax, counts)
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert all(len(line) <= 20 for label in labels for line in label.split("\n"))
+    assert labels[1] == "a name of sixty\ncharacters with …"
+    ax.figure.canvas.draw()
 
 
 def test_a_confusion_matrix_shows_counts_also_of_an_absent_class(ax: Axes) -> None:
@@ -53,9 +99,17 @@ def test_a_confusion_matrix_shows_counts_also_of_an_absent_class(ax: Axes) -> No
 
 
 def test_times_stack_extraction_and_training(ax: Axes) -> None:
-    times = pd.DataFrame({"scenario": ["two", "two", "four"], "extraction": [10.0, 10, 10], "training": [4.0, 6, 7]})
+    times = pd.DataFrame(
+        {
+            "scenario": ["two", "two", "four"],
+            "extraction": [10.0, 10, 10],
+            "training": [4.0, 6, 7],
+            "plain": [200.0, 300, 400],
+        }
+    )
     assert figures.training_times(ax, times, SCENARIOS) is ax
-    assert [bar.get_width() for bar in ax.patches] == [10, 10, 5, 7]
+    assert [bar.get_width() for bar in ax.patches] == [10, 10, 5, 7, 250, 400]
+    assert [text.get_text() for text in ax.texts] == [" 10 + 5 s", " 250 s", " 10 + 7 s", " 400 s"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Title of two", "Title of four"]
 
 

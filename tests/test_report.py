@@ -1,0 +1,190 @@
+"""The report of a phantom run: what it holds, and how it behaves in a browser."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from pypdf import PdfReader
+
+from lab_utils.paths import Workspace
+from lab_utils.records import read_csv
+from tests.conftest import SCENARIOS
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS, THEMES = (375, 768, 1280), ("light", "dark")
+
+
+@pytest.fixture(scope="session")
+def page(report: Path) -> BeautifulSoup:
+    return BeautifulSoup((report / "lab_report.html").read_text(), "html.parser")
+
+
+@pytest.fixture(scope="session")
+def document(report: Path) -> PdfReader:
+    return PdfReader(report / "lab_report.pdf")
+
+
+def captions(page: BeautifulSoup, kind: str) -> list[str]:
+    return [caption.text for caption in page.find_all("figcaption") if caption.text.startswith(kind)]
+
+
+def test_it_has_the_write_up_s_sections(page: BeautifulSoup) -> None:
+    headings = [heading.text for heading in page.find_all("h2")]
+    assert headings == [
+        "Introduction",
+        "Dataset description",
+        "Data preprocessing",
+        "Model architecture",
+        "Evaluation results",
+        "Training time comparison",
+        "Discussion",
+        "Conclusion",
+        "Reproduction",
+        "Appendix",
+    ]
+    assert [link.text for link in page.select("nav a")] == headings
+
+
+def test_it_has_the_write_up_s_figures_and_tables_and_counts_on(page: BeautifulSoup) -> None:
+    figures, tables = captions(page, "Figure"), captions(page, "Table")
+    assert [caption.split(":")[0] for caption in figures] == [f"Figure {n}" for n in range(1, len(figures) + 1)]
+    assert [caption.split(":")[0] for caption in tables] == [f"Table {n}" for n in range(1, len(tables) + 1)]
+    assert figures[0].startswith("Figure 1: Model architecture")
+    assert [f"Figure {n}: Scenario {n - 1}: accuracy and loss curves" for n in (2, 3, 4)] == figures[1:4]
+    assert figures[4].startswith("Figure 5: Training time across scenarios")
+    assert tables[:3] == [f"Table {n}: Classification report, scenario {n}" for n in (1, 2, 3)]
+    for figure in page.find_all("figure"):
+        own = [child.name for child in figure.find_all(recursive=False)]
+        assert own.index("figcaption") == (0 if "tbl" in figure["class"] else 1)
+
+
+def test_its_numbers_are_the_tables(page: BeautifulSoup, finished: tuple[Path, Path]) -> None:
+    reports = read_csv(Workspace(finished[0]).results("reports"), stage="40")
+    for place, name in enumerate(SCENARIOS, start=1):
+        rows = page.select(f"#tbl-report-{name} tbody tr, #tbl-report-{name} tfoot tr")
+        own = reports[reports["scenario"] == name]
+        assert len(rows) == len(own) == 7, place
+        for row, expected in zip(rows, own.itertuples(), strict=True):
+            cells = [cell.text for cell in row.find_all(["th", "td"])]
+            assert cells[3:] == [f"{expected.f1:.2f}", f"{expected.support:,}"]
+
+
+def test_every_reference_leads_somewhere(page: BeautifulSoup, finished: tuple[Path, Path]) -> None:
+    assert "??" not in page.text
+    ids = [element["id"] for element in page.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    targets = [str(link["href"]) for link in page.find_all("a")]
+    assert {target[1:] for target in targets if target.startswith("#")} <= set(ids)
+    files = [target for target in targets if target.startswith("../")]
+    assert len(files) >= 4 + len(SCENARIOS)
+    assert all((finished[0] / "report" / target).is_file() for target in files)
+
+
+def test_pictures_say_what_they_show(page: BeautifulSoup) -> None:
+    alternatives = [str(image["alt"]) for image in page.find_all("img")]
+    assert len(alternatives) >= 7
+    assert all(len(text) > 40 for text in alternatives)
+    assert re.search(r"ends at \d+\.\d %", alternatives[0])
+
+
+def test_tables_name_their_columns_and_rows(page: BeautifulSoup) -> None:
+    for table in page.find_all("table"):
+        assert all(head["scope"] == "col" for head in table.select("thead th"))
+        assert all(row.find()["scope"] == "row" for row in table.select("tbody tr"))  # type: ignore[index]
+
+
+def test_it_says_what_it_is(page: BeautifulSoup, document: PdfReader) -> None:
+    notices = page.select_one(".notices")
+    assert notices is not None
+    for line in ("Synthetic phantoms", "Untrained backbone", "Not a medical device"):
+        assert line in notices.text
+        assert all(line in sheet.extract_text() for sheet in document.pages)
+
+
+def test_it_is_one_small_file_that_fetches_nothing(page: BeautifulSoup, report: Path) -> None:
+    assert (report / "lab_report.html").stat().st_size < 3e6
+    assert not page.find_all(["script", "link", "iframe", "object"])
+    assert not [element for element in page.find_all() if any(name.startswith("on") for name in element.attrs)]
+    assert all(str(image["src"]).startswith("data:image/") for image in page.find_all("img"))
+    policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    assert isinstance(policy, Tag)
+    assert str(policy["content"]).startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+
+
+def test_code_waits_behind_a_disclosure(page: BeautifulSoup) -> None:
+    disclosures = page.select("details.code")
+    assert len(disclosures) > 10
+    assert not [details for details in disclosures if details.has_attr("open")]
+    assert "show_table" in page.select_one("details.code pre:-soup-contains(show_table)").text  # type: ignore[union-attr]
+
+
+def test_the_pdf_is_accessible_and_has_bookmarks(document: PdfReader, page: BeautifulSoup) -> None:
+    root: Any = document.trailer["/Root"]
+    assert b"<pdfuaid:part>1</pdfuaid:part>" in root["/Metadata"].get_object().get_data()
+    assert root["/MarkInfo"]["/Marked"]
+    assert root["/Lang"] == "en"
+    bookmarks = [str(entry["/Title"]) for entry in document.outline if isinstance(entry, dict)]
+    assert [title.split(" ", 1)[1] for title in bookmarks if title[0].isdigit()] == [
+        h.text for h in page.find_all("h2")
+    ]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def opened(browser: Any, report: Path, width: int, theme: str, said: list[str]) -> Any:
+    """The report in a tab; what the console says and what is asked of the network goes into `said`."""
+    tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+    address = (report / "lab_report.html").as_uri()
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: None if request.url.startswith(("data:", address)) else said.append(request.url))
+    tab.goto(address)
+    return tab
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_is_accessible_at_every_width_and_theme(browser: Any, report: Path, width: int, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    said: list[str] = []
+    tab = opened(browser, report, width, theme, said)
+    assert tab.evaluate("document.scrollingElement.scrollWidth") <= width
+    assert tab.evaluate("getComputedStyle(document.querySelector('h1')).fontWeight") == "400", (
+        "the style is not applied"
+    )
+    paper = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(26, 26, 26)"}[theme]
+    tab.locator("details.code summary").first.click()
+    assert said == []
+    found = axe.Axe().run(tab)
+    tab.close()
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_it_can_be_used_by_keyboard(browser: Any, report: Path) -> None:
+    tab = opened(browser, report, 375, "light", [])
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.className") == "skip"
+    zoom = tab.locator("#fig-confusion input")
+    picture = tab.locator("#fig-confusion img")
+    before = picture.bounding_box()["width"]
+    zoom.focus()
+    tab.keyboard.press("Space")
+    assert picture.bounding_box()["width"] > 2 * before
+    tab.keyboard.press("Space")
+    assert picture.bounding_box()["width"] == before
+    tab.close()
