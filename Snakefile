@@ -1,7 +1,8 @@
 # The lab's stages in order. `make report` runs it; `snakemake` does the same in an environment that has the lab installed.
 # What a rule depends on, besides files: the values it reads from lab.yaml and the code it runs (both under params),
 # so that changing the report, a figure or one scenario reruns only what depends on it.
-# Outputs are `update`: a stage that fails leaves the results of the last good run in place.
+# Artefacts are `update`: a stage that fails leaves those of the last good run in place. Its executed notebook (a marker
+# where there is none) is not: it is gone when the stage starts and back when it has ended, so a failed stage runs again.
 
 import json
 import os
@@ -52,7 +53,7 @@ workdir: lab.root
 
 
 onerror:
-    print(f"What is finished is kept: mend the cause and give the command again. All that snakemake said: {log}")
+    print(f"What is finished is kept: mend the cause and give the command again. All that snakemake said: {log[0]}")
 
 
 def artefact(path):
@@ -101,7 +102,10 @@ SHARD = (
     ' --workspace . --config "$experiment" > {log:q} 2>&1'
 )
 RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
-RESULTS = {name: lab.relative(lab.results(name)) for name in ("metrics", "reports", "confusion", "times")}
+BACKBONES = sorted({scenario.backbone for scenario in experiment.chosen_scenarios()})
+DATA = [FINGERPRINT, experiment.phantoms, code_digest(stage("10_download"), ignore=PICTURES)]
+TABLES = ("metrics", "reports", "confusion", "times", "intervals", "comparisons", "calibration", "operating_points")
+RESULTS = {name: lab.relative(lab.results(name)) for name in TABLES}
 
 
 def resources(megabytes, minutes):
@@ -137,21 +141,28 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+# A file that is missing is made again only if it is asked for.
 rule all:
     input:
         "report/lab_report.html",
         "report/lab_report.pdf",
+        expand("logs/render-{format}.done", format=["html", "pdf"]),
+        "report/lab_report.ipynb",
+        "notebooks/10_download.ipynb",
+        "notebooks/40_evaluate.ipynb",
+        expand("notebooks/20_preprocess-{protocol}.ipynb", protocol=experiment.protocols),
+        expand("notebooks/25_features-{protocol}-{backbone}.ipynb", protocol=experiment.protocols, backbone=BACKBONES),
+        [lab.relative(run / "train.ipynb") for run in RUNS],
 
 
 rule download:
     output:
         dataset=artefact(lab.dataset()),
-        notebook=update("notebooks/10_download.ipynb"),
+        notebook="notebooks/10_download.ipynb",
     params:
         notebook=stage("10_download"),
         given=given(dataset=DATASET, phantoms=experiment.phantoms),
-        fingerprint=FINGERPRINT,
-        code=code_digest(stage("10_download"), ignore=PICTURES),
+        data=DATA,
     log:
         "logs/10_download.log",
     shell:
@@ -160,15 +171,16 @@ rule download:
 
 rule preprocess:
     input:
-        lab.relative(lab.dataset()),
+        ancient(lab.relative(lab.dataset())),  # `data` says when the images are others: not each time they were obtained
     output:
         manifest=artefact(lab.manifest("{protocol}")),
         findings=artefact(lab.findings("{protocol}")),
         record=artefact(lab.preprocessing("{protocol}")),
-        notebook=update("notebooks/20_preprocess-{protocol}.ipynb"),
+        notebook="notebooks/20_preprocess-{protocol}.ipynb",
     params:
         notebook=stage("20_preprocess"),
         given=lambda wildcards: given(protocol=wildcards.protocol),
+        data=DATA,
         settings=lambda wildcards: [asdict(experiment.protocol(wildcards.protocol)), experiment.image_size],
         code=code_digest(stage("20_preprocess"), ignore=PICTURES),
     threads: ALL
@@ -188,7 +200,7 @@ rule features:
         shard_records,
     output:
         record=artefact(lab.extraction("{protocol}", "{backbone}")),
-        notebook=update("notebooks/25_features-{protocol}-{backbone}.ipynb"),
+        notebook="notebooks/25_features-{protocol}-{backbone}.ipynb",
     params:
         notebook=stage("25_features"),
         given=lambda wildcards: given(protocol=wildcards.protocol, backbone=wildcards.backbone),
@@ -207,7 +219,7 @@ rule weights:
     input:
         manifest,
     output:
-        record=artefact(lab.weights("{protocol}", "{backbone}")),
+        record=lab.relative(lab.weights("{protocol}", "{backbone}")),
     params:
         number="",
         settings=[experiment.weights, experiment.storage],
@@ -222,7 +234,7 @@ rule shard:
     input:
         rules.weights.output.record,
     output:
-        artefact(lab.shard("{protocol}", "{backbone}", "{number}", "{shards}")),
+        lab.relative(lab.shard("{protocol}", "{backbone}", "{number}", "{shards}")),
     params:
         number="{number}",
         settings=[experiment.weights, experiment.storage],
@@ -245,7 +257,7 @@ rule train:
         predictions=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "predictions.csv"),
         model=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "model.keras"),
         record=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "run.json"),
-        notebook=artefact(lab.run("{protocol}", "{scenario}", "{seed}") / "train.ipynb"),
+        notebook=lab.relative(lab.run("{protocol}", "{scenario}", "{seed}") / "train.ipynb"),
     params:
         notebook=stage("30_train"),
         given=train_parameters,
@@ -265,7 +277,7 @@ rule evaluate:
         [lab.relative(run / name) for run in RUNS for name in ("predictions.csv", "run.json")],
     output:
         **{name: update(path) for name, path in RESULTS.items()},
-        notebook=update("notebooks/40_evaluate.ipynb"),
+        notebook="notebooks/40_evaluate.ipynb",
     params:
         notebook=stage("40_evaluate"),
         given=given(),
@@ -281,7 +293,7 @@ rule report:
     input:
         list(RESULTS.values()),
     output:
-        notebook=update("report/lab_report.ipynb"),
+        notebook="report/lab_report.ipynb",
     params:
         notebook=stage("lab_report"),
         given=given(),
@@ -300,7 +312,8 @@ rule render:
         PROJECT / "lab_utils" / "exporters.py",
         sorted((PROJECT / "report" / "templates" / "lab_report").iterdir()),
     output:
-        update("report/lab_report.{format}"),
+        page=update("report/lab_report.{format}"),
+        done=touch("logs/render-{format}.done"),
     wildcard_constraints:
         format="html|pdf",
     log:

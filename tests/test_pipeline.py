@@ -176,6 +176,35 @@ def test_a_failing_stage_leaves_earlier_results(finished: tuple[Path, Path], tmp
         assert (workspace / "raw" / "dataset.json").read_bytes() == raw
     finally:
         change(config)
+    assert planned(workspace, config) == {"10_download"}
+    assert snakemake(workspace, config).returncode == 0
+    assert planned(workspace, config) == set()
+
+
+def test_a_stage_that_failed_is_not_taken_for_done(finished: tuple[Path, Path]) -> None:
+    workspace, config = finished
+    whole = {path: path.read_bytes() for path in workspace.glob("features/*/*/features.npy")}
+    before = {path: path.read_bytes() for path in (workspace / "runs" / "described" / "fc_only").rglob("*.csv")}
+    try:
+        change(config, scenarios={"fc_only": {"title": "Train only FC layers", "trainable_convs": 0, "epochs": 3}})
+        for path, data in whole.items():
+            path.write_bytes(data[:-1])
+        done = snakemake(workspace, config)
+        assert done.returncode != 0
+        assert "30_train-described-fc_only-0 failed" in done.stdout
+        assert "delete" in done.stdout
+        assert "features and run stage 25_features again" in done.stdout
+        for path, data in whole.items():
+            path.write_bytes(data)
+        assert {path: path.read_bytes() for path in before} == before
+        assert "30_train-described-fc_only-0" in planned(workspace, config)
+    finally:
+        for path, data in whole.items():
+            path.write_bytes(data)
+        change(config)
+    done = snakemake(workspace, config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(workspace, config) == set()
 
 
 def descendants(environment: Mapping[str, str]) -> list[int]:
