@@ -14,6 +14,10 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from lab_utils.progress import FAILED
 
 BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<([\d:?]+)")  # of tqdm: how far, and what is left
+# Beginnings and ends of what Snakemake adds to a failure that has been told already.
+NOISE = re.compile(
+    r"returned non-zero exit status \d+\.$|^Exiting because a job|^Restored previous|^WorkflowError:\s+At least one"
+)
 SECONDS_BETWEEN = 60.0  # lines about work under way, where there is no terminal to rewrite one
 
 
@@ -75,7 +79,8 @@ class Terminal(logging.Handler):
             job = self._running.pop(record.jobid)  # type: ignore[attr-defined]
             self._say(f"\n{job.log.stem} failed after {job.seconds():.0f} s\n{reason(job.log)}\n")
         elif event in (None, LogEvent.ERROR) and record.levelno >= logging.WARNING:
-            self._say(record.getMessage())
+            if not NOISE.search(record.getMessage().strip()):
+                self._say(record.getMessage())
         elif record.msg and str(record.msg).startswith("Nothing to be done"):
             self._say("Nothing to be done: everything is up to date.")
 

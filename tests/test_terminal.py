@@ -10,6 +10,7 @@ import pytest
 
 from lab_utils import terminal
 from lab_utils.progress import FAILED
+from tests.conftest import SCENARIOS
 
 BARS = "features:  10%|█   | 21/211 [00:02<00:19, 9 image/s]\nfeatures:  62%|███   | 131/211 [00:08<00:05, 9 image/s]\n"
 
@@ -36,7 +37,15 @@ def test_a_run_says_one_line_per_stage(finished: tuple[Path, Path]) -> None:
     found = [re.fullmatch(r"  \[(\d+)/10\] (\S+) +\d+ s", line) for line in lines]
     assert all(found), lines
     assert [int(match[1]) for match in found if match] == list(range(1, 11))
-    assert {match[2] for match in found if match} == {path.stem for path in (finished[0] / "logs").glob("*.log")}
+    stages = {
+        "10_download",
+        "20_preprocess-described",
+        "25_features-described-MobileNetV2",
+        "40_evaluate",
+        "lab_report",
+    }
+    trained = {f"30_train-described-{name}-0" for name in SCENARIOS}
+    assert {match[2] for match in found if match} == stages | trained | {"render-html", "render-pdf"}
 
 
 def test_what_is_up_to_date_is_said_and_not_counted(tmp_path: Path) -> None:
@@ -57,10 +66,11 @@ def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
     handler = terminal.Terminal(workflow({}), out)
     handler.emit(record("job_info", jobid=1, log=[str(log)]))
     handler.emit(record("job_error", "Error in rule", logging.ERROR, jobid=1))
-    handler.emit(record(None, "At least one job did not complete", logging.ERROR))
+    handler.emit(record(None, "Command 'x' returned non-zero exit status 1.", logging.ERROR))
+    handler.emit(record("error", "WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR))
+    handler.emit(record(None, "The disk is full", logging.ERROR))
     assert out.getvalue() == (
-        f"\n30_train failed after 0 s\nno such file: x\n  look there\n  all it said: {log}\n\n"
-        "At least one job did not complete\n"
+        f"\n30_train failed after 0 s\nno such file: x\n  look there\n  all it said: {log}\n\nThe disk is full\n"
     )
 
 
