@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from lab_utils.display import verbatim
@@ -10,6 +9,7 @@ from lab_utils.figures import readable
 from lab_utils.metrics import SUMMARY
 from lab_utils.runs import Run
 from lab_utils.scenarios import Scenario
+from lab_utils.uncertainty import CLAIM_SEEDS
 
 
 def percent(fraction: float) -> str:
@@ -17,53 +17,55 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def standard_error(accuracy: float, images: int) -> float:
-    """Binomial standard error of an accuracy measured on `images` independent images."""
-    return float(np.sqrt(accuracy * (1 - accuracy) / images))
+def with_interval(row: pd.Series) -> str:
+    """A row of intervals (value, low, high) as '86.1 % [84.0, 88.1]'."""
+    return f"{percent(row['value'])} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
 
 
-def comparison(metrics: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
-    """Which scenario scored highest, and whether that means anything.
+def comparison(metrics: pd.DataFrame, comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
+    """How the scenarios rank, and which may be called better than which.
 
     Parameters
     ----------
     metrics : DataFrame
         Columns scenario, seed, accuracy, macro_f1, images, of one protocol.
+    comparisons : DataFrame
+        As of `lab_utils.uncertainty.comparisons`, of the same protocol.
     """
-    titles = {s.name: s.title for s in scenarios}
+    titles = {s.name: f"*{verbatim(s.title)}*" for s in scenarios}
     means = (
         metrics.groupby("scenario")[["accuracy", "macro_f1"]]
         .mean()
         .sort_values("accuracy", ascending=False, kind="stable")
     )
-    if len(means) == 1:
-        only = means.iloc[0]
-        return (
-            f"One scenario was run, *{verbatim(titles[means.index[0]])}*: accuracy {percent(only['accuracy'])}, "
-            f"macro F1 {percent(only['macro_f1'])}. There is nothing to compare."
-        )
-    best, worst = means.index[0], means.index[-1]
-    gap = means.loc[best, "accuracy"] - means.loc[worst, "accuracy"]
-    images = int(metrics["images"].iloc[0])
-    error = standard_error(means.loc[best, "accuracy"], images)
-    seeds = metrics["seed"].nunique()
-    if gap == 0:
-        same = percent(means.loc[best, "accuracy"])
-        return f"All scenarios reached the same accuracy, {same}, on {images:,} validation images."
     ranking = "; ".join(
-        f"*{verbatim(titles[name])}* {percent(accuracy)} (macro F1 {percent(macro_f1)})"
+        f"{titles[name]} {percent(accuracy)} (macro F1 {percent(macro_f1)})"
         for name, accuracy, macro_f1 in means.itertuples()
     )
-    size = "less than" if gap < 2 * error else "more than"
-    caution = (
-        "One seed: no comparison is claimed, for another seed moves each of these numbers too."
-        if seeds == 1
-        else f"Means over {seeds} seeds; their spread is in the table of runs."
-    )
+    found = f"By mean accuracy on {int(metrics['images'].iloc[0]):,} validation images: {ranking}."
+    if len(means) == 1:
+        return f"{found} There is nothing to compare it with."
+    return f"{found} {_verdict(comparisons, titles)}"
+
+
+def _verdict(comparisons: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    seeds = int(comparisons["seeds"].min())
+    if seeds == 1:
+        return "**One seed: no comparison is claimed**, for another seed moves each of these numbers too."
+    claims = []
+    for row in comparisons[comparisons["better"] != ""].to_dict("records"):
+        worse = row["second"] if row["better"] == row["first"] else row["first"]
+        low, high = sorted(100 * abs(row[name]) for name in ("low", "high"))
+        claims.append(
+            f"{titles[row['better']]} is better than {titles[worse]}, by {100 * abs(row['difference']):.1f} points "
+            f"[{low:.1f}, {high:.1f}]"
+        )
+    if claims:
+        return f"Over {seeds} seeds and all images, **{'; '.join(claims)}**. Nothing else is claimed."
+    few = f"{seeds} seeds are few: from {CLAIM_SEEDS} on one could be" if seeds < CLAIM_SEEDS else f"over {seeds} seeds"
     return (
-        f"By accuracy on {images:,} validation images: {ranking}. First and last are {100 * gap:.1f} points apart, "
-        f"{size} two standard errors of one such accuracy (2 x {100 * error:.1f} points, from the number of images "
-        f"alone). {caution}"
+        f"**No scenario is called better than another**: {few}, where the interval of a difference leaves out 0 and "
+        "McNemar's test calls runs of two scenarios different more often than runs of one."
     )
 
 

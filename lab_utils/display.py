@@ -84,7 +84,9 @@ def show_table(
 
     def cell(place: int, value: Any) -> str:
         text = (
-            "" if pd.isna(value) else format(value, formats.get(names[place], ",d" if isinstance(value, int) else ""))
+            ""
+            if pd.isna(value) or value == ""
+            else format(value, formats.get(names[place], ",d" if isinstance(value, int) else ""))
         )
         tag, end = ('th scope="row"', "th") if place == 0 else ("td", "td")
         return f'<{tag} class="{aligned[place]}">{html.escape(text)}</{end}>'

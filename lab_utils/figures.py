@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lab_utils import fonts
 from lab_utils.download import Dataset, list_images, list_masks
 from lab_utils.images import Pixels, decode
+from lab_utils.metrics import SPECIFICITY
 from lab_utils.scenarios import Scenario
 
 # Okabe and Ito's colours, told apart by the colour-blind (jfly.uni-koeln.de/color, 2008); without their yellow.
@@ -57,10 +59,10 @@ def use_style() -> None:
     mpl.rcParams.update(STYLE)
 
 
-def panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of the page's width with `count` panels, three to a row of `height` inches."""
-    rows = -(-count // 3)
-    figure, grid = plt.subplots(rows, 3, figsize=(WIDTH, height * rows), squeeze=False)
+def panels(count: int, height: float, *, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure of the page's width with `count` panels, `columns` to a row of `height` inches."""
+    rows = -(-count // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False)
     for ax in grid.flat[count:]:
         ax.set_axis_off()
     return figure, list(grid.flat[:count])
@@ -266,6 +268,86 @@ def confusion_matrix(ax: Axes, confusion: pd.DataFrame, title: str = "") -> Axes
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     return ax
+
+
+def intervals(ax: Axes, table: pd.DataFrame, scenarios: Sequence[Scenario]) -> Axes:
+    """One score of every run with its interval: a row per scenario, the seeds below each other in it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns scenario, seed, value, low, high (fractions) of one measure and protocol.
+    scenarios : sequence of Scenario
+        All that lab.yaml defines; those without a run are left out.
+    """
+    style, chosen = marks(scenarios), [s for s in scenarios if s.name in set(table["scenario"])]
+    for place, scenario in enumerate(chosen):
+        own = table[table["scenario"] == scenario.name]
+        at = place + np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else [place]
+        reach = [own["value"] - own["low"], own["high"] - own["value"]]
+        ax.errorbar(own["value"], at, xerr=reach, linestyle="none", elinewidth=1.2, capsize=2, **style[scenario.name])
+    ax.set_yticks(range(len(chosen)), [short(s.title, 24) for s in chosen], **TIGHT)
+    ax.set_ylim(len(chosen) - 0.5, -0.5)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def reliability(ax: Axes, bins: pd.DataFrame, style: dict[str, Any]) -> Axes:
+    """Accuracy against confidence, with the diagonal of a calibrated network; larger dots hold more images.
+
+    Parameters
+    ----------
+    bins : DataFrame
+        As of `lab_utils.calibration.reliability`.
+    """
+    ax.plot([0, 1], [0, 1], "--", color="#777777", linewidth=1)
+    sizes = 10 + 120 * bins["images"] / bins["images"].sum()
+    ax.plot(bins["confidence"], bins["accuracy"], color=style["color"], linewidth=1)
+    ax.scatter(bins["confidence"], bins["accuracy"], sizes, **style, zorder=3)
+    ax.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="confidence (%)", ylabel="accuracy (%)")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    return ax
+
+
+def roc(ax: Axes, predictions: Mapping[str, pd.DataFrame], name: str, scenarios: Sequence[Scenario]) -> Axes:
+    """ROC curves of one class against all others, a line per scenario; dotted, the specificity of the sensitivities.
+
+    Parameters
+    ----------
+    predictions : mapping
+        Scenario name to its predictions table.
+    name : str
+        The class; no line is drawn where it, or all others, are absent.
+    """
+    for scenario, table in predictions.items():
+        truth = table["y_true"] == name
+        if truth.nunique() == 2:
+            false_positive, sensitivity, _ = roc_curve(truth, table[f"p_{name}"])
+            _thin(ax, false_positive, sensitivity, scenario, scenarios)
+    ax.axvline(1 - SPECIFICITY, color="#777777", linestyle=":", linewidth=1)
+    ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    ax.set_title(short(name, 18), fontsize=9, **TIGHT)
+    return ax
+
+
+def precision_recall(
+    ax: Axes, predictions: Mapping[str, pd.DataFrame], name: str, scenarios: Sequence[Scenario]
+) -> Axes:
+    """Precision against recall of one class, a line per scenario; parameters as of `roc`."""
+    for scenario, table in predictions.items():
+        truth = table["y_true"] == name
+        if truth.nunique() == 2:
+            precision, recall, _ = precision_recall_curve(truth, table[f"p_{name}"])
+            _thin(ax, recall, precision, scenario, scenarios)
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision", aspect="equal")
+    ax.set_title(short(name, 18), fontsize=9, **TIGHT)
+    return ax
+
+
+def _thin(ax: Axes, x: np.ndarray, y: np.ndarray, scenario: str, scenarios: Sequence[Scenario]) -> None:
+    ax.plot(x, y, **marks(scenarios)[scenario], linewidth=1, markersize=3, markevery=0.2, label=scenario)
 
 
 def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario]) -> Axes:

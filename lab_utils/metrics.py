@@ -4,11 +4,21 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+)
 
-from lab_utils.predictions import classes_of, predicted_of
+from lab_utils.calibration import brier, calibration_error, reliability
+from lab_utils.predictions import classes_of, predicted_of, probabilities_of
 from lab_utils.runs import Run
 
+SPECIFICITY = 0.95  # at which sensitivities are given
 SUMMARY = ("accuracy", "macro avg", "weighted avg")
 
 
@@ -51,7 +61,14 @@ def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def scores(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row: images, accuracy, macro_f1, weighted_f1, majority (accuracy of always naming the commonest class)."""
+    """One row of scores.
+
+    Returns
+    -------
+    DataFrame
+        Columns images, accuracy, macro_f1, weighted_f1, majority (accuracy of always naming the commonest class), ece
+        (expected calibration error), brier (Brier's score, 0 to 2).
+    """
     truth, guess, classes = predictions["y_true"], predicted_of(predictions), classes_of(predictions)
     row = {
         "images": len(truth),
@@ -59,6 +76,8 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
         "macro_f1": f1_score(truth, guess, labels=classes, average="macro", zero_division=0),
         "weighted_f1": f1_score(truth, guess, labels=classes, average="weighted", zero_division=0),
         "majority": truth.value_counts(normalize=True).iloc[0],
+        "ece": calibration_error(reliability(predictions)),
+        "brier": brier(predictions),
     }
     return pd.DataFrame([row])
 
@@ -69,6 +88,27 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     counts = confusion_matrix(predictions["y_true"], predicted_of(predictions), labels=classes)
     pairs = [(true, guess) for true in classes for guess in classes]
     return pd.DataFrame({"y_true": [p[0] for p in pairs], "y_pred": [p[1] for p in pairs], "images": counts.ravel()})
+
+
+def operating_points(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Each class against all others: areas under the curves, and what is found at a specificity of 95 %.
+
+    Returns
+    -------
+    DataFrame
+        Columns class, auc (area under the ROC curve), average_precision, sensitivity (at that specificity);
+        missing where a class or all others are absent. By scikit-learn.
+    """
+    probabilities, rows = probabilities_of(predictions), []
+    for place, name in enumerate(classes_of(predictions)):
+        truth, score = (predictions["y_true"] == name).to_numpy(), probabilities[:, place]
+        if truth.all() or not truth.any():
+            rows.append((name, np.nan, np.nan, np.nan))
+            continue
+        false_positive, sensitivity, _ = roc_curve(truth, score)
+        reached = float(sensitivity[false_positive <= 1 - SPECIFICITY].max())
+        rows.append((name, roc_auc_score(truth, score), average_precision_score(truth, score), reached))
+    return pd.DataFrame(rows, columns=["class", "auc", "average_precision", "sensitivity"])
 
 
 def times(runs: Iterable[Run]) -> pd.DataFrame:

@@ -39,34 +39,41 @@ def metrics(**accuracies: list[float]) -> pd.DataFrame:
     )
 
 
+def pair(better: str = "", seeds: int = 5) -> pd.DataFrame:
+    """A row of comparisons between the scenarios one and two."""
+    row = {"first": "one", "second": "two", "seeds": seeds, "difference": -0.021, "low": -0.034, "high": -0.008}
+    return pd.DataFrame([{**row, "different": 1.0, "null": 0.5, "better": better}])
+
+
 @pytest.mark.parametrize("best", ["one", "two", "three"])
-def test_the_best_scenario_is_the_one_that_scored_best(best: str) -> None:
+def test_the_best_scenario_stands_first(best: str) -> None:
     accuracies = {name: [0.9 if name == best else 0.8] for name in ("one", "two", "three")}
-    text = comparison(metrics(**accuracies), SCENARIOS)
+    text = comparison(metrics(**accuracies), pair(seeds=1), SCENARIOS)
     assert text.index(f"Title of {best}") == min(text.index(s.title) for s in SCENARIOS)
-    assert "90.0 %" in text
-    assert "10.0 points apart, more than two standard errors" in text
-    assert "One seed: no comparison is claimed" in text
+    assert "90.0 % (macro F1 89.0 %)" in text
 
 
-def test_a_small_gap_is_called_small() -> None:
-    assert "0.5 points apart, less than two standard errors" in comparison(metrics(one=[0.9], two=[0.895]), SCENARIOS)
-
-
-def test_equal_scores_have_no_winner() -> None:
-    assert comparison(metrics(one=[0.9], two=[0.9]), SCENARIOS).startswith(
-        "All scenarios reached the same accuracy, 90.0 %"
-    )
+def test_one_seed_claims_nothing() -> None:
+    text = comparison(metrics(one=[0.9], two=[0.5]), pair(seeds=1), SCENARIOS)
+    assert "**One seed: no comparison is claimed**" in text
+    assert "better than" not in text
 
 
 def test_one_scenario_is_not_compared() -> None:
-    assert "There is nothing to compare" in comparison(metrics(one=[0.9]), SCENARIOS)
+    text = comparison(metrics(one=[0.9]), pair()[:0], SCENARIOS)
+    assert text.endswith("*Title of one* 90.0 % (macro F1 89.0 %). There is nothing to compare it with.")
 
 
-def test_several_seeds_are_averaged() -> None:
-    text = comparison(metrics(one=[0.9, 0.8], two=[0.7, 0.7]), SCENARIOS)
+def test_what_is_better_is_called_that_with_its_interval() -> None:
+    text = comparison(metrics(one=[0.9, 0.8], two=[0.7, 0.7]), pair(better="two"), SCENARIOS)
     assert "*Title of one* 85.0 %" in text
-    assert "Means over 2 seeds" in text
+    assert "*Title of two* is better than *Title of one*, by 2.1 points [0.8, 3.4]" in text
+
+
+@pytest.mark.parametrize(("seeds", "why"), [(3, "3 seeds are few: from 5 on one could be"), (5, "over 5 seeds")])
+def test_what_is_not_better_is_not(seeds: int, why: str) -> None:
+    text = comparison(metrics(one=[0.9] * seeds, two=[0.8] * seeds), pair(seeds=seeds), SCENARIOS)
+    assert f"**No scenario is called better than another**: {why}, where the interval" in text
 
 
 def test_the_easiest_and_the_hardest_class() -> None:
