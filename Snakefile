@@ -104,7 +104,8 @@ SHARD = (
 RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
 BACKBONES = sorted({scenario.backbone for scenario in experiment.chosen_scenarios()})
 DATA = [FINGERPRINT, experiment.phantoms, code_digest(stage("10_download"), ignore=PICTURES)]
-TABLES = ("metrics", "reports", "confusion", "times", "intervals", "comparisons", "calibration", "operating_points")
+TABLES = ("metrics", "reports", "confusion", "times", "intervals", "comparisons", "calibration", "operating_points", "published")
+PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
 RESULTS = {name: lab.relative(lab.results(name)) for name in TABLES}
 
 
@@ -282,6 +283,7 @@ rule evaluate:
         notebook=stage("40_evaluate"),
         given=given(),
         settings=[asdict(scenario) for scenario in experiment.chosen_scenarios()],
+        published=PUBLISHED,
         code=code_digest(stage("40_evaluate")),
     log:
         "logs/40_evaluate.log",
@@ -298,7 +300,7 @@ rule report:
         notebook=stage("lab_report"),
         given=given(),
         settings=[experiment.title, experiment.author, [asdict(scenario) for scenario in experiment.known_scenarios.values()]],
-        published=(PROJECT / "report" / "published.yaml").read_text(),
+        published=PUBLISHED,
         code=code_digest(stage("lab_report")),
     log:
         "logs/lab_report.log",

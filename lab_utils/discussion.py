@@ -7,7 +7,6 @@ import pandas as pd
 from lab_utils.display import verbatim
 from lab_utils.figures import readable
 from lab_utils.metrics import SUMMARY
-from lab_utils.runs import Run
 from lab_utils.scenarios import Scenario
 from lab_utils.uncertainty import CLAIM_SEEDS
 
@@ -207,26 +206,33 @@ def conclusion(metrics: pd.DataFrame, backbone: str, weights: str, *, synthetic:
     )
 
 
-def reproduction(
-    runs: Sequence[Run], metrics: pd.DataFrame, published: Mapping[str, Mapping[str, float]]
-) -> pd.DataFrame:
-    """The write-up's accuracy and macro F1 beside ours, one row per protocol and scenario that it has.
+def reproduction(published: pd.DataFrame, numbers: Mapping[str, str]) -> pd.DataFrame:
+    """The write-up's numbers beside a run's as a table to read: a row per scenario and class, "published / here".
 
     Parameters
     ----------
-    published : mapping
-        Scenario to {"accuracy", "macro_f1"}, as in report/published.yaml.
+    published : DataFrame
+        As of `lab_utils.reproduction.published_beside_runs`, of one protocol and seed.
+    numbers : mapping
+        Scenario name to what the report calls it.
+
+    Returns
+    -------
+    DataFrame
+        Columns Scenario, Class, Precision, Recall, F1-score, Support; accuracy and macro F1 as rows of their own. A
+        star stands behind a published value outside the interval.
     """
-    titles = {run.scenario.name: run.scenario.title for run in runs}
-    means = metrics.groupby(["protocol", "scenario"], sort=False)[["accuracy", "macro_f1"]].mean().reset_index()
-    means = means[means["scenario"].isin(published)]
-    return pd.DataFrame(
-        {
-            "Protocol": means["protocol"],
-            "Scenario": means["scenario"].map(titles),
-            "Accuracy, published": [published[name]["accuracy"] for name in means["scenario"]],
-            "Accuracy, here": means["accuracy"],
-            "Macro F1, published": [published[name]["macro_f1"] for name in means["scenario"]],
-            "Macro F1, here": means["macro_f1"],
-        }
-    )
+
+    def cell(row: pd.Series) -> str:
+        digits = ",.0f" if row["measure"] == "support" else ".2f"
+        star = "*" if row["inside"] in (False, "False") else ""
+        return f"{row['published']:{digits}} / {row['here']:{digits}}{star}"
+
+    columns = {"precision": "Precision", "recall": "Recall", "f1": "F1-score", "support": "Support"}
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for _, row in published.iterrows():
+        summary = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}.get(row["measure"])
+        place = rows.setdefault((numbers[row["scenario"]], summary or readable(row["class"])), {})
+        place[columns.get(row["measure"], "F1-score")] = cell(row)
+    named = [{"Scenario": scenario, "Class": name, **cells} for (scenario, name), cells in rows.items()]
+    return pd.DataFrame(named, columns=["Scenario", "Class", *columns.values()])

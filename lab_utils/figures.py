@@ -102,6 +102,35 @@ def class_balance(ax: Axes, manifest: pd.DataFrame) -> Axes:
     return ax
 
 
+def split_contents(ax: Axes, manifests: Mapping[str, pd.DataFrame]) -> Axes:
+    """What is in the training and in the validation set of each protocol: images, and lung masks that count as images.
+
+    Parameters
+    ----------
+    manifests : mapping
+        Protocol's title to its manifest.
+    """
+    rows = [
+        (f"{title}: {side}", [(own["kind"] == kind).sum() for kind in ("image", "mask")])
+        for title, manifest in manifests.items()
+        for side, own in manifest.groupby("split")
+    ]
+    images, masks = np.array([counts for _, counts in rows]).T
+    at = np.arange(len(rows))
+    ax.barh(at, images, 0.6, color=PALETTE[0], label="images")
+    ax.barh(at, masks, 0.6, left=images, color=PALETTE[1], hatch="//", edgecolor="white", label="lung masks")
+    for place, (image_count, mask_count) in enumerate(zip(images, masks, strict=True)):
+        text = f" {image_count:,}" + (f" + {mask_count:,}" if mask_count else "")
+        ax.text(image_count + mask_count, place, text, va="center", fontsize=9)
+    ax.set_yticks(at, [short(name, 30) for name, _ in rows], **TIGHT)
+    ax.invert_yaxis()
+    ax.set_xlabel("files")
+    ax.set_xlim(right=1.2 * (images + masks).max())
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.25), ncols=2)
+    return ax
+
+
 def scatter(ax: Axes, points: np.ndarray, classes: pd.Series, shares: Sequence[float]) -> Axes:
     """Images as dots on two principal components, one colour and marker per class.
 

@@ -147,21 +147,13 @@ def test_a_model_below_the_constant_answer_is_called_that() -> None:
     assert "surpasses" not in conclusion(metrics(one=[0.9]), "MobileNetV2", "imagenet", synthetic=False)
 
 
-def test_published_scenarios_only_are_set_beside() -> None:
-    class Done:
-        def __init__(self, scenario: Scenario) -> None:
-            self.scenario = scenario
-
-    beside = reproduction(
-        [Done(s) for s in SCENARIOS], metrics(one=[0.9], two=[0.8]), {"two": {"accuracy": 0.86, "macro_f1": 0.87}}
-    )
-    assert beside.to_dict("records") == [
-        {
-            "Protocol": "described",
-            "Scenario": "Title of two",
-            "Accuracy, published": 0.86,
-            "Accuracy, here": 0.8,
-            "Macro F1, published": 0.87,
-            "Macro F1, here": 0.79,
-        }
+def test_published_values_stand_beside_this_run_s() -> None:
+    rows = [
+        ("one", "accuracy", "", 0.86, 0.9, False),
+        ("one", "precision", "a_b", 0.84, 0.85, True),
+        ("one", "support", "a_b", 2169, 109, None),
     ]
+    table = pd.DataFrame(rows, columns=["scenario", "measure", "class", "published", "here", "inside"])
+    first, second = reproduction(table, {"one": "Scenario 1"}).to_dict("records")
+    assert (first["Scenario"], first["Class"], first["F1-score"]) == ("Scenario 1", "Accuracy", "0.86 / 0.90*")
+    assert (second["Class"], second["Precision"], second["Support"]) == ("a b", "0.84 / 0.85", "2,169 / 109")
