@@ -31,12 +31,12 @@ def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":
 
 
 def say_how_it_ends(work: Callable[[], object]) -> int:
-    """Do a command's work; print its time or, if it raises LabError, the reason. The exit status: 0 or 1."""
+    """Do a command's work; print its time or, if it raises LabError or is interrupted, why. The exit status: 0 or 1."""
     began = time.perf_counter()
     try:
         work()
-    except LabError as error:
-        print(f"{FAILED}{time.perf_counter() - began:.0f} s\n{error}\n", flush=True)
+    except (LabError, KeyboardInterrupt) as error:
+        print(f"{FAILED}{time.perf_counter() - began:.0f} s\n{str(error) or 'interrupted'}\n", flush=True)
         return 1
     print(f"finished in {time.perf_counter() - began:.0f} s", flush=True)
     return 0

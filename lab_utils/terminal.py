@@ -16,7 +16,8 @@ from lab_utils.progress import FAILED
 BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<([\d:?]+)")  # of tqdm: how far, and what is left
 # Beginnings and ends of what Snakemake adds to a failure that has been told already.
 NOISE = re.compile(
-    r"returned non-zero exit status \d+\.$|^Exiting because a job|^Restored previous|^WorkflowError:\s+At least one"
+    r"returned non-zero exit status \d+\.$|died with <Signals\.\w+: \d+>\.$"
+    r"|^Exiting because a job|^Restored previous|^WorkflowError:\s+At least one"
 )
 SECONDS_BETWEEN = 60.0  # lines about work under way, where there is no terminal to rewrite one
 
