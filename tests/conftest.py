@@ -137,7 +137,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     config = write_config(folder / "lab.yaml")
     done = snakemake(folder / "workspace", config)
     assert done.returncode == 0, done.stdout + done.stderr
-    shutil.copytree(folder / "workspace" / "report", folder / "report")
+    for name in ("report", "notebooks", "runs"):
+        shutil.copytree(folder / "workspace" / name, folder / "kept" / name)
     (folder / "said.txt").write_text(done.stdout)
     return folder / "workspace", config
 
@@ -145,4 +146,4 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def report(finished: tuple[Path, Path]) -> Path:
     """The folder of that run's report, as it was when the run had ended."""
-    return finished[0].parent / "report"
+    return finished[0].parent / "kept" / "report"
