@@ -190,7 +190,7 @@ def test_a_stage_that_failed_is_not_taken_for_done(finished: tuple[Path, Path]) 
         for path, data in whole.items():
             path.write_bytes(data[:-1])
         done = snakemake(workspace, config)
-        assert done.returncode != 0
+        assert done.returncode != 0, done.stdout
         assert "30_train-described-fc_only-0 failed" in done.stdout
         assert "delete" in done.stdout
         assert "and run stage 25_features again" in done.stdout
