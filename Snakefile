@@ -103,7 +103,6 @@ SHARD = (
 )
 RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
 BACKBONES = sorted({scenario.backbone for scenario in experiment.chosen_scenarios()})
-DATA = [FINGERPRINT, experiment.phantoms, code_digest(stage("10_download"), ignore=PICTURES)]
 TABLES = ("metrics", "reports", "confusion", "times", "intervals", "comparisons", "calibration", "operating_points", "published")
 PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
 RESULTS = {name: lab.relative(lab.results(name)) for name in TABLES}
@@ -163,7 +162,8 @@ rule download:
     params:
         notebook=stage("10_download"),
         given=given(dataset=DATASET, phantoms=experiment.phantoms),
-        data=DATA,
+        fingerprint=FINGERPRINT,
+        code=code_digest(stage("10_download"), ignore=PICTURES),
     log:
         "logs/10_download.log",
     shell:
@@ -172,7 +172,7 @@ rule download:
 
 rule preprocess:
     input:
-        ancient(lab.relative(lab.dataset())),  # `data` says when the images are others: not each time they were obtained
+        lab.relative(lab.dataset()),  # not `ancient`: Snakemake then overlooks changes further down
     output:
         manifest=artefact(lab.manifest("{protocol}")),
         findings=artefact(lab.findings("{protocol}")),
@@ -181,7 +181,6 @@ rule preprocess:
     params:
         notebook=stage("20_preprocess"),
         given=lambda wildcards: given(protocol=wildcards.protocol),
-        data=DATA,
         settings=lambda wildcards: [asdict(experiment.protocol(wildcards.protocol)), experiment.image_size],
         code=code_digest(stage("20_preprocess"), ignore=PICTURES),
     threads: ALL
