@@ -108,11 +108,11 @@ def split_contents(ax: Axes, manifests: Mapping[str, pd.DataFrame]) -> Axes:
     Parameters
     ----------
     manifests : mapping
-        Protocol's title to its manifest.
+        Protocol to its manifest.
     """
     rows = [
-        (f"{title}: {side}", [(own["kind"] == kind).sum() for kind in ("image", "mask")])
-        for title, manifest in manifests.items()
+        (f"{protocol}: {side}", [(own["kind"] == kind).sum() for kind in ("image", "mask")])
+        for protocol, manifest in manifests.items()
         for side, own in manifest.groupby("split")
     ]
     images, masks = np.array([counts for _, counts in rows]).T

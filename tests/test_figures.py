@@ -121,3 +121,41 @@ def test_radiographs_with_and_without_a_mask() -> None:
     figure.canvas.draw()
     assert [len(ax.collections) > 0 for ax in axes] == [True, False]
     plt.close(figure)
+
+
+def test_masks_in_the_training_set_are_seen(ax: Axes) -> None:
+    kinds = ["image", "image", "mask", "image"]
+    manifest = pd.DataFrame({"kind": kinds, "split": ["train", "validation", "train", "train"]})
+    figures.split_contents(ax, {"published": manifest})
+    assert [bar.get_width() for bar in ax.patches] == [2, 1, 1, 0]
+    assert [text.get_text() for text in ax.texts] == [" 2 + 1", " 1"]
+
+
+def test_intervals_are_drawn_for_every_run(ax: Axes) -> None:
+    table = pd.DataFrame(
+        {"scenario": ["one", "one", "two"], "seed": [0, 1, 0], "value": [0.8, 0.9, 0.7], "low": 0.6, "high": 0.95}
+    )
+    figures.intervals(ax, table, SCENARIOS)
+    segments = [line.get_segments() for line in ax.collections]
+    assert (
+        sorted(round(float(end), 2) for group in segments for part in group for end in part[:, 0])
+        == [0.6] * 3 + [0.95] * 3
+    )
+
+
+def test_an_absent_class_has_no_curve(ax: Axes) -> None:
+    table = pd.DataFrame({"y_true": ["a", "b", "a"], "p_a": [0.9, 0.2, 0.4], "p_b": [0.1, 0.8, 0.6], "p_c": 0.0})
+    for draw in (figures.roc, figures.precision_recall):
+        draw(ax, {"one": table}, "c", SCENARIOS)
+        assert not [line for line in ax.lines if line.get_label() == "one"]
+        draw(ax, {"one": table}, "a", SCENARIOS)
+        assert [line for line in ax.lines if line.get_label() == "one"]
+        ax.clear()
+
+
+def test_reliability_has_a_dot_per_bin(ax: Axes) -> None:
+    bins = pd.DataFrame({"confidence": [0.5, 0.9], "accuracy": [0.4, 1.0], "images": [10, 90]})
+    figures.reliability(ax, bins, figures.marks(SCENARIOS)["one"])
+    assert ax.collections[0].get_offsets().tolist() == [[0.5, 0.4], [0.9, 1.0]]
+    small, large = ax.collections[0].get_sizes()
+    assert small < large
