@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 from lab_utils.predictions import classes_of, predicted_of
 from lab_utils.runs import Run
@@ -20,12 +19,6 @@ LEVEL = 0.95  # of every interval
 ALPHA = 1 - LEVEL
 AT_ONCE = 100  # resamples in memory together
 CLAIM_SEEDS = 5  # runs of each scenario before one is called better: its interval without 0, McNemar beyond its null
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion (Wilson, J. Am. Stat. Assoc. 22, 1927), by statsmodels."""
-    low, high = proportion_confint(successes, trials, alpha=ALPHA, method="wilson")
-    return float(low), float(high)
 
 
 def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:

@@ -53,11 +53,6 @@ def width(table: pd.DataFrame, measure: str) -> float:
     return float(row["high"] - row["low"])
 
 
-def test_wilson_s_interval_is_the_one_in_the_books() -> None:
-    assert uncertainty.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert uncertainty.wilson(10, 10)[1] == pytest.approx(1)
-
-
 def test_scores_are_scikit_learn_s() -> None:
     table = noisy(200, 0.7)
     found = uncertainty.intervals(table).set_index(["measure", "class"])["value"]
