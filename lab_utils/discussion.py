@@ -61,11 +61,12 @@ def _verdict(comparisons: pd.DataFrame, titles: Mapping[str, str]) -> str:
         )
     if claims:
         return f"Over {seeds} seeds and all images, **{'; '.join(claims)}**. Nothing else is claimed."
-    few = f"{seeds} seeds are few: from {CLAIM_SEEDS} on one could be" if seeds < CLAIM_SEEDS else f"over {seeds} seeds"
-    return (
-        f"**No scenario is called better than another**: {few}, where the interval of a difference leaves out 0 and "
-        "McNemar's test calls runs of two scenarios different more often than runs of one."
+    why = (
+        f"{seeds} seeds are few for that, {CLAIM_SEEDS} are asked for"
+        if seeds < CLAIM_SEEDS
+        else f"over {seeds} seeds no difference has both an interval without 0 and McNemar's test beyond its null"
     )
+    return f"**No scenario is called better than another**: {why}."
 
 
 def in_short(metrics: pd.DataFrame, times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
@@ -112,6 +113,9 @@ def describe_errors(confusions: pd.DataFrame, scenarios: Sequence[Scenario]) -> 
         own = confusions[confusions["scenario"] == scenario.name]
         errors = own[own["y_true"] != own["y_pred"]]
         if not len(own):
+            continue
+        if not errors["images"].sum():
+            sentences.append(f"{scenario.title}: none of {own['images'].sum():,} images is classified wrongly.")
             continue
         worst = errors.iloc[errors["images"].argmax()]
         sentences.append(

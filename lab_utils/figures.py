@@ -19,7 +19,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lab_utils import fonts
 from lab_utils.download import Dataset, list_images, list_masks
-from lab_utils.images import Pixels, decode
+from lab_utils.images import UNREADABLE, Pixels, decode
 from lab_utils.metrics import SPECIFICITY
 from lab_utils.scenarios import Scenario
 
@@ -66,6 +66,16 @@ def panels(count: int, height: float, *, columns: int = 3) -> tuple[Figure, list
     for ax in grid.flat[count:]:
         ax.set_axis_off()
     return figure, list(grid.flat[:count])
+
+
+def label_outer(axes: Sequence[Axes], *, columns: int = 3) -> None:
+    """Leave labels to the panels on the left and to those with no panel below them."""
+    for place, ax in enumerate(axes):
+        below = ax.get_xlabel()
+        ax.label_outer()
+        if place + columns >= len(axes):
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel(below)
 
 
 def readable(name: str) -> str:
@@ -197,17 +207,26 @@ def samples(axes: np.ndarray, data: Dataset) -> np.ndarray:
     """
     for row, name in zip(axes, data.classes, strict=True):
         paths = list_images(data.root / name)
-        shown = paths[:: max(1, len(paths) // len(row))][: len(row)]
+        pairs = ((path, _decoded(path)) for path in paths[:: max(1, len(paths) // len(row))][: len(row)])
+        shown = [(path, image) for path, image in pairs if image is not None]
         masks = {path.stem: path for path in list_masks(data.root / name)}
         radiographs(
             row[: len(shown)],
-            [decode(path.read_bytes()) for path in shown],
-            [short(path.stem, 16) for path in shown],
-            [decode(masks[path.stem].read_bytes()) if path.stem in masks else None for path in shown],
+            [image for _, image in shown],
+            [short(path.stem, 16) for path, _ in shown],
+            [_decoded(masks[path.stem]) if path.stem in masks else None for path, _ in shown],
         )
         for ax in row[len(shown) :]:
             ax.set_axis_off()
     return axes
+
+
+def _decoded(path: Path) -> Pixels | None:
+    """An image, or nothing where it cannot be read."""
+    try:
+        return decode(path.read_bytes())
+    except UNREADABLE:
+        return None
 
 
 def curve(
@@ -266,7 +285,7 @@ def small_multiples(
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.set_xlabel("epoch")
-        ax.label_outer()
+    label_outer(axes)
     axes[0].set_ylabel("validation accuracy (%)")
     return axes
 
@@ -405,7 +424,7 @@ def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario])
     ax.set_yticks(at, [short(s.title, 24) for s in chosen], **TIGHT)
     ax.invert_yaxis()
     ax.set_xlabel("time (s)")
-    ax.set_xlim(right=means[["plain"]].max().max() * 1.12)
+    ax.set_xlim(right=1.12 * max((extraction + training).max(), plain.max()))
     ax.grid(axis="y", visible=False)
     handles, labels = ax.get_legend_handles_labels()
     handles[1] = Patch(color="#555555")  # stands for training in every scenario's colour

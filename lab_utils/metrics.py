@@ -15,6 +15,7 @@ from sklearn.metrics import (
 )
 
 from lab_utils.calibration import brier, calibration_error, reliability
+from lab_utils.errors import LabError
 from lab_utils.predictions import classes_of, predicted_of, probabilities_of
 from lab_utils.runs import Run
 
@@ -125,6 +126,8 @@ def times(runs: Iterable[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         seconds = run.record["seconds"]
+        if "plain" not in seconds:
+            raise LabError(f"{run.folder / 'run.json'}: of another version of the lab; run stage 30_train again")
         rows.append(
             {
                 **run.labels(),

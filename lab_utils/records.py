@@ -98,14 +98,18 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
 
 
+NAMES = ("image_id", "class", "mask", "y_true", "y_pred", "protocol", "scenario", "first", "second", "better")  # text
+
+
 def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
-    """Read a table. Empty cells are NaN in columns of numbers and "" in others; a class may be called 'NA'.
+    """Read a table. Empty cells are NaN in columns of numbers and "" in others; a class may be called 'NA' or '1'.
 
     Raises
     ------
     LabError
         If the file is missing: names the stage that writes it.
     """
+    options["dtype"] = {**dict.fromkeys(NAMES, str), **options.get("dtype", {})}
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
     except FileNotFoundError:

@@ -51,7 +51,7 @@ def beside(report: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str
 def published_beside_runs(
     runs: Iterable[Run], reports: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """`beside` for every run whose scenario is the write-up's, under the columns protocol, scenario, seed.
+    """`beside` for every run whose scenario and classes are the write-up's, under the columns protocol, scenario, seed.
 
     Parameters
     ----------
@@ -62,9 +62,10 @@ def published_beside_runs(
     """
     tables = [pd.DataFrame(columns=["protocol", "scenario", "seed", *COLUMNS])]
     for run in runs:
-        if run.scenario.name in published:
-            labels = pd.DataFrame([run.labels()])
-            found = beside(reports.merge(labels), intervals.merge(labels), published[run.scenario.name])
+        theirs = published.get(run.scenario.name)
+        labels = pd.DataFrame([run.labels()])
+        if theirs and set(theirs["classes"]) <= set(reports.merge(labels)["class"]):
+            found = beside(reports.merge(labels), intervals.merge(labels), theirs)
             tables.append(labels.merge(found, how="cross"))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 

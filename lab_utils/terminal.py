@@ -19,6 +19,7 @@ NOISE = re.compile(
     r"returned non-zero exit status \d+\.$|died with <Signals\.\w+: \d+>\.$"
     r"|^Exiting because a job|^Restored previous|^WorkflowError:\s+At least one"
 )
+AT_ONCE = 3  # jobs whose progress is shown
 SECONDS_BETWEEN = 60.0  # lines about work under way, where there is no terminal to rewrite one
 
 
@@ -39,8 +40,9 @@ class Job:
 
     def progress(self) -> str:
         """Name and, if the log ends in a progress bar, how far: "25_features 62 %, 00:12 left"."""
-        bars = BAR.findall(tail(self.log))
-        return f"{self.log.stem} {bars[-1][0]} %, {bars[-1][1]} left" if bars else self.log.stem
+        *_, last = tail(self.log).strip().splitlines() or [""]
+        bar = BAR.search(last)
+        return f"{self.log.stem} {bar[1]} %, {bar[2]} left" if bar else self.log.stem
 
     def seconds(self) -> float:
         """Since it began."""
@@ -78,7 +80,8 @@ class Terminal(logging.Handler):
             self._say(f"  [{self._done}/{self._total}] {job.log.stem:<50} {job.seconds():6.0f} s")
         elif event == LogEvent.JOB_ERROR and record.jobid in self._running:  # type: ignore[attr-defined]
             job = self._running.pop(record.jobid)  # type: ignore[attr-defined]
-            self._say(f"\n{job.log.stem} failed after {job.seconds():.0f} s\n{reason(job.log)}\n")
+            also = f"{record.rule_msg}\n" if record.rule_msg else ""  # type: ignore[attr-defined]  # of a cluster, say
+            self._say(f"\n{job.log.stem} failed after {job.seconds():.0f} s\n{also}{reason(job.log)}\n")
         elif event in (None, LogEvent.ERROR) and record.levelno >= logging.WARNING:
             if not NOISE.search(record.getMessage().strip()):
                 self._say(record.getMessage())
@@ -104,13 +107,18 @@ class Terminal(logging.Handler):
         """Show what is under way: every second on a terminal, elsewhere after a minute without a word."""
         while True:
             time.sleep(1)
-            under_way = "; ".join(job.progress() for job in list(self._running.values()))
-            if under_way and self._is_terminal:
+            is_due = self._is_terminal or time.monotonic() - self._last_line > SECONDS_BETWEEN
+            jobs = list(self._running.values()) if is_due else []
+            if not jobs:
+                continue
+            more = [f"{len(jobs) - AT_ONCE} more"] if len(jobs) > AT_ONCE else []
+            under_way = "; ".join([job.progress() for job in jobs[:AT_ONCE]] + more)
+            if self._is_terminal:
                 with self._lock:
                     line = f"  [{self._done}/{self._total}] {under_way} ..."
                     self._out.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
                     self._out.flush()
-            elif under_way and time.monotonic() - self._last_line > SECONDS_BETWEEN:
+            else:
                 self._say(f"  ... {under_way}")
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from matplotlib.axes import Axes
 
 from lab_utils import figures
+from lab_utils.download import Dataset
 from lab_utils.scenarios import Scenario
+from tests.conftest import write_classes
 
 SCENARIOS = [Scenario(name, f"Title of {name}", 0) for name in ("one", "two", "three", "four")]
 
@@ -159,3 +162,31 @@ def test_reliability_has_a_dot_per_bin(ax: Axes) -> None:
     assert ax.collections[0].get_offsets().tolist() == [[0.5, 0.4], [0.9, 1.0]]
     small, large = ax.collections[0].get_sizes()
     assert small < large
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+def test_every_column_of_panels_has_its_labels_below(count: int) -> None:
+    figure, axes = figures.panels(count, 1.0)
+    for ax in axes:
+        ax.set(xlabel="predicted", ylabel="true")
+    figures.label_outer(axes)
+    lowest = axes[-3:]
+    assert [ax for ax in axes if ax.get_xlabel()] == lowest
+    assert all(ax.xaxis.get_tick_params()["labelbottom"] for ax in lowest)
+    assert [ax for ax in axes if ax.get_ylabel()] == axes[::3]
+    plt.close(figure)
+
+
+def test_bars_end_within_the_axis_where_the_plain_way_is_faster(ax: Axes) -> None:
+    times = pd.DataFrame({"scenario": ["one"], "extraction": [10.0], "training": [4.0], "plain": [5.0]})
+    figures.training_times(ax, times, SCENARIOS)
+    assert ax.get_xlim()[1] > 14
+
+
+def test_samples_leave_out_what_cannot_be_read(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"a": 3, "b": 3})
+    (root / "a" / "a-1.png").write_bytes(b"no image")
+    figure, axes = plt.subplots(2, 3, squeeze=False)
+    figures.samples(axes, Dataset("folder", root, "", {"a": {}, "b": {}}))
+    assert [[len(ax.images) for ax in row] for row in axes] == [[1, 1, 0], [1, 1, 1]]
+    plt.close(figure)

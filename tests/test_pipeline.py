@@ -117,7 +117,7 @@ def test_a_fourth_scenario_takes_lines_in_the_yaml_alone(finished: tuple[Path, P
 
 
 def test_two_classes_another_backbone_and_two_seeds_take_the_yaml_alone(tmp_path: Path) -> None:
-    root = write_classes(tmp_path / "mine", {"cats & <dogs>": 24, "中文": 16}, size=50)
+    root = write_classes(tmp_path / "mine", {"cats & <dogs>": 24, "001": 20, "中文": 16}, size=50)
     one = {"title": "Head on MobileNet", "trainable_convs": 1, "backbone": "MobileNet"}
     config = write_config(
         tmp_path / "mine.yaml",
@@ -130,7 +130,7 @@ def test_two_classes_another_backbone_and_two_seeds_take_the_yaml_alone(tmp_path
     lab = Workspace(tmp_path / "workspace")
     for seed in (3, 4):
         predictions = read_predictions(lab.run("corrected", "other", seed) / "predictions.csv")
-        assert list(predictions.columns[3:]) == ["p_cats & <dogs>", "p_中文"]
+        assert list(predictions.columns[3:]) == ["p_001", "p_cats & <dogs>", "p_中文"]
     page = (lab.root / "report" / "lab_report.html").read_text()
     assert "cats &amp; &lt;dogs&gt;" in page
     assert "<dogs>" not in page

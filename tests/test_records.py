@@ -86,3 +86,10 @@ def test_provenance_can_be_written(tmp_path: Path) -> None:
     write_json(tmp_path / "r.json", record)
     assert read_json(tmp_path / "r.json", stage="x") == record
     assert record["versions"]["tensorflow"].startswith("2.21")
+
+
+def test_a_class_called_by_a_number_stays_text(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", pd.DataFrame({"class": ["0", "001"], "images": [3, 4]}))
+    table = read_csv(tmp_path / "t.csv", stage="20")
+    assert table["class"].tolist() == ["0", "001"]
+    assert table["images"].tolist() == [3, 4]

@@ -65,13 +65,13 @@ def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
     out = io.StringIO()
     handler = terminal.Terminal(workflow({}), out)
     handler.emit(record("job_info", jobid=1, log=[str(log)]))
-    handler.emit(record("job_error", "Error in rule", logging.ERROR, jobid=1))
+    handler.emit(record("job_error", "Error in rule", logging.ERROR, jobid=1, rule_msg="SLURM status is 'TIMEOUT'"))
     handler.emit(record(None, "Command 'x' returned non-zero exit status 1.", logging.ERROR))
     handler.emit(record(None, "Command 'x' died with <Signals.SIGINT: 2>.", logging.ERROR))
     handler.emit(record("error", "WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR))
     handler.emit(record(None, "The disk is full", logging.ERROR))
     assert out.getvalue() == (
-        f"\n30_train failed after 0 s\nno such file: x\n  look there\n  all it said: {log}\n\nThe disk is full\n"
+        f"\n30_train failed after 0 s\nSLURM status is 'TIMEOUT'\nno such file: x\n  look there\n  all it said: {log}\n\nThe disk is full\n"
     )
 
 
