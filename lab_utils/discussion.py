@@ -79,13 +79,17 @@ def in_short(metrics: pd.DataFrame, times: pd.DataFrame, scenarios: Sequence[Sce
     """
     means = metrics.groupby("scenario")["accuracy"].mean()
     found = [f"{verbatim(s.title)} {percent(means[s.name])}" for s in scenarios if s.name in means]
-    whole = times["extraction"].max() + times["training"].sum()
+    whole, plain = _totals(times)
     return (
         f"**In short**, accuracy on {int(metrics['images'].iloc[0]):,} validation images: {'; '.join(found)}. "
         f"Naming the commonest class would reach {percent(metrics['majority'].iloc[0])}. All of it took "
-        f"{whole:,.0f} s of computing features and training; the plain way would have taken about "
-        f"{times['plain'].sum():,.0f} s."
+        f"{whole:,.0f} s of computing features and training; the plain way would have taken about {plain:,.0f} s."
     )
+
+
+def _totals(times: pd.DataFrame) -> tuple[float, float]:
+    """Seconds of all runs with the pass over the images that they share, and what the plain way would take for them."""
+    return times["extraction"].max() + times["training"].sum(), times["plain"].sum()
 
 
 def describe_curves(history: pd.DataFrame) -> str:
@@ -145,10 +149,9 @@ def duration(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
         Columns scenario, extraction, training, plain, as of `lab_utils.metrics.times`, of one protocol.
     """
     titles = {s.name: s.title for s in scenarios}
-    means = times.groupby("scenario")[["training", "plain"]].mean().sort_values("training")
-    pass_seconds = times["extraction"].max()
-    fastest, slowest = means["training"].iloc[[0, -1]]
-    whole, plain = pass_seconds + means["training"].sum(), means["plain"].sum()
+    means = times.groupby("scenario")["training"].mean().sort_values()
+    fastest, slowest = means.iloc[[0, -1]]
+    whole, plain = _totals(times)
     trained = (
         f"Training took {fastest:.0f} s"
         if len(means) == 1
@@ -156,8 +159,8 @@ def duration(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
         f"longest, {slowest:.0f} s"
     )
     return (
-        f"{trained}. Before that, what is frozen was computed once in {pass_seconds:.0f} s. In all, {whole:.0f} s; "
-        f"the plain way would have taken about {plain:,.0f} s, {plain / whole:.1f} times as long."
+        f"{trained}. Before that, what is frozen was computed once in {times['extraction'].max():.0f} s. In all, "
+        f"{whole:.0f} s; the plain way would have taken about {plain:,.0f} s, {plain / whole:.1f} times as long."
     )
 
 
@@ -229,7 +232,7 @@ def reproduction(published: pd.DataFrame, numbers: Mapping[str, str]) -> pd.Data
 
     def cell(row: pd.Series) -> str:
         digits = ",.0f" if row["measure"] == "support" else ".2f"
-        star = "*" if row["inside"] in (False, "False") else ""
+        star = "*" if row["inside"] is False else ""
         return f"{row['published']:{digits}} / {row['here']:{digits}}{star}"
 
     columns = {"precision": "Precision", "recall": "Recall", "f1": "F1-score", "support": "Support"}

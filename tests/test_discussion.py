@@ -101,6 +101,13 @@ def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
     assert duration(TIMES[:1], SCENARIOS).startswith("Training took 30 s. Before that")
 
 
+def test_both_sentences_on_time_count_every_seed() -> None:
+    twice = pd.concat([TIMES, TIMES])
+    assert "In all, 105 s; the plain way would have taken about 2,200 s" in duration(twice, SCENARIOS)
+    assert "All of it took 105 s" in (text := in_short(metrics(one=[0.9], two=[0.8]), twice, SCENARIOS))
+    assert text.endswith("about 2,200 s.")
+
+
 def test_the_report_in_short() -> None:
     text = in_short(metrics(one=[0.9], two=[0.8]), TIMES, SCENARIOS)
     assert "accuracy on 1,000 validation images: Title of one 90.0 %; Title of two 80.0 %." in text
