@@ -63,10 +63,10 @@ def published_beside_runs(
     tables = [pd.DataFrame(columns=["protocol", "scenario", "seed", *COLUMNS])]
     for run in runs:
         theirs = published.get(run.scenario.name)
-        labels = pd.DataFrame([run.labels()])
-        if theirs and set(theirs["classes"]) <= set(reports.merge(labels)["class"]):
-            found = beside(reports.merge(labels), intervals.merge(labels), theirs)
-            tables.append(labels.merge(found, how="cross"))
+        report = run.rows_of(reports)
+        if theirs and set(theirs["classes"]) <= set(report["class"]):
+            found = beside(report, run.rows_of(intervals), theirs)
+            tables.append(pd.DataFrame([run.labels()]).merge(found, how="cross"))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 

@@ -57,6 +57,10 @@ class Run:
         """The columns that name the run in a table of results."""
         return {"protocol": self.protocol.name, "scenario": self.scenario.name, "seed": self.seed}
 
+    def rows_of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The run's own rows of a table of results, in their order."""
+        return table.merge(pd.DataFrame([self.labels()]))
+
 
 def planned_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
     """Every run of the experiment in the report's order: protocols, scenarios, seeds."""
