@@ -137,7 +137,7 @@ def split_contents(ax: Axes, manifests: Mapping[str, pd.DataFrame]) -> Axes:
     ax.set_xlabel("files")
     ax.set_xlim(right=1.2 * (images + masks).max())
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.25), ncols=2)
+    ax.figure.legend(loc="outside lower center", ncols=2)
     return ax
 
 
@@ -428,5 +428,5 @@ def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario])
     ax.grid(axis="y", visible=False)
     handles, labels = ax.get_legend_handles_labels()
     handles[1] = Patch(color="#555555")  # stands for training in every scenario's colour
-    ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.35, -0.22), ncols=3, fontsize=9)
+    ax.figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
     return ax
