@@ -161,7 +161,7 @@ rule download:
         notebook="notebooks/10_download.ipynb",
     params:
         notebook=stage("10_download"),
-        given=given(dataset=DATASET, phantoms=experiment.phantoms),
+        given=given(dataset=DATASET, phantoms=experiment.phantoms, faults=experiment.faults),
         fingerprint=FINGERPRINT,
         code=code_digest(stage("10_download"), ignore=PICTURES),
     log:

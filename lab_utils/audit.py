@@ -1,62 +1,234 @@
 """What is odd about a data set, as rows of a findings table: what was found, where, and what was done."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
 
-from lab_utils.download import Dataset
+from lab_utils.download import Dataset, list_strays
 from lab_utils.manifest import Unreadable
+from lab_utils.scenarios import Protocol
 
 COLUMNS = ["check", "class", "image_id", "detail", "action"]
 PUBLISHED_COUNTS = {"COVID": 3616, "Lung_Opacity": 6012, "Normal": 10192, "Viral Pneumonia": 1345}
+COMMON = 0.95  # share of images alike in size or mode from which the others are odd
+OUTLYING = 5.0  # modified z-scores: the usual 3.5 names a hundred sound radiographs in ten thousand
+FARTHEST = 10  # bits of 64: up to this distance of perceptual hashes pairs of images are counted
+SEARCHED = 25_000  # images among which pairs are looked for: their number grows with the square
+AT_ONCE = 256  # images compared with all others together
+
+Row = tuple[str, str, str, str, str]
 
 
-def audit(dataset: Dataset, manifest: pd.DataFrame, unreadable: Iterable[Unreadable]) -> pd.DataFrame:
+def audit(
+    dataset: Dataset, manifest: pd.DataFrame, unreadable: Iterable[Unreadable], protocol: Protocol
+) -> pd.DataFrame:
     """Collect all findings.
+
+    Parameters
+    ----------
+    manifest, unreadable
+        As of `lab_utils.manifest.build_manifest`.
+    protocol : Protocol
+        Which the split follows.
 
     Returns
     -------
     DataFrame
         One row per finding: check, class, image_id (empty where it concerns a class), detail, action.
     """
-    rows = [
+    images = manifest[manifest["kind"] == "image"]
+    rows: list[Row] = [
         *(("unreadable", item.label, item.image_id, item.reason, "left out") for item in unreadable),
-        *exact_duplicates(manifest),
+        *masks_as_images(manifest),
+        *strays(dataset),
+        *duplicates(images, protocol),
+        *mask_faults(images),
+        *unusual(images),
+        *telling_sources(images),
+        *missing_in_sheets(images),
         *published_counts(dataset),
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def exact_duplicates(manifest: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
-    """Images whose decoded pixels equal those of an earlier image."""
+def masks_as_images(manifest: pd.DataFrame) -> Iterator[Row]:
+    """Lung masks among the images: by their folder, and by their content, which has two grey levels at most."""
+    for name, own in manifest[manifest["kind"] == "mask"].groupby("class", sort=False):
+        detail = f"{len(own):,} files of masks/ count as images of this class"
+        yield "mask as image", str(name), "", detail, "kept: the protocol counts them"
+    for row in manifest[(manifest["kind"] == "image") & (manifest["levels"] <= 2)].to_dict("records"):
+        detail = f"{row['levels']} grey levels: a mask or an empty picture"
+        yield "mask as image", row["class"], row["image_id"], detail, "kept: look at it"
+
+
+def strays(dataset: Dataset) -> Iterator[Row]:
+    """Images in a class folder, but not where its images are taken from."""
+    for name in dataset.classes:
+        found = list_strays(dataset.root / name)
+        if found:
+            detail = f"{len(found):,} images beside the class's own, the first {found[0].relative_to(dataset.root)}"
+            yield "not in the image folder", name, "", detail, "left out"
+
+
+def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[Row]:
+    """Images with the decoded pixels, or with the 64-bit perceptual hash, of an earlier one.
+
+    The hash is that of Zauner (Implementation and benchmarking of perceptual image hash functions, 2010). At distance 0
+    alone are pairs taken for copies: radiographs look alike, and farther ones are of different patients.
+    """
+    firsts = {key: images.drop_duplicates(key).set_index(key) for key in ("pixels", "phash")}
+    for copy in images[images.duplicated("phash") | images.duplicated("pixels")].to_dict("records"):
+        exact = firsts["pixels"].loc[copy["pixels"]]
+        is_exact = exact["image_id"] != copy["image_id"]
+        original = exact if is_exact else firsts["phash"].loc[copy["phash"]]
+        check, what = ("exact duplicate", "pixels") if is_exact else ("near-duplicate", "perceptual hash")
+        crosses, foreign = original["split"] != copy["split"], original["class"] != copy["class"]
+        detail = f"same {what} as {original['image_id']}, on {'the other' if crosses else 'the same'} side of the split"
+        if foreign:
+            detail += f", of another class ({original['class']})"
+        together = "kept on one side, with its group" if protocol.split == "grouped" else "kept"
+        yield check, copy["class"], copy["image_id"], detail, "kept on both sides" if crosses else together
+
+
+def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
+    """How many validation images have a copy in the training set.
+
+    Returns
+    -------
+    DataFrame
+        One row: validation (images), copied (those whose group has training images), share, low, high (Wilson's 95 %
+        interval, J. Am. Stat. Assoc. 22, 1927, by statsmodels).
+    """
     images = manifest[manifest["kind"] == "image"]
-    first = images.drop_duplicates("pixels").set_index("pixels")
-    rows = []
-    for copy in images[images.duplicated("pixels")].to_dict("records"):
-        original = first.loc[copy["pixels"]]
-        where = "the same side" if original["split"] == copy["split"] else "the other side"
-        same = "" if original["class"] == copy["class"] else f", of another class ({original['class']})"
-        rows.append(
-            (
-                "exact duplicate",
-                copy["class"],
-                copy["image_id"],
-                f"same pixels as {original['image_id']}, on {where} of the split{same}",
-                "kept",
-            )
-        )
-    return rows
+    groups = {side: images.loc[images["split"] == side, "group"] for side in ("train", "validation")}
+    copied, count = int(groups["validation"].isin(groups["train"]).sum()), len(groups["validation"])
+    low, high = proportion_confint(copied, count, method="wilson")
+    return pd.DataFrame([{"validation": count, "copied": copied, "share": copied / count, "low": low, "high": high}])
 
 
-def published_counts(dataset: Dataset) -> list[tuple[str, str, str, str, str]]:
+def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Pairs of images by the Hamming distance of their perceptual hashes.
+
+    Parameters
+    ----------
+    closest : int
+        How many pairs of different classes are named.
+
+    Returns
+    -------
+    counts : DataFrame
+        Columns distance (bits, 0 to 10), within, across (pairs of one class, of two).
+    pairs : DataFrame
+        The closest pairs of different classes: columns distance, first, second (rows of `manifest`).
+    """
+    rows = np.flatnonzero(manifest["kind"] == "image")
+    if len(rows) > SEARCHED:
+        rows = rows[np.linspace(0, len(rows) - 1, SEARCHED).astype(int)]
+    hashes = np.array([int(text, 16) for text in manifest["phash"].iloc[rows]], np.uint64)
+    labels = pd.factorize(manifest["class"].iloc[rows])[0]
+    counts, found = np.zeros((2, FARTHEST + 1), int), []
+    for start in range(0, len(rows), AT_ONCE):
+        first, second, distance = _near(hashes, start)
+        across = labels[first] != labels[second]
+        for kind in (0, 1):
+            counts[kind] += np.bincount(distance[across == kind], minlength=FARTHEST + 1)
+        pairs = pd.DataFrame({"distance": distance, "first": rows[first], "second": rows[second]})[across]
+        found.append(pairs.nsmallest(closest, "distance"))
+    table = pd.DataFrame({"distance": range(FARTHEST + 1), "within": counts[0], "across": counts[1]})
+    return table, pd.concat(found).nsmallest(closest, "distance").reset_index(drop=True)
+
+
+def _near(hashes: NDArray[np.uint64], start: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Pairs of an image from row `start` on with a later one, up to `FARTHEST` apart: rows, rows, distances."""
+    block = hashes[start : start + AT_ONCE]
+    distance = np.bitwise_count(block[:, None] ^ hashes[None, start:])
+    first, second = np.nonzero(distance <= FARTHEST)
+    later = first < second
+    first, second = first[later], second[later]
+    return first + start, second + start, distance[first, second]
+
+
+def mask_faults(images: pd.DataFrame) -> Iterator[Row]:
+    """Images without a lung mask, or with one that is empty or cannot be read; nothing where no image has any."""
+    if not (images["mask"] != "").any():
+        return
+    for row in images[~(images["lungs"] > 0)].to_dict("records"):
+        check = "mask missing" if not row["mask"] else "mask empty" if row["lungs"] == 0 else "mask unreadable"
+        yield check, row["class"], row["image_id"], row["mask"], "kept; out of the audits that need lungs"
+
+
+def unusual(images: pd.DataFrame) -> Iterator[Row]:
+    """Images unlike nearly all others in size or mode, or far from all others in brightness or contrast.
+
+    Far is a modified z-score above 5: distance from the median over 1.4826 times the median distance (Iglewicz and
+    Hoaglin, How to Detect and Handle Outliers, 1993).
+    """
+    sizes = images["width"].astype(str) + "x" + images["height"].astype(str)
+    for check, values in (("size", sizes), ("mode", images["mode"])):
+        commonest = values.mode().iloc[0]
+        if (values == commonest).mean() < COMMON:
+            seen = ", ".join(map(str, values.value_counts().index[:4]))
+            yield f"unusual {check}", "", "", f"no common {check}: {seen} ...", "kept: resized, and made grey where grey"
+            continue
+        for row, value in zip(images[values != commonest].to_dict("records"), values[values != commonest], strict=True):
+            detail = f"{value}, where {(values == commonest).mean():.1%} have {commonest}"
+            yield f"unusual {check}", row["class"], row["image_id"], detail, "kept"
+    for column, check in (("mean", "brightness"), ("deviation", "contrast")):
+        center = images[column].median()
+        spread = 1.4826 * (images[column] - center).abs().median()
+        for row in images[(images[column] - center).abs() > OUTLYING * spread].to_dict("records"):
+            detail = f"{column} of grey levels {row[column]:.0f}, the median is {center:.0f}"
+            yield f"unusual {check}", row["class"], row["image_id"], detail, "kept: look at it"
+
+
+def source_rule(images: pd.DataFrame) -> tuple[float, float]:
+    """Accuracy of naming for each source its commonest class, and of naming the commonest class at once."""
+    known = images[images["source"] != ""]
+    by_source = known.groupby(["source", "class"]).size()
+    best = by_source.groupby("source").max().sum()
+    return best / len(known), known["class"].value_counts(normalize=True).iloc[0]
+
+
+def telling_sources(images: pd.DataFrame) -> Iterator[Row]:
+    """Whether the metadata sheets' sources tell the classes apart, so that a network may learn the hospital instead.
+
+    The real database's sheets are right class by class and wrong file by file.
+    """
+    known = images[images["source"] != ""]
+    if not len(known):
+        return
+    rule, majority = source_rule(images)
+    if rule > majority:
+        detail = f"the source alone would name {rule:.0%} of classes rightly, the commonest class {majority:.0%}"
+        yield "source tells the class", "", "", detail, "measured by the shortcut audit"
+    classes_of = known.groupby("source")["class"].nunique()
+    for name, own in known.groupby("class", sort=False):
+        if rule > majority and (classes_of[own["source"].unique()] == 1).all():
+            sources = own["source"].nunique()
+            detail = f"shares none of its {sources} source{'s' * (sources > 1)} with another class"
+            yield "source of its own", str(name), "", detail, "reported"
+
+
+def missing_in_sheets(images: pd.DataFrame) -> Iterator[Row]:
+    """Classes of whose images a metadata sheet names some and not all."""
+    for name, own in images.groupby("class", sort=False):
+        missing = own[own["source"] == ""]
+        if 0 < len(missing) < len(own):
+            detail = f"{len(missing):,} of {len(own):,} images are not in it, the first {missing['image_id'].iloc[0]}"
+            yield "metadata sheet", str(name), "", detail, "kept; their source is unknown"
+
+
+def published_counts(dataset: Dataset) -> Iterator[Row]:
     """Classes of the COVID-19 Radiography Database whose number of images is not the published one.
 
     Empty for any other data.
     """
     if dataset.synthetic or set(dataset.classes) != set(PUBLISHED_COUNTS):
-        return []
-    return [
-        ("count differs", name, "", f"{count['images']:,} images, {PUBLISHED_COUNTS[name]:,} published", "reported")
-        for name, count in dataset.classes.items()
-        if count["images"] != PUBLISHED_COUNTS[name]
-    ]
+        return
+    for name, count in dataset.classes.items():
+        if count["images"] != PUBLISHED_COUNTS[name]:
+            detail = f"{count['images']:,} images, {PUBLISHED_COUNTS[name]:,} published"
+            yield "count differs", name, "", detail, "reported"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
@@ -20,6 +20,7 @@ from lab_utils.paths import Workspace
 from lab_utils.phantoms import write_phantoms
 from lab_utils.progress import progress
 from lab_utils.records import digest, read_json, sha256, whole, write_json
+from lab_utils.scenarios import Fault
 
 KAGGLE = "tawsifurrahman/covid19-radiography-database"
 EXTENSIONS = (".png", ".jpg", ".jpeg")
@@ -61,7 +62,9 @@ class Dataset:
         return pd.concat([table, total], ignore_index=True)
 
 
-def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480) -> Dataset:
+def obtain(
+    dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: Collection[Fault] = ()
+) -> Dataset:
     """Bring a data set into the workspace and record it; an earlier one is replaced only when the new one is whole.
 
     A folder is used where it lies; archives are extracted to raw/files.
@@ -73,6 +76,8 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480) -> Datase
     workspace : Workspace
     phantoms : int
         Number of images "phantom" makes.
+    faults : collection of str
+        What is wrong with them, as of `lab_utils.phantoms.write_phantoms`.
 
     Raises
     ------
@@ -83,8 +88,8 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480) -> Datase
         draft.mkdir(parents=True)
         files = draft / "files"
         if dataset == "phantom":
-            kind, fingerprint = "phantom", digest("phantom", phantoms)
-            write_phantoms(files, phantoms)
+            kind, fingerprint = "phantom", digest("phantom", phantoms, *faults)
+            write_phantoms(files, phantoms, faults=faults)
         elif dataset == "kaggle":
             kind, archive = "kaggle", download_kaggle(workspace.archive())
             fingerprint = sha256(archive)
@@ -304,23 +309,49 @@ def list_masks(folder: Path) -> list[Path]:
     return _images_in(folder / "masks") if (folder / "masks").is_dir() else []
 
 
-def read_sources(root: Path, classes: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Count the sources that `<class>.metadata.xlsx` (columns FILE NAME, FORMAT, SIZE, URL) names per class.
+def list_strays(folder: Path) -> list[Path]:
+    """Images in a class folder that are neither taken as its images nor as its masks."""
+    taken = {*list_images(folder), *list_masks(folder)}
+    return [path for place, _, _ in os.walk(folder) for path in _images_in(Path(place)) if path not in taken]
+
+
+def read_sources(root: Path, classes: Collection[str]) -> dict[str, dict[str, int]]:
+    """Count the sources that the metadata sheets name per class.
 
     True of the class as a whole; the real database's sheets are wrong file by file.
-    A sheet that cannot be read is passed over: sources are for show.
     """
-    sources = {}
-    for name in classes:
-        sheet = root / f"{name}.metadata.xlsx"
-        if sheet.is_file():
-            try:
-                urls = pd.read_excel(sheet, usecols=["URL"])["URL"]
-            except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-                print(f"{sheet.name}: sources not read ({error})", file=sys.stderr)
-                continue
-            sources[name] = {str(url): int(count) for url, count in urls.value_counts().items()}
-    return sources
+    sheets = {name: read_sheet(root, name) for name in classes}
+    return {
+        name: {str(url): int(count) for url, count in sheet.value_counts().items()}
+        for name, sheet in sheets.items()
+        if len(sheet)
+    }
+
+
+def read_sheet(root: Path, name: str) -> pd.Series:
+    """The source of each image that `<class>.metadata.xlsx` (columns FILE NAME, FORMAT, SIZE, URL) names.
+
+    Returns
+    -------
+    Series of str
+        URL by `sheet_key` of the file's name; empty without a sheet, or with one that cannot be read: sources are for
+        show.
+    """
+    path = root / f"{name}.metadata.xlsx"
+    if not path.is_file():
+        return pd.Series(dtype=str)
+    try:
+        sheet = pd.read_excel(path, usecols=["FILE NAME", "URL"], dtype=str).dropna()
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        print(f"{path.name}: sources not read ({error})", file=sys.stderr)
+        return pd.Series(dtype=str)
+    return sheet.set_index(sheet["FILE NAME"].map(sheet_key))["URL"]
+
+
+def sheet_key(file_name: str) -> str:
+    """A file's name as sheets and folders have it in common: one says NORMAL-1, the other Normal-1.png."""
+    name = file_name.strip().casefold()
+    return next((name.removesuffix(ending) for ending in EXTENSIONS if name.endswith(ending)), name)
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -49,6 +49,12 @@ def decode(data: bytes) -> Pixels:
         pixels = np.asarray(image.convert("L" if image.mode in ("L", "1", "LA") else "RGB"))
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
     return np.ascontiguousarray(pixels[..., 0]) if grey else pixels
+
+
+def mode_of(data: bytes) -> str:
+    """How a PNG or JPEG stores its pixels, in Pillow's terms: L, LA, P, RGB, RGBA, CMYK, I;16 ..."""
+    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        return image.mode
 
 
 def resize(pixels: Pixels, size: int, interpolation: str) -> Pixels:
@@ -101,32 +107,59 @@ def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, s
         If a file that the manifest lists can no longer be read.
     """
     key = store_key(manifest, protocol, size)
-    target = workspace.images(key) / "images.npy"
     shape = (len(manifest), size, size) + (() if manifest["grey"].all() else (3,))
+    paths = [dataset.root / image_id for image_id in manifest["image_id"]]
+    _ensure_array(workspace.images(key) / "images.npy", paths, shape, protocol.interpolation)
+    return key
+
+
+def ensure_masks(dataset: Dataset, masks: Sequence[str], size: int, workspace: Workspace) -> str:
+    """Write a store of lung masks unless it is there.
+
+    Parameters
+    ----------
+    masks : sequence of str
+        Paths below the data set's root; entry i becomes row i.
+    size : int
+        Side in pixels; shrunk and enlarged by the nearest pixel.
+
+    Returns
+    -------
+    str
+        The key for `open_store`. The file is uint8 (N, size, size); lungs are above 127.
+    """
+    key = digest("masks", dataset.fingerprint, size, *masks)
+    paths = [dataset.root / mask for mask in masks]
+    _ensure_array(workspace.images(key) / "images.npy", paths, (len(masks), size, size), "nearest")
+    return key
+
+
+def _ensure_array(target: Path, paths: Sequence[Path], shape: tuple[int, ...], interpolation: str) -> None:
+    """Decode and resize `paths` into the rows of an array of `shape`, grey where that has no channels."""
     target.parent.mkdir(parents=True, exist_ok=True)
+
+    def load(path: Path) -> Pixels:
+        try:
+            pixels = resize(decode(path.read_bytes()), shape[1], interpolation)
+        except UNREADABLE as error:
+            raise LabError(
+                f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again"
+            ) from error
+        if pixels.ndim == len(shape):
+            return pixels.max(axis=-1)
+        return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
+
     with FileLock(target.with_suffix(".lock")):
         if target.is_file():
-            return key
-
-        def load(image_id: str) -> Pixels:
-            path = dataset.root / image_id
-            try:
-                pixels = resize(decode(path.read_bytes()), size, protocol.interpolation)
-            except UNREADABLE as error:
-                raise LabError(
-                    f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again"
-                ) from error
-            return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
-
+            return
         with (
             whole(target) as draft,
             ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer,
-            progress(total=len(manifest), desc="resize", unit="image") as bar,
+            progress(total=len(paths), desc="resize", unit="image") as bar,
         ):
-            for row, pixels in enumerate(in_parallel(load, manifest["image_id"])):
+            for row, pixels in enumerate(in_parallel(load, paths)):
                 writer.write(row, pixels[None])
                 bar.update()
-    return key
 
 
 def open_store(workspace: Workspace, key: str) -> Pixels:

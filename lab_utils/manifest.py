@@ -1,6 +1,7 @@
 """The manifest: one row per image, with all that later stages need to know about it."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lab_utils.download import Dataset, list_images, list_masks
+from lab_utils.download import Dataset, list_images, list_masks, read_sheet, sheet_key
 from lab_utils.errors import LabError
-from lab_utils.images import UNREADABLE, decode, in_parallel
+from lab_utils.images import UNREADABLE, decode, in_parallel, mode_of
 from lab_utils.progress import progress
 from lab_utils.scenarios import Protocol
 from lab_utils.splits import split
@@ -21,12 +22,18 @@ COLUMNS = [
     "image_id",
     "class",
     "kind",
+    "source",
     "mask",
+    "lungs",
     "split",
     "group",
     "width",
     "height",
+    "mode",
     "grey",
+    "mean",
+    "deviation",
+    "levels",
     "sha256",
     "pixels",
     "phash",
@@ -50,9 +57,11 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     manifest : DataFrame
         In order of class, then path. Columns:
         image_id (path below the data set's root, with '/'), class, kind ("image", or "mask" where the protocol
-        counts masks as images), mask (path of the lung mask; empty without one), split ("train", "validation"),
-        group (number shared by images with the same perceptual hash), width and height (pixels), grey (bool),
-        sha256 (of the file), pixels (SHA-256 of the decoded pixels and their shape),
+        counts masks as images), source (as its metadata sheet has it; empty without one), mask (path of the lung mask;
+        empty without one), lungs (the share of the image that it covers, in [0, 1]; missing where it cannot be read),
+        split ("train", "validation"), group (number shared by images with the same perceptual hash), width and height
+        (pixels), mode (of the file: L, RGB, ...), grey (bool: no colour in it), mean and deviation (of its grey levels,
+        in [0, 255]), levels (how many different ones), sha256 (of the file), pixels (SHA-256 of the decoded pixels and their shape),
         phash (64-bit perceptual hash, hexadecimal; Zauner 2010, as in the imagehash library).
     unreadable : list of Unreadable
 
@@ -64,7 +73,7 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     listing = list_items(dataset, masks=protocol.masks)
     bar = progress(total=len(listing), desc="read", unit="image")
     facts = []
-    for fact in in_parallel(lambda image_id: _examine(dataset.root / image_id), listing["image_id"]):
+    for fact in in_parallel(lambda paths: _examine(dataset.root, *paths), _paths(listing)):
         facts.append(fact)
         bar.update()
     bar.close()
@@ -88,40 +97,60 @@ def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns image_id, class, kind, mask.
+        Columns image_id, class, kind, source, mask.
     """
     rows = []
     for name in dataset.classes:
         folder = dataset.root / name
         own_masks = list_masks(folder)
         mask_of = {path.stem: path for path in own_masks}
+        source_of = read_sheet(dataset.root, name).to_dict()
         for path in list_images(folder):
-            mask = mask_of.get(path.stem)
-            rows.append((_id(dataset, path), name, "image", _id(dataset, mask) if mask else ""))
+            source, mask = source_of.get(sheet_key(path.name), ""), mask_of.get(path.stem)
+            rows.append((_id(dataset, path), name, "image", source, _id(dataset, mask) if mask else ""))
         if masks:
-            rows += [(_id(dataset, path), name, "mask", "") for path in own_masks]
-    return pd.DataFrame(rows, columns=["image_id", "class", "kind", "mask"])
+            rows += [(_id(dataset, path), name, "mask", "", "") for path in own_masks]
+    return pd.DataFrame(rows, columns=["image_id", "class", "kind", "source", "mask"])
+
+
+def _paths(listing: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return zip(listing["image_id"], listing["mask"], strict=True)
 
 
 def _id(dataset: Dataset, path: Path) -> str:
     return path.relative_to(dataset.root).as_posix()
 
 
-def _examine(path: Path) -> dict[str, object] | str:
-    """The facts about one file, or why it cannot be read."""
+def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
+    """The facts about one image and its mask, or why it cannot be read."""
     try:
-        data = path.read_bytes()
+        data = (root / image_id).read_bytes()
         pixels = decode(data)
+        mode = mode_of(data)
     except UNREADABLE as error:
         return str(error) or type(error).__name__
+    levels = np.bincount(pixels.ravel(), minlength=256)
+    mean = np.average(np.arange(256), weights=levels)
     return {
+        "lungs": _lungs(root / mask) if mask else np.nan,
         "height": pixels.shape[0],
         "width": pixels.shape[1],
+        "mode": mode,
         "grey": pixels.ndim == 2,
+        "mean": mean,
+        "deviation": np.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels)),
+        "levels": np.count_nonzero(levels),
         "sha256": hashlib.sha256(data).hexdigest(),
         "pixels": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
         "phash": str(imagehash.phash(Image.fromarray(pixels))),
     }
+
+
+def _lungs(mask: Path) -> float:
+    try:
+        return float((decode(mask.read_bytes()) > 127).mean())
+    except UNREADABLE:
+        return np.nan
 
 
 def _refuse_spoilt(listing: pd.DataFrame, unreadable: list[Unreadable]) -> None:

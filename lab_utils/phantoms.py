@@ -1,9 +1,11 @@
 """Synthetic chest radiographs, lung masks and metadata in the layout of the real archive.
 
 They carry four patterns that can be learned and nothing of medicine: a stand-in that lets the whole lab
-run in minutes with no download.
+run in minutes with no download. On request they also carry what is wrong with real collections, for the audits to find.
 """
 
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lab_utils.progress import progress
+from lab_utils.scenarios import Fault
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 SHARES = (0.171, 0.284, 0.482, 0.063)  # of the real database's 3,616, 6,012, 10,192 and 1,345 images
@@ -21,7 +24,7 @@ URL = "https://example.org/synthetic-phantom"
 Array = NDArray[np.float64]
 
 
-def write_phantoms(root: Path, images: int = 480, *, seed: int = 0) -> None:
+def write_phantoms(root: Path, images: int = 480, *, faults: Collection[Fault] = (), seed: int = 0) -> None:
     """Write phantoms as `root`/<class>/images/*.png, .../masks/*.png and <class>.metadata.xlsx.
 
     Parameters
@@ -30,6 +33,9 @@ def write_phantoms(root: Path, images: int = 480, *, seed: int = 0) -> None:
         Made if absent.
     images : int
         How many in all, shared among the classes as in the real database (at least 8 each).
+    faults : collection of {"duplicates", "marker", "source"}
+        What to plant: copies of an eighth of each class's images, every other one a grey level brighter; a white square
+        in the corner that is the class's own; a hospital for each class, with an exposure of its own.
     seed : int
         Same seed, same pixels.
     """
@@ -41,17 +47,42 @@ def write_phantoms(root: Path, images: int = 480, *, seed: int = 0) -> None:
             (root / name / kind).mkdir(parents=True, exist_ok=True)
         for number in range(1, count + 1):
             image, lungs = phantom(label, np.random.default_rng([seed, label, number]))
+            if "marker" in faults:
+                _mark(image, label)
+            if "source" in faults:
+                image = _exposed(image, label)
             Image.fromarray(image).save(root / name / "images" / f"{name}-{number}.png")
             mask = Image.fromarray(lungs.astype(np.uint8) * 255).resize(
                 (MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST
             )
             mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
             bar.update()
+        if "duplicates" in faults:
+            _duplicate(root / name, name, count)
+        url = f"{URL}/hospital-{label + 1}" if "source" in faults else URL
         sheet = pd.DataFrame(
-            {"FILE NAME": [f"{name}-{n}" for n in range(1, count + 1)], "FORMAT": "PNG", "SIZE": "256*256", "URL": URL}
+            {"FILE NAME": [f"{name}-{n}" for n in range(1, count + 1)], "FORMAT": "PNG", "SIZE": "256*256", "URL": url}
         )
         sheet.to_excel(root / f"{name}.metadata.xlsx", sheet_name="Sheet1", index=False)
     bar.close()
+
+
+def _mark(image: NDArray[np.uint8], label: int) -> None:
+    rows, columns = (slice(4, 28) if first else slice(-28, -4) for first in (label < 2, label % 2 == 0))
+    image[rows, columns] = 255
+
+
+def _exposed(image: NDArray[np.uint8], label: int) -> NDArray[np.uint8]:
+    return (255 * (image / 255) ** (0.75 + 0.2 * label)).astype(np.uint8)
+
+
+def _duplicate(folder: Path, name: str, count: int) -> None:
+    """Make the last eighth of a class copies of its first."""
+    for place in range(count // 8):
+        original, copy = f"{name}-{place + 1}.png", f"{name}-{count - place}.png"
+        shutil.copyfile(folder / "masks" / original, folder / "masks" / copy)
+        image = np.asarray(Image.open(folder / "images" / original)).astype(int) + place % 2
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / copy)
 
 
 def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

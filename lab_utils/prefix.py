@@ -3,6 +3,7 @@
 import importlib.util
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib import metadata
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -112,18 +113,18 @@ class Prefix:
         engine = engine or fastest_engine()
         if engine == "litert":
             try:
-                interpreters = self._interpreters()
-                problem = self._disagreement(interpreters[0], images[:PROBE])
+                problem = self._disagreement(self._interpreters[0], images[:PROBE])
             except Exception as error:  # whatever LiteRT does not know how to convert or run, TensorFlow does
                 problem = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             if not problem:
-                _run_interpreters(interpreters, images, write)
+                _run_interpreters(self._interpreters, images, write)
                 return engine
             print(f"LiteRT cannot be used for this backbone ({problem}); TensorFlow computes the features")
         for start in range(0, len(images), BATCH):
             write(start, self(images[start : start + BATCH]))
         return "tensorflow"
 
+    @cached_property
     def _interpreters(self) -> list[Any]:
         """The same function compiled for LiteRT, once for each core."""
         from ai_edge_litert.interpreter import Interpreter

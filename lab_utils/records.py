@@ -98,7 +98,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
 
 
-NAMES = ("image_id", "class", "mask", "y_true", "y_pred", "protocol", "scenario", "first", "second", "better")  # text
+NAMES = ("image_id", "class", "mask", "source", "y_true", "y_pred", "protocol", "scenario", "first", "second", "better")  # text
 
 
 def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:

@@ -16,6 +16,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Storage = Literal["float32", "float16"]
+Fault = Literal["duplicates", "marker", "source"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -111,6 +112,8 @@ class Experiment:
         All that lab.yaml defines, by name.
     title, author : str
         Of the report.
+    faults : tuple of {"duplicates", "marker", "source"}
+        What is wrong with the phantoms, for the audits to find.
     """
 
     title: str
@@ -126,8 +129,9 @@ class Experiment:
     scenarios: Annotated[tuple[str, ...], Field(min_length=1)]
     known_protocols: dict[str, Protocol]
     known_scenarios: dict[str, Scenario]
+    faults: tuple[Fault, ...] = ()
 
-    @field_validator("seeds", "protocols", "scenarios")
+    @field_validator("seeds", "protocols", "scenarios", "faults")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(values)) < len(values):

@@ -54,6 +54,25 @@ def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "class", "value", "low", "high"])
 
 
+def mean_interval(values: Array, groups: NDArray[np.int64], *, seed: int = 0) -> tuple[float, float, float]:
+    """A mean with its 95 % interval by the same bootstrap over groups.
+
+    Parameters
+    ----------
+    values : float (N,)
+    groups : int (N,)
+
+    Returns
+    -------
+    mean, low, high : float
+    """
+    codes = pd.factorize(groups)[0]
+    sums, sizes = np.bincount(codes, values), np.bincount(codes)
+    means = [weights @ sums / (weights @ sizes) for weights in _resamples(len(sizes), RESAMPLES, seed)]
+    low, high = np.quantile(np.concatenate(means), [ALPHA / 2, 1 - ALPHA / 2])
+    return float(values.mean()), float(low), float(high)
+
+
 def comparisons(runs: Sequence[Run], *, seed: int = 0) -> pd.DataFrame:
     """Every pair of scenarios of a protocol: difference in accuracy, its interval over seeds and images, paired tests.
 

@@ -1,0 +1,273 @@
+"""How much of a score comes from elsewhere than the lungs: one linear model, on ever less of the images.
+
+What a network can do without lungs it may do with them too (DeGrave et al., Nature Machine Intelligence 3, 2021;
+Maguolo and Nanni, arXiv 2004.12823).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from lab_utils.audit import source_rule
+from lab_utils.backbone import POOL, Float, trunk_of
+from lab_utils.download import Dataset
+from lab_utils.features import Extraction
+from lab_utils.images import Pixels, ensure_masks, in_parallel, open_store
+from lab_utils.paths import Workspace
+from lab_utils.predictions import predictions_table
+from lab_utils.prefix import Prefix
+from lab_utils.progress import progress
+from lab_utils.records import digest, whole
+from lab_utils.runtime import keras
+from lab_utils.uncertainty import intervals
+
+INPUTS = ("full", "histogram", "thumbnail_8x8", "border", "lungs_erased", "lungs_only")
+SOURCES = ["question", "among", "images", "choices", "majority", "accuracy", "low", "high"]
+MASKED = 0.9  # share of every class's images that must have a lung mask for the inputs that need one
+FRAME = 1 / 8  # of the side: how wide the border is
+THUMBNAIL = 8  # pixels to a side
+LOOSENESS = 10  # over the number of inputs, the inverse of the L2 penalty: the same spread of scores for few and many
+PERCENTILES = (5, 25, 50, 75, 95)
+PAIR = ("COVID", "Lung_Opacity")  # of the real database: both adults
+SOURCE_IMAGES = 20  # a source with fewer is too small to be learned
+
+
+@dataclass(frozen=True)
+class View:
+    """Images of a store with a part of each in black, made as they are read.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, W) or (N, H, W, 3)
+    rows : int64 (n,)
+        Which images, in this order.
+    kept : uint8 (n, H, W)
+        Above 127: what stays.
+    inverted : bool
+        Whether it is that which goes.
+    """
+
+    images: Pixels
+    rows: NDArray[np.int64]
+    kept: Pixels | None = None
+    inverted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, H, W) or (n, H, W, 3)."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    def __getitem__(self, place: slice) -> Pixels:
+        images = self.images[self.rows[place]]
+        if self.kept is None:
+            return images
+        stays = (self.kept[place] > 127) != self.inverted
+        return images * (stays if images.ndim == 3 else stays[..., None])
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The images of one protocol on which inputs are compared: the same rows and the same split for all.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        Their rows of the manifest.
+    views : dict
+        Input to its images: full, border and, where there are masks, lungs_erased and lungs_only.
+    masks : uint8 (n, H, W) or None
+        Lungs above 127.
+    key : str
+        Of what the views were made from.
+    """
+
+    manifest: pd.DataFrame
+    views: dict[str, View]
+    masks: Pixels | None
+    key: str
+
+
+def audited(dataset: Dataset, manifest: pd.DataFrame, store: str, workspace: Workspace) -> Audited:
+    """Choose the images of the audit: all; those with a lung mask where nearly all have one."""
+    is_image, has_lungs = manifest["kind"] == "image", manifest["lungs"] > 0
+    is_masked = bool(has_lungs[is_image].groupby(manifest["class"]).mean().min() >= MASKED)
+    rows = np.flatnonzero(is_image & has_lungs if is_masked else is_image)
+    chosen, images = manifest.iloc[rows].reset_index(drop=True), open_store(workspace, store)
+    size, masks, mask_key = images.shape[1], None, ""
+    frame = np.full((size, size), 255, np.uint8)
+    edge = round(size * FRAME)
+    frame[edge:-edge, edge:-edge] = 0
+    views = {"full": View(images, rows), "border": View(images, rows, np.broadcast_to(frame, (len(rows), size, size)))}
+    if is_masked:
+        mask_key = ensure_masks(dataset, chosen["mask"].tolist(), size, workspace)
+        masks = open_store(workspace, mask_key)
+        views["lungs_erased"], views["lungs_only"] = View(images, rows, masks, True), View(images, rows, masks)
+    return Audited(chosen, views, masks, digest(store, mask_key, rows.tolist(), FRAME))
+
+
+def inputs_of(
+    chosen: Audited, extraction: Extraction, backbone: keras.Model, workspace: Workspace
+) -> dict[str, Float]:
+    """What the linear model is given: float32 (n, K) for each input.
+
+    full, border, lungs_erased, lungs_only: the frozen backbone's pooled features, kept on disk; histogram: nine
+    statistics of the grey levels; thumbnail_8x8: 64 mean grey levels.
+    """
+    images, rows = chosen.views["full"], range(len(chosen.manifest))
+    cheap: dict[str, Callable[[Pixels], Float]] = {"histogram": histogram, "thumbnail_8x8": thumbnail}
+    described = in_parallel(lambda row: [take(_grey(images[row : row + 1][0])) for take in cheap.values()], rows)
+    found = dict(zip(cheap, map(np.array, zip(*described, strict=True)), strict=True))
+    prefix = Prefix(trunk_of(backbone), [POOL], extraction.backbone, extraction.scaling, images.shape[1:])
+    for name, view in chosen.views.items():
+        path = workspace.features(digest(extraction.features_key(POOL), chosen.key, name)) / "pooled.npy"
+        found[name] = _kept(path, lambda view=view, name=name: _pooled(prefix, view, name))
+    return found
+
+
+def _kept(path: Path, compute: Callable[[], Float]) -> Float:
+    """The array in `path`, computed where there is none."""
+    if not path.is_file():
+        with whole(path) as draft:
+            np.save(draft, compute())
+    found: Float = np.load(path, allow_pickle=False)
+    return found
+
+
+def _pooled(prefix: Prefix, view: View, name: str) -> Float:
+    features = np.empty((len(view), *prefix.shapes[0]), np.float32)
+    with progress(total=len(view), desc=name, unit="image") as bar:
+
+        def write(start: int, blocks: Sequence[Float]) -> None:
+            features[start : start + len(blocks[0])] = blocks[0]
+            bar.update(len(blocks[0]))
+
+        prefix.run(view, write)
+    return features
+
+
+def _grey(image: Pixels) -> Pixels:
+    return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
+
+
+def histogram(image: Pixels) -> Float:
+    """Nine statistics of a grey image (H, W): mean, deviation, skewness, kurtosis, and five percentiles: float32 (9,)."""
+    levels = np.bincount(image.ravel(), minlength=256) / image.size
+    values = np.arange(256)
+    mean = levels @ values
+    deviation = np.sqrt(levels @ (values - mean) ** 2)
+    moments = [levels @ ((values - mean) / max(deviation, 1e-6)) ** power for power in (3, 4)]
+    percentiles = np.searchsorted(levels.cumsum(), np.array(PERCENTILES) / 100)
+    return np.array([mean, deviation, *moments, *percentiles], np.float32)
+
+
+def thumbnail(image: Pixels) -> Float:
+    """Mean grey levels over a grid of 8 x 8: float32 (64,)."""
+    small = Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return np.asarray(small, np.float32).ravel()
+
+
+def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: int | None = None) -> pd.DataFrame:
+    """Fit multinomial logistic regression on the training images and predict the validation images.
+
+    Inputs are standardised (a linear probe: Alain and Bengio, arXiv 1610.01644).
+
+    Parameters
+    ----------
+    values : float32 (n, K)
+    labels : Series of str (n,)
+    manifest : DataFrame
+        Columns image_id, group, split.
+    shuffle : int, optional
+        Seed of a permutation of the training labels, after which nothing can be learned.
+
+    Returns
+    -------
+    DataFrame
+        As of `lab_utils.predictions.predictions_table`.
+    """
+    train = (manifest["split"] == "train").to_numpy()
+    known = labels[train].to_numpy()
+    if shuffle is not None:
+        known = np.random.default_rng(shuffle).permutation(known)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=LOOSENESS / values.shape[1], max_iter=2000))
+    model.fit(values[train], known)
+    judged = manifest[~train].assign(**{"class": labels[~train]})
+    return predictions_table(judged, list(model.classes_), model.predict_proba(values[~train]))
+
+
+def shortcuts(inputs: dict[str, Float], manifest: pd.DataFrame) -> pd.DataFrame:
+    """The linear model's scores on every input, and on the full image with its training labels shuffled.
+
+    Returns
+    -------
+    DataFrame
+        Columns input, accuracy, macro_f1, low, high (95 % interval of the accuracy): fractions in [0, 1].
+    """
+    labels = manifest["class"]
+    tables = {name: probe(inputs[name], labels, manifest) for name in INPUTS if name in inputs}
+    tables["permuted_labels"] = probe(inputs["full"], labels, manifest, shuffle=0)
+    return pd.DataFrame([{"input": name, **_scored(table)} for name, table in tables.items()])
+
+
+def _scored(predictions: pd.DataFrame) -> dict[str, float]:
+    rows = intervals(predictions).set_index("measure")
+    accuracy = rows.loc["accuracy"]
+    return {
+        "accuracy": accuracy["value"],
+        "macro_f1": rows.loc["macro_f1", "value"],
+        "low": accuracy["low"],
+        "high": accuracy["high"],
+    }
+
+
+def sources(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
+    """How far images, sources and classes give each other away; empty without metadata sheets.
+
+    Parameters
+    ----------
+    full : float32 (n, K)
+        Features of the full images.
+
+    Returns
+    -------
+    DataFrame
+        Columns question, among (class; empty: all), images (judged), choices, majority (accuracy of the commonest
+        answer), accuracy, low, high. Questions: "class from the source" (naming each source's commonest class),
+        "source from the image" (of all images, then within each class of several sources), "class from the image"
+        (between COVID and Lung_Opacity alone, both adults). Sources of under 20 images are left out of all but the first.
+    """
+    known = manifest["source"] != ""
+    if not known.any():
+        return pd.DataFrame(columns=SOURCES)
+    rule, majority = source_rule(manifest)
+    rows = [("class from the source", "", int(known.sum()), manifest["class"].nunique(), majority, rule, np.nan, np.nan)]
+    large = manifest["source"].map(manifest["source"].value_counts()) >= SOURCE_IMAGES
+    asked = [("source from the image", "", known & large, "source")]
+    asked += [
+        ("source from the image", name, known & large & (manifest["class"] == name), "source")
+        for name in manifest["class"].unique()
+    ]
+    if set(PAIR) <= set(manifest["class"]):
+        asked.append(("class from the image", " / ".join(PAIR), manifest["class"].isin(PAIR), "class"))
+    for question, among, chosen, column in asked:
+        own = manifest[chosen].reset_index(drop=True)
+        judged = own.loc[own["split"] == "validation", column]
+        trained = own.loc[own["split"] == "train", column]
+        if trained.nunique() > 1 and set(judged) <= set(trained) and len(judged):
+            found = _scored(probe(full[chosen.to_numpy()], own[column], own))
+            most = judged.value_counts(normalize=True).iloc[0]
+            choices = trained.nunique()
+            rows.append((question, among, len(judged), choices, most, *(found[k] for k in ("accuracy", "low", "high"))))
+    return pd.DataFrame(rows, columns=SOURCES)
+
