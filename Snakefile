@@ -106,6 +106,9 @@ BACKBONES = sorted({scenario.backbone for scenario in experiment.chosen_scenario
 TABLES = ("metrics", "reports", "confusion", "times", "intervals", "comparisons", "calibration", "operating_points", "published")
 PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
 RESULTS = {name: lab.relative(lab.results(name)) for name in TABLES}
+AUDITS = ("findings", "leaks", "matches", "pairs", "shortcuts", "sources", "attribution", "examples", "audit_times")
+AUDITED = {name: lab.relative(lab.results(name)) for name in AUDITS}
+LOOKED_AT = [run for run in RUNS if run.name == f"seed-{experiment.seeds[0]}"]
 
 
 def resources(megabytes, minutes):
@@ -150,6 +153,7 @@ rule all:
         "report/lab_report.ipynb",
         "notebooks/10_download.ipynb",
         "notebooks/40_evaluate.ipynb",
+        "notebooks/45_audit.ipynb",
         expand("notebooks/20_preprocess-{protocol}.ipynb", protocol=experiment.protocols),
         expand("notebooks/25_features-{protocol}-{backbone}.ipynb", protocol=experiment.protocols, backbone=BACKBONES),
         [lab.relative(run / "train.ipynb") for run in RUNS],
@@ -290,9 +294,29 @@ rule evaluate:
         RUN
 
 
+rule audit:
+    input:
+        expand(lab.relative(lab.findings("{protocol}")), protocol=experiment.protocols),
+        [lab.relative(run / name) for run in LOOKED_AT for name in ("model.keras", "run.json")],
+    output:
+        **{name: update(path) for name, path in AUDITED.items()},
+        notebook="notebooks/45_audit.ipynb",
+    params:
+        notebook=stage("45_audit"),
+        given=given(),
+        code=code_digest(stage("45_audit"), ignore=PICTURES),
+    threads: ALL
+    resources:
+        **resources(3000, 240),
+    log:
+        "logs/45_audit.log",
+    shell:
+        RUN
+
+
 rule report:
     input:
-        list(RESULTS.values()),
+        [*RESULTS.values(), *AUDITED.values()],
     output:
         notebook="report/lab_report.ipynb",
     params:

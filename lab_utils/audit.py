@@ -1,6 +1,6 @@
 """What is odd about a data set, as rows of a findings table: what was found, where, and what was done."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,13 @@ def audit(
         *published_counts(dataset),
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def by_protocol(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several protocols as one, under a first column `protocol`."""
+    return pd.concat([table.assign(protocol=name) for name, table in tables.items()], ignore_index=True)[
+        ["protocol", *next(iter(tables.values())).columns]
+    ]
 
 
 def masks_as_images(manifest: pd.DataFrame) -> Iterator[Row]:
@@ -122,20 +129,20 @@ def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.
     counts : DataFrame
         Columns distance (bits, 0 to 10), within, across (pairs of one class, of two).
     pairs : DataFrame
-        The closest pairs of different classes: columns distance, first, second (rows of `manifest`).
+        The closest pairs of different classes: columns distance, first, second (image_id).
     """
     rows = np.flatnonzero(manifest["kind"] == "image")
     if len(rows) > SEARCHED:
         rows = rows[np.linspace(0, len(rows) - 1, SEARCHED).astype(int)]
     hashes = np.array([int(text, 16) for text in manifest["phash"].iloc[rows]], np.uint64)
-    labels = pd.factorize(manifest["class"].iloc[rows])[0]
+    names, labels = manifest["image_id"].to_numpy()[rows], pd.factorize(manifest["class"].iloc[rows])[0]
     counts, found = np.zeros((2, FARTHEST + 1), int), []
     for start in range(0, len(rows), AT_ONCE):
         first, second, distance = _near(hashes, start)
         across = labels[first] != labels[second]
         for kind in (0, 1):
             counts[kind] += np.bincount(distance[across == kind], minlength=FARTHEST + 1)
-        pairs = pd.DataFrame({"distance": distance, "first": rows[first], "second": rows[second]})[across]
+        pairs = pd.DataFrame({"distance": distance, "first": names[first], "second": names[second]})[across]
         found.append(pairs.nsmallest(closest, "distance"))
     table = pd.DataFrame({"distance": range(FARTHEST + 1), "within": counts[0], "across": counts[1]})
     return table, pd.concat(found).nsmallest(closest, "distance").reset_index(drop=True)
@@ -171,7 +178,13 @@ def unusual(images: pd.DataFrame) -> Iterator[Row]:
         commonest = values.mode().iloc[0]
         if (values == commonest).mean() < COMMON:
             seen = ", ".join(map(str, values.value_counts().index[:4]))
-            yield f"unusual {check}", "", "", f"no common {check}: {seen} ...", "kept: resized, and made grey where grey"
+            yield (
+                f"unusual {check}",
+                "",
+                "",
+                f"no common {check}: {seen} ...",
+                "kept",
+            )
             continue
         for row, value in zip(images[values != commonest].to_dict("records"), values[values != commonest], strict=True):
             detail = f"{value}, where {(values == commonest).mean():.1%} have {commonest}"

@@ -173,15 +173,17 @@ def save_backbone(backbone: keras.Model, workspace: Workspace) -> str:
 
 def load_backbone(workspace: Workspace, key: str) -> keras.Model:
     """The backbone saved under `key`; raises LabError where it is missing or damaged."""
-    path = workspace.backbone(key)
+    return load_model(workspace.backbone(key), stage="25_features")
+
+
+def load_model(path: Path, *, stage: str) -> keras.Model:
+    """A model that a stage has saved; raises LabError where it is missing or damaged."""
     if not path.is_file():
-        raise LabError(f"{path}: not there; run stage 25_features again")
+        raise LabError(f"{path}: not there; run stage {stage} again")
     try:
         return keras.saving.load_model(path, compile=False)
     except (ValueError, OSError) as error:
-        raise LabError(
-            f"{path}: cannot be loaded ({_reason(error)}); delete it and run stage 25_features again"
-        ) from error
+        raise LabError(f"{path}: cannot be loaded ({_reason(error)}); delete it and run stage {stage} again") from error
 
 
 def scaling_layers(name: str, scaling: Literal["unit", "backbone"]) -> list[Any]:

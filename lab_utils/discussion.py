@@ -10,6 +10,13 @@ from lab_utils.metrics import SUMMARY
 from lab_utils.scenarios import Scenario
 from lab_utils.uncertainty import CLAIM_SEEDS
 
+INPUTS = {
+    "histogram": "nine statistics of the grey levels",
+    "thumbnail_8x8": "a thumbnail of 8 x 8 pixels",
+    "border": "the border alone",
+    "lungs_erased": "all but the lungs",
+}  # of the shortcut audit: where there is little or nothing of the lungs
+
 
 def percent(fraction: float) -> str:
     """0.8714 as '87.1 %'."""
@@ -189,6 +196,94 @@ def stability(histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenari
             f"at the end training accuracy was {abs(gap):.1f} points {direction} it."
         )
     return sentences
+
+
+def majority(manifest: pd.DataFrame) -> float:
+    """Accuracy of naming the commonest class for every validation image."""
+    return float(manifest.loc[manifest["split"] == "validation", "class"].value_counts(normalize=True).iloc[0])
+
+
+def shortcuts(table: pd.DataFrame, majority: float) -> str:
+    """How much of the score survives without lungs, and what else tells the classes apart.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `lab_utils.shortcuts.shortcuts`, of one protocol.
+    majority : float
+        Accuracy of naming the commonest class.
+    """
+    own = {str(row["input"]): row.rename({"accuracy": "value"}) for _, row in table.iterrows()}
+    full = own["full"]
+    found = [
+        f"A linear model on the whole image reaches {with_interval(full)}, "
+        f"naming the commonest class {percent(majority)}."
+    ]
+    if "lungs_erased" in own:
+        gained, kept = (row["value"] - majority for row in (full, own["lungs_erased"]))
+        left = (
+            f": {max(0.0, kept / gained):.0%} of what the whole image adds to that survives without lungs"
+            if gained > 0
+            else ""
+        )
+        found.append(
+            f"With the lungs erased it still reaches {with_interval(own['lungs_erased'])}{left}. "
+            f"The lungs alone give {with_interval(own['lungs_only'])}."
+        )
+    told = [
+        f"{INPUTS[name]} ({with_interval(own[name])})" for name in INPUTS if name in own and own[name]["low"] > majority
+    ]
+    found.append(
+        f"Better than the commonest class with little or nothing of the lungs: {'; '.join(told)}."
+        if told
+        else "Neither grey levels, nor a thumbnail, nor the border is surely better than the commonest class."
+    )
+    shuffled = own["permuted_labels"]
+    found.append(
+        f"With its training labels shuffled the model reaches {with_interval(shuffled)}: "
+        + ("chance, as it must be." if shuffled["low"] <= majority else "MORE THAN CHANCE, so that something is wrong.")
+    )
+    return " ".join(found)
+
+
+def attribution(table: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
+    """How much of each network's attribution lies in the lungs, between its floor and its ceiling.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `lab_utils.gradcam.shares` under scenario, of one protocol and seed.
+    """
+    overall = table[table["class"] == ""].set_index("scenario")
+    titles = {s.name: s.title for s in scenarios}
+    lines = [
+        f"*{verbatim(titles[str(name)])}* {with_interval(row.rename({'share': 'value'}))}"
+        for name, row in overall.iterrows()
+    ]
+    area, ceiling = overall[["area", "ceiling"]].mean()
+    return (
+        f"Of the attribution, this much lies in the lungs: {'; '.join(lines)}. The lungs are {percent(area)} of the "
+        f"image, which attribution spread evenly would reach; a model that sees lungs alone reaches {percent(ceiling)}."
+    )
+
+
+def describe_shares(table: pd.DataFrame) -> str:
+    """Shares of attribution by class and outcome, in words."""
+    return "; ".join(
+        f"{readable(row['class'])}, {row['outcome']}: {percent(row['share'])} of the attribution of "
+        f"{row['images']:,} images, "
+        f"lungs {percent(row['area'])}, ceiling {percent(row['ceiling'])}"
+        for _, row in table[table["class"] != ""].iterrows()
+    )
+
+
+def describe_examples(examples: pd.DataFrame) -> str:
+    """Which images a panel of Grad-CAM shows, in words."""
+    images = examples.drop_duplicates("image_id")
+    return "Heat maps over radiographs. " + "; ".join(
+        f"{readable(row['class'])} taken for {readable(row['predicted'])} ({row['confidence']:.0%} sure)"
+        for _, row in images.iterrows()
+    )
 
 
 def conclusion(metrics: pd.DataFrame, backbone: str, weights: str, *, synthetic: bool) -> str:

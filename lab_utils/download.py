@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import Any
 
 import pandas as pd
 
@@ -62,9 +61,7 @@ class Dataset:
         return pd.concat([table, total], ignore_index=True)
 
 
-def obtain(
-    dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: Collection[Fault] = ()
-) -> Dataset:
+def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: Collection[Fault] = ()) -> Dataset:
     """Bring a data set into the workspace and record it; an earlier one is replaced only when the new one is whole.
 
     A folder is used where it lies; archives are extracted to raw/files.

@@ -27,6 +27,7 @@ from lab_utils.scenarios import Scenario
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 TIGHT: dict[str, Any] = {"linespacing": 0.95}  # in labels of two lines, for STIX asks for much room between lines
+BARS: dict[str, Any] = {"linestyle": "none", "elinewidth": 1.2, "capsize": 2}  # of intervals
 WIDTH = 6.3  # inches: the text width of the report's page
 STYLE: dict[Any, Any] = {
     "font.family": fonts.FAMILIES,
@@ -333,7 +334,7 @@ def intervals(ax: Axes, table: pd.DataFrame, scenarios: Sequence[Scenario]) -> A
         own = table[table["scenario"] == scenario.name]
         at = place + np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else [place]
         reach = [own["value"] - own["low"], own["high"] - own["value"]]
-        ax.errorbar(own["value"], at, xerr=reach, linestyle="none", elinewidth=1.2, capsize=2, **style[scenario.name])
+        ax.errorbar(own["value"], at, xerr=reach, **BARS, **style[scenario.name])
     ax.set_yticks(range(len(chosen)), [short(s.title, 24) for s in chosen], **TIGHT)
     ax.set_ylim(len(chosen) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -396,6 +397,110 @@ def precision_recall(
 
 def _thin(ax: Axes, x: np.ndarray, y: np.ndarray, scenario: str, scenarios: Sequence[Scenario]) -> None:
     ax.plot(x, y, **marks(scenarios)[scenario], linewidth=1, markersize=3, markevery=0.2, label=scenario)
+
+
+def matching_pairs(axes: Sequence[Axes], pairs: pd.DataFrame, manifest: pd.DataFrame, data: Dataset) -> Sequence[Axes]:
+    """Pairs of images side by side.
+
+    Parameters
+    ----------
+    axes : sequence of Axes
+        Two per pair.
+    pairs : DataFrame
+        As of `lab_utils.audit.matches`.
+    """
+    class_of = manifest.set_index("image_id")["class"]
+    for place, row in enumerate(pairs.to_dict("records")):
+        for ax, name in zip(axes[2 * place :], (row["first"], row["second"]), strict=False):
+            image = _decoded(data.root / name)
+            title = f"{short(class_of[name], 16)}\n{row['distance']} bits apart"
+            radiographs([ax], [np.zeros((1, 1), np.uint8) if image is None else image], [title])
+    return axes
+
+
+def shortcuts(ax: Axes, table: pd.DataFrame, majority: Mapping[str, float]) -> Axes:
+    """Accuracy on ever less of the images with intervals, a marker per protocol; dashed, naming the commonest class.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns protocol, input, accuracy, low, high.
+    majority : mapping
+        Protocol to the accuracy of the commonest class.
+    """
+    inputs, protocols = list(dict.fromkeys(table["input"])), list(dict.fromkeys(table["protocol"]))
+    offsets = np.linspace(-0.22, 0.22, len(protocols)) if len(protocols) > 1 else [0]
+    for place, (name, offset) in enumerate(zip(protocols, offsets, strict=True)):
+        own = table[table["protocol"] == name].set_index("input").reindex(inputs)
+        reach = [own["accuracy"] - own["low"], own["high"] - own["accuracy"]]
+        color, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
+        at = np.arange(len(inputs)) + offset
+        ax.errorbar(own["accuracy"], at, xerr=reach, **BARS, color=color, marker=marker, label=name)
+        ax.axvline(majority[name], color=color, linestyle="--", linewidth=1)
+    ax.set_yticks(range(len(inputs)), [readable(name) for name in inputs])
+    ax.set_ylim(len(inputs) - 0.5, -0.5)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    ax.set_xlabel("accuracy (%)")
+    ax.grid(axis="y", visible=False)
+    if len(protocols) > 1:
+        ax.figure.legend(loc="outside lower center", ncols=3)
+    return ax
+
+
+def attributions(axes: np.ndarray, examples: pd.DataFrame, manifest: pd.DataFrame, data: Dataset) -> np.ndarray:
+    """Radiographs under their heat maps: a row per class, correct images in the left half, errors in the right.
+
+    Parameters
+    ----------
+    axes : array of Axes (classes, 2 n)
+    examples : DataFrame
+        As of `lab_utils.gradcam.examples`, of one run.
+    """
+    masks = manifest.set_index("image_id")["mask"]
+    for row, name in zip(axes, data.classes, strict=True):
+        for ax in row:
+            ax.set_axis_off()
+        half = len(row) // 2
+        for is_right, places in ((True, row[:half]), (False, row[half:])):
+            own = examples[(examples["class"] == name) & ((examples["predicted"] == name) == is_right)]
+            for ax, (image_id, cells) in zip(places, own.groupby("image_id", sort=False), strict=False):
+                image = _decoded(data.root / str(image_id))
+                if image is None:
+                    continue
+                first = cells.iloc[0]
+                title = f"{short(name, 18)} as\n{short(first['predicted'], 18)}, {first['confidence']:.0%}"
+                mask = _decoded(data.root / masks[image_id]) if masks[image_id] else None
+                radiographs([ax], [image], [title], [mask])
+                heat = cells.pivot(index="row", columns="column", values="value").to_numpy()
+                height, width = image.shape[:2]
+                ax.imshow(
+                    heat, cmap="inferno", alpha=0.45, interpolation="bilinear", extent=(0, width, height, 0), vmin=0
+                )
+    return axes
+
+
+def attribution_shares(ax: Axes, table: pd.DataFrame, classes: Sequence[str]) -> Axes:
+    """Share of the attribution in the lungs by class and outcome with intervals, between floor and ceiling.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `lab_utils.gradcam.shares`, of one run.
+    """
+    for place, (outcome, marker) in enumerate({"correct": "o", "wrong": "s"}.items()):
+        own = table[table["outcome"] == outcome].set_index("class").reindex(list(classes))
+        at = np.arange(len(classes)) + (place - 0.5) * 0.3
+        reach = [own["share"] - own["low"], own["high"] - own["share"]]
+        ax.errorbar(own["share"], at, xerr=reach, **BARS, color=PALETTE[place], marker=marker, label=outcome)
+        ax.plot(own["area"], at, "|", color="#777777", markersize=9, label="" if place else "the lungs' area")
+        ax.plot(own["ceiling"], at, "|", color="black", markersize=9, label="" if place else "lungs seen only")
+    ax.set_yticks(range(len(classes)), [short(name) for name in classes], **TIGHT)
+    ax.set_ylim(len(classes) - 0.5, -0.5)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    ax.set_xlabel("share of the attribution in the lungs (%)")
+    ax.grid(axis="y", visible=False)
+    ax.figure.legend(loc="outside lower center", ncols=4)
+    return ax
 
 
 def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario]) -> Axes:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,21 @@ from lab_utils.scenarios import Protocol
 Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Sliced(typing.Protocol):
+    """Images that can be read by slices: uint8 (N, H, W) or (N, H, W, 3), not necessarily in memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W) or (N, H, W, 3)."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def __getitem__(self, place: slice, /) -> Pixels:
+        """Some of the images, in memory."""
+
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, EOFError)
@@ -119,7 +135,7 @@ def ensure_masks(dataset: Dataset, masks: Sequence[str], size: int, workspace: W
     Parameters
     ----------
     masks : sequence of str
-        Paths below the data set's root; entry i becomes row i.
+        Paths below the data set's root; entry i becomes row i, black where it is empty.
     size : int
         Side in pixels; shrunk and enlarged by the nearest pixel.
 
@@ -129,16 +145,18 @@ def ensure_masks(dataset: Dataset, masks: Sequence[str], size: int, workspace: W
         The key for `open_store`. The file is uint8 (N, size, size); lungs are above 127.
     """
     key = digest("masks", dataset.fingerprint, size, *masks)
-    paths = [dataset.root / mask for mask in masks]
+    paths = [dataset.root / mask if mask else None for mask in masks]
     _ensure_array(workspace.images(key) / "images.npy", paths, (len(masks), size, size), "nearest")
     return key
 
 
-def _ensure_array(target: Path, paths: Sequence[Path], shape: tuple[int, ...], interpolation: str) -> None:
+def _ensure_array(target: Path, paths: Sequence[Path | None], shape: tuple[int, ...], interpolation: str) -> None:
     """Decode and resize `paths` into the rows of an array of `shape`, grey where that has no channels."""
     target.parent.mkdir(parents=True, exist_ok=True)
 
-    def load(path: Path) -> Pixels:
+    def load(path: Path | None) -> Pixels:
+        if path is None:
+            return np.zeros(shape[1:], np.uint8)
         try:
             pixels = resize(decode(path.read_bytes()), shape[1], interpolation)
         except UNREADABLE as error:

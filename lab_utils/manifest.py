@@ -61,7 +61,8 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
         empty without one), lungs (the share of the image that it covers, in [0, 1]; missing where it cannot be read),
         split ("train", "validation"), group (number shared by images with the same perceptual hash), width and height
         (pixels), mode (of the file: L, RGB, ...), grey (bool: no colour in it), mean and deviation (of its grey levels,
-        in [0, 255]), levels (how many different ones), sha256 (of the file), pixels (SHA-256 of the decoded pixels and their shape),
+        in [0, 255]), levels (how many different ones), sha256 (of the file), pixels (SHA-256 of the decoded pixels and
+        their shape),
         phash (64-bit perceptual hash, hexadecimal; Zauner 2010, as in the imagehash library).
     unreadable : list of Unreadable
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lab_utils.backbone import Float, scaling_layers, to_rgb
-from lab_utils.images import Pixels, in_parallel
+from lab_utils.images import Pixels, Sliced, in_parallel
 from lab_utils.records import cpus
 from lab_utils.runtime import keras, quiet, tf
 
@@ -93,13 +93,13 @@ class Prefix:
             seconds.append(time.perf_counter() - began)
         return len(sample) / min(seconds)
 
-    def run(self, images: Pixels, write: Write, *, engine: Engine | None = None) -> Engine:
+    def run(self, images: Sliced, write: Write, *, engine: Engine | None = None) -> Engine:
         """Run over all images and hand on the outputs, a batch at a time.
 
         Parameters
         ----------
         images : uint8 (N, H, W) or (N, H, W, 3)
-            A memory map will do.
+            A memory map, or anything else that gives slices, will do.
         write : callable
             Called with the index of a batch's first image and one array per cut, in any order and from other threads.
         engine : {"litert", "tensorflow"}, optional
@@ -194,7 +194,7 @@ def _infer(interpreter: Any, image: Pixels) -> list[Float]:
     return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
 
 
-def _run_interpreters(interpreters: Sequence[Any], images: Pixels, write: Write) -> None:
+def _run_interpreters(interpreters: Sequence[Any], images: Sliced, write: Write) -> None:
     idle: SimpleQueue[Any] = SimpleQueue()
     for interpreter in interpreters:
         idle.put(interpreter)

@@ -30,6 +30,25 @@ def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":
     )
 
 
+class Stopwatch:
+    """How long the parts of a notebook take.
+
+    Attributes
+    ----------
+    laps : dict
+        Part to its seconds.
+    """
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """End a part: it began where the one before it ended."""
+        now = time.perf_counter()
+        self.laps[part], self._last = now - self._last, now
+
+
 def say_how_it_ends(work: Callable[[], object]) -> int:
     """Do a command's work; print its time or, if it raises LabError or is interrupted, why. The exit status: 0 or 1."""
     began = time.perf_counter()

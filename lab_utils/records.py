@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -98,7 +100,10 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
 
 
-NAMES = ("image_id", "class", "mask", "source", "y_true", "y_pred", "protocol", "scenario", "first", "second", "better")  # text
+NAMES = (  # columns of text, also where all of it looks like numbers
+    *("image_id", "class", "kind", "mask", "source", "mode", "y_true", "y_pred", "predicted"),
+    *("protocol", "scenario", "first", "second", "better", "among"),
+)
 
 
 def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
@@ -140,13 +145,20 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def peak_memory() -> int:
+    """The most memory that this process has had resident so far, in MB (10^6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)
+
+
 def provenance() -> dict[str, Any]:
     """Versions, machine, time and git commit, without importing any of the libraries.
 
     Returns
     -------
     dict
-        `finished` (UTC, ISO 8601), `python`, `platform`, `cpus` (cores this process may use),
+        `finished` (UTC, ISO 8601), `python`, `platform`, `cpus` (cores this process may use), `memory_mb` (the most
+        that this process has had resident so far, in MB),
         `versions` (library to version), `commit` (with `+` behind it where files were edited; empty outside git).
     """
     return {
@@ -154,6 +166,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": cpus(),
+        "memory_mb": peak_memory(),
         "versions": {name: metadata.version(name) for name in VERSIONS_OF},
         "commit": _commit(),
     }

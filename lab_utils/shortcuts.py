@@ -5,15 +5,14 @@ Maguolo and Nanni, arXiv 2004.12823).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lab_utils.audit import source_rule
@@ -49,8 +48,8 @@ class View:
     images : uint8 (N, H, W) or (N, H, W, 3)
     rows : int64 (n,)
         Which images, in this order.
-    kept : uint8 (n, H, W)
-        Above 127: what stays.
+    kept : uint8 (N, H, W), optional
+        Above 127: what stays of an image.
     inverted : bool
         Whether it is that which goes.
     """
@@ -68,11 +67,15 @@ class View:
         """(n, H, W) or (n, H, W, 3)."""
         return (len(self.rows), *self.images.shape[1:])
 
+    def only(self, places: NDArray[np.int64]) -> "View":
+        """The same of some of the images."""
+        return replace(self, rows=self.rows[places])
+
     def __getitem__(self, place: slice) -> Pixels:
         images = self.images[self.rows[place]]
         if self.kept is None:
             return images
-        stays = (self.kept[place] > 127) != self.inverted
+        stays = (self.kept[self.rows[place]] > 127) != self.inverted
         return images * (stays if images.ndim == 3 else stays[..., None])
 
 
@@ -86,8 +89,8 @@ class Audited:
         Their rows of the manifest.
     views : dict
         Input to its images: full, border and, where there are masks, lungs_erased and lungs_only.
-    masks : uint8 (n, H, W) or None
-        Lungs above 127.
+    masks : uint8 (N, H, W) or None
+        Of all images of the store; lungs above 127.
     key : str
         Of what the views were made from.
     """
@@ -108,17 +111,18 @@ def audited(dataset: Dataset, manifest: pd.DataFrame, store: str, workspace: Wor
     frame = np.full((size, size), 255, np.uint8)
     edge = round(size * FRAME)
     frame[edge:-edge, edge:-edge] = 0
-    views = {"full": View(images, rows), "border": View(images, rows, np.broadcast_to(frame, (len(rows), size, size)))}
+    views = {
+        "full": View(images, rows),
+        "border": View(images, rows, np.broadcast_to(frame, (len(images), size, size))),
+    }
     if is_masked:
-        mask_key = ensure_masks(dataset, chosen["mask"].tolist(), size, workspace)
+        mask_key = ensure_masks(dataset, manifest["mask"].tolist(), size, workspace)
         masks = open_store(workspace, mask_key)
         views["lungs_erased"], views["lungs_only"] = View(images, rows, masks, True), View(images, rows, masks)
     return Audited(chosen, views, masks, digest(store, mask_key, rows.tolist(), FRAME))
 
 
-def inputs_of(
-    chosen: Audited, extraction: Extraction, backbone: keras.Model, workspace: Workspace
-) -> dict[str, Float]:
+def inputs_of(chosen: Audited, extraction: Extraction, backbone: keras.Model, workspace: Workspace) -> dict[str, Float]:
     """What the linear model is given: float32 (n, K) for each input.
 
     full, border, lungs_erased, lungs_only: the frozen backbone's pooled features, kept on disk; histogram: nine
@@ -131,20 +135,15 @@ def inputs_of(
     prefix = Prefix(trunk_of(backbone), [POOL], extraction.backbone, extraction.scaling, images.shape[1:])
     for name, view in chosen.views.items():
         path = workspace.features(digest(extraction.features_key(POOL), chosen.key, name)) / "pooled.npy"
-        found[name] = _kept(path, lambda view=view, name=name: _pooled(prefix, view, name))
-    return found
-
-
-def _kept(path: Path, compute: Callable[[], Float]) -> Float:
-    """The array in `path`, computed where there is none."""
-    if not path.is_file():
-        with whole(path) as draft:
-            np.save(draft, compute())
-    found: Float = np.load(path, allow_pickle=False)
+        if not path.is_file():
+            with whole(path) as draft:
+                np.save(draft, _pooled(prefix, view, name))
+        found[name] = np.load(path, allow_pickle=False)
     return found
 
 
 def _pooled(prefix: Prefix, view: View, name: str) -> Float:
+    """The prefix' pooled features of all images: float32 (n, K)."""
     features = np.empty((len(view), *prefix.shapes[0]), np.float32)
     with progress(total=len(view), desc=name, unit="image") as bar:
 
@@ -161,12 +160,12 @@ def _grey(image: Pixels) -> Pixels:
 
 
 def histogram(image: Pixels) -> Float:
-    """Nine statistics of a grey image (H, W): mean, deviation, skewness, kurtosis, and five percentiles: float32 (9,)."""
+    """Mean, deviation, skewness, kurtosis and five percentiles of a grey image (H, W): float32 (9,)."""
     levels = np.bincount(image.ravel(), minlength=256) / image.size
     values = np.arange(256)
     mean = levels @ values
-    deviation = np.sqrt(levels @ (values - mean) ** 2)
-    moments = [levels @ ((values - mean) / max(deviation, 1e-6)) ** power for power in (3, 4)]
+    deviation = float(np.sqrt(levels @ (values - mean) ** 2))
+    moments = [levels @ ((values - mean) / (deviation or 1)) ** power for power in (3, 4)]
     percentiles = np.searchsorted(levels.cumsum(), np.array(PERCENTILES) / 100)
     return np.array([mean, deviation, *moments, *percentiles], np.float32)
 
@@ -177,10 +176,29 @@ def thumbnail(image: Pixels) -> Float:
     return np.asarray(small, np.float32).ravel()
 
 
-def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: int | None = None) -> pd.DataFrame:
-    """Fit multinomial logistic regression on the training images and predict the validation images.
+def linear_model(values: Float, labels: NDArray[np.object_]) -> Pipeline:
+    """Fit multinomial logistic regression on standardised inputs (a linear probe: Alain and Bengio, arXiv 1610.01644).
 
-    Inputs are standardised (a linear probe: Alain and Bengio, arXiv 1610.01644).
+    Parameters
+    ----------
+    values : float32 (n, K)
+    labels : str (n,)
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=LOOSENESS / values.shape[1], max_iter=2000))
+    return model.fit(values, labels)
+
+
+def coefficients(model: Pipeline) -> tuple[Float, Float]:
+    """A linear model's coefficients (C, K) and biases (C,) in units of its inputs."""
+    scaler, regression = model
+    weights, biases = regression.coef_ / scaler.scale_, regression.intercept_
+    if len(weights) == 1:  # two classes: scikit-learn keeps the second's score alone
+        weights, biases = np.vstack([0 * weights, weights]), np.append(0 * biases, biases)
+    return weights.astype(np.float32), (biases - weights @ scaler.mean_).astype(np.float32)
+
+
+def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: int | None = None) -> pd.DataFrame:
+    """Fit the linear model on the training images and predict the validation images.
 
     Parameters
     ----------
@@ -200,8 +218,7 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: 
     known = labels[train].to_numpy()
     if shuffle is not None:
         known = np.random.default_rng(shuffle).permutation(known)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=LOOSENESS / values.shape[1], max_iter=2000))
-    model.fit(values[train], known)
+    model = linear_model(values[train], known)
     judged = manifest[~train].assign(**{"class": labels[~train]})
     return predictions_table(judged, list(model.classes_), model.predict_proba(values[~train]))
 
@@ -221,14 +238,9 @@ def shortcuts(inputs: dict[str, Float], manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scored(predictions: pd.DataFrame) -> dict[str, float]:
-    rows = intervals(predictions).set_index("measure")
-    accuracy = rows.loc["accuracy"]
-    return {
-        "accuracy": accuracy["value"],
-        "macro_f1": rows.loc["macro_f1", "value"],
-        "low": accuracy["low"],
-        "high": accuracy["high"],
-    }
+    table = intervals(predictions).set_index("measure")
+    accuracy, low, high = map(float, table.loc["accuracy", ["value", "low", "high"]])
+    return {"accuracy": accuracy, "macro_f1": float(table["value"]["macro_f1"]), "low": low, "high": high}
 
 
 def sources(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -245,13 +257,16 @@ def sources(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
         Columns question, among (class; empty: all), images (judged), choices, majority (accuracy of the commonest
         answer), accuracy, low, high. Questions: "class from the source" (naming each source's commonest class),
         "source from the image" (of all images, then within each class of several sources), "class from the image"
-        (between COVID and Lung_Opacity alone, both adults). Sources of under 20 images are left out of all but the first.
+        (between COVID and Lung_Opacity alone, both adults). Sources of under 20 images are left out of all but the
+        first.
     """
     known = manifest["source"] != ""
     if not known.any():
         return pd.DataFrame(columns=SOURCES)
     rule, majority = source_rule(manifest)
-    rows = [("class from the source", "", int(known.sum()), manifest["class"].nunique(), majority, rule, np.nan, np.nan)]
+    rows = [
+        ("class from the source", "", int(known.sum()), manifest["class"].nunique(), majority, rule, np.nan, np.nan)
+    ]
     large = manifest["source"].map(manifest["source"].value_counts()) >= SOURCE_IMAGES
     asked = [("source from the image", "", known & large, "source")]
     asked += [
@@ -268,6 +283,5 @@ def sources(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
             found = _scored(probe(full[chosen.to_numpy()], own[column], own))
             most = judged.value_counts(normalize=True).iloc[0]
             choices = trained.nunique()
-            rows.append((question, among, len(judged), choices, most, *(found[k] for k in ("accuracy", "low", "high"))))
+            rows.append((question, among, len(judged), choices, most, found["accuracy"], found["low"], found["high"]))
     return pd.DataFrame(rows, columns=SOURCES)
-
