@@ -113,7 +113,8 @@ def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
     groups = {side: images.loc[images["split"] == side, "group"] for side in ("train", "validation")}
     copied, count = int(groups["validation"].isin(groups["train"]).sum()), len(groups["validation"])
     low, high = proportion_confint(copied, count, method="wilson")
-    return pd.DataFrame([{"validation": count, "copied": copied, "share": copied / count, "low": low, "high": high}])
+    row = {"validation": count, "copied": copied, "share": copied / count, "low": low if copied else 0.0, "high": high}
+    return pd.DataFrame([row])
 
 
 def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -112,8 +112,8 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDA
     heart = _ellipse(x, y, 0.14, 0.3, rng.uniform(0.22, 0.3), 0.3)
     spine = np.exp(-((x / 0.09) ** 2))
     ribs = np.sin(2 * np.pi * (rng.uniform(4.5, 6) * (y + 0.35 * x**2) + rng.uniform())) ** 8
-    soft = body * _soft_tissue(size, rng)
-    tissue = 0.12 + 0.5 * body + 0.09 * soft - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.05 * ribs * body
+    soft = (1 - lungs) * body * _soft_tissue(size, rng)
+    tissue = 0.12 + 0.5 * body + 0.07 * soft - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.05 * ribs * body
     tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, width, height, rng)
     tissue = tissue * rng.uniform(0.94, 1.06) + rng.uniform(-0.02, 0.02) + 0.012 * rng.standard_normal(x.shape)
     return (255 * tissue.clip(0, 1)).astype(np.uint8), lungs > 0.5
