@@ -14,8 +14,7 @@ INPUTS = {
     "histogram": "nine statistics of the grey levels",
     "thumbnail_8x8": "a thumbnail of 8 x 8 pixels",
     "border": "the border alone",
-    "lungs_erased": "all but the lungs",
-}  # of the shortcut audit: where there is little or nothing of the lungs
+}  # of the shortcut audit: with little or nothing of the lungs
 
 
 def percent(fraction: float) -> str:
@@ -203,8 +202,26 @@ def majority(manifest: pd.DataFrame) -> float:
     return float(manifest.loc[manifest["split"] == "validation", "class"].value_counts(normalize=True).iloc[0])
 
 
+def survival(table: pd.DataFrame, majority: float) -> str:
+    """How much of the score survives without lungs, in a sentence; parameters as of `shortcuts`."""
+    own = {str(row["input"]): row.rename({"accuracy": "value"}) for _, row in table.iterrows()}
+    full, border = own["full"], own["border"]
+    if "lungs_erased" not in own:
+        return (
+            "How much of the score survives without lungs is not known, for there are no lung masks; a linear model on "
+            f"the border alone reaches {with_interval(border)}, on the whole image {with_interval(full)}."
+        )
+    erased = own["lungs_erased"]
+    gained, kept = full["value"] - majority, erased["value"] - majority
+    share = f": {max(0.0, kept / gained):.0%} of what it adds to the commonest class survives" if gained > 0 else ""
+    return (
+        f"Without lungs, a linear model reaches {with_interval(erased)} where the whole image gives "
+        f"{with_interval(full)} and the commonest class {percent(majority)}{share}."
+    )
+
+
 def shortcuts(table: pd.DataFrame, majority: float) -> str:
-    """How much of the score survives without lungs, and what else tells the classes apart.
+    """What else than the lungs tells the classes apart.
 
     Parameters
     ----------
@@ -214,25 +231,10 @@ def shortcuts(table: pd.DataFrame, majority: float) -> str:
         Accuracy of naming the commonest class.
     """
     own = {str(row["input"]): row.rename({"accuracy": "value"}) for _, row in table.iterrows()}
-    full = own["full"]
-    found = [
-        f"A linear model on the whole image reaches {with_interval(full)}, "
-        f"naming the commonest class {percent(majority)}."
-    ]
-    if "lungs_erased" in own:
-        gained, kept = (row["value"] - majority for row in (full, own["lungs_erased"]))
-        left = (
-            f": {max(0.0, kept / gained):.0%} of what the whole image adds to that survives without lungs"
-            if gained > 0
-            else ""
-        )
-        found.append(
-            f"With the lungs erased it still reaches {with_interval(own['lungs_erased'])}{left}. "
-            f"The lungs alone give {with_interval(own['lungs_only'])}."
-        )
-    told = [
-        f"{INPUTS[name]} ({with_interval(own[name])})" for name in INPUTS if name in own and own[name]["low"] > majority
-    ]
+    found = [survival(table, majority)]
+    if "lungs_only" in own:
+        found.append(f"The lungs alone give {with_interval(own['lungs_only'])}.")
+    told = [f"{INPUTS[name]} ({with_interval(own[name])})" for name in INPUTS if own[name]["low"] > majority]
     found.append(
         f"Better than the commonest class with little or nothing of the lungs: {'; '.join(told)}."
         if told
@@ -244,6 +246,16 @@ def shortcuts(table: pd.DataFrame, majority: float) -> str:
         + ("chance, as it must be." if shuffled["low"] <= majority else "MORE THAN CHANCE, so that something is wrong.")
     )
     return " ".join(found)
+
+
+def findings_by_check(findings: pd.DataFrame) -> pd.DataFrame:
+    """Findings as a table to read: columns Check, Findings (how many), Classes (how many of each), Action."""
+    rows = []
+    for (check, action), own in findings.groupby(["check", "action"], sort=True):
+        counts = own.loc[own["class"] != "", "class"].value_counts(sort=False)
+        classes = "; ".join(f"{readable(str(name))} {count:,}" for name, count in counts.items())
+        rows.append((check, len(own), classes, action))
+    return pd.DataFrame(rows, columns=["Check", "Findings", "Classes", "Action"])
 
 
 def attribution(table: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
