@@ -169,7 +169,7 @@ def mask_faults(images: pd.DataFrame) -> Iterator[Row]:
 
 
 def unusual(images: pd.DataFrame) -> Iterator[Row]:
-    """Images unlike nearly all others in size or mode, or far from all others in brightness or contrast.
+    """Images unlike nearly all others in size or mode, or far from their class's in brightness or contrast.
 
     Far is a modified z-score above 5: distance from the median over 1.4826 times the median distance (Iglewicz and
     Hoaglin, How to Detect and Handle Outliers, 1993).
@@ -191,11 +191,12 @@ def unusual(images: pd.DataFrame) -> Iterator[Row]:
             detail = f"{value}, where {(values == commonest).mean():.1%} have {commonest}"
             yield f"unusual {check}", row["class"], row["image_id"], detail, "kept"
     for column, check in (("mean", "brightness"), ("deviation", "contrast")):
-        center = images[column].median()
-        spread = 1.4826 * (images[column] - center).abs().median()
-        for row in images[(images[column] - center).abs() > OUTLYING * spread].to_dict("records"):
-            detail = f"{column} of grey levels {row[column]:.0f}, the median is {center:.0f}"
-            yield f"unusual {check}", row["class"], row["image_id"], detail, "kept: look at it"
+        for name, own in images.groupby("class", sort=False):
+            center = own[column].median()
+            spread = 1.4826 * (own[column] - center).abs().median()
+            for row in own[(own[column] - center).abs() > OUTLYING * spread].to_dict("records"):
+                detail = f"{column} of grey levels {row[column]:.0f}, the class's median is {center:.0f}"
+                yield f"unusual {check}", str(name), row["image_id"], detail, "kept: look at it"
 
 
 def source_rule(images: pd.DataFrame) -> tuple[float, float]:

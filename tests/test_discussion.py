@@ -2,15 +2,22 @@ import pandas as pd
 import pytest
 
 from lab_utils.discussion import (
+    attribution,
     by_class,
     comparison,
     conclusion,
     describe_curves,
     describe_errors,
+    describe_examples,
+    describe_shares,
     duration,
+    findings_by_check,
     in_short,
+    majority,
     reproduction,
+    shortcuts,
     stability,
+    survival,
 )
 from lab_utils.scenarios import Scenario
 
@@ -168,3 +175,60 @@ def test_published_values_stand_beside_this_run_s() -> None:
     first, second = reproduction(table, {"one": "Scenario 1"}).to_dict("records")
     assert (first["Scenario"], first["Class"], first["F1-score"]) == ("Scenario 1", "Accuracy", "0.86 / 0.90*")
     assert (second["Class"], second["Precision"], second["Support"]) == ("a b", "0.84 / 0.85", "2,169 / 109")
+
+
+def inputs(**accuracies: float) -> pd.DataFrame:
+    base = {"full": 0.9, "histogram": 0.4, "thumbnail_8x8": 0.4, "border": 0.4, "permuted_labels": 0.4, **accuracies}
+    rows = [
+        {"input": name, "accuracy": value, "low": value - 0.05, "high": value + 0.05} for name, value in base.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_what_survives_without_lungs_is_said() -> None:
+    said = survival(inputs(lungs_erased=0.7, lungs_only=0.8), 0.5)
+    assert said.startswith(
+        "Without lungs, a linear model reaches 70.0 % [65.0, 75.0] where the whole image gives 90.0 %"
+    )
+    assert said.endswith("50% of what it adds to the commonest class survives.")
+    assert "survives." not in survival(inputs(full=0.4, lungs_erased=0.7), 0.5)
+    assert "0% of what it adds" in survival(inputs(lungs_erased=0.3), 0.5)
+    assert "is not known, for there are no lung masks" in survival(inputs(), 0.5)
+
+
+def test_shortcuts_are_named_and_chance_is_checked() -> None:
+    said = shortcuts(inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8), 0.5)
+    assert "with little or nothing of the lungs: the border alone (70.0 % [65.0, 75.0])." in said
+    assert "The lungs alone give 80.0 %" in said
+    assert said.endswith("chance, as it must be.")
+    said = shortcuts(inputs(permuted_labels=0.7), 0.5)
+    assert "Neither grey levels, nor a thumbnail, nor the border is surely better" in said
+    assert said.endswith("MORE THAN CHANCE, so that something is wrong.")
+
+
+def test_the_majority_is_that_of_the_validation_images() -> None:
+    manifest = pd.DataFrame({"split": ["train"] * 3 + ["validation"] * 4, "class": list("bbbaaab")})
+    assert majority(manifest) == 0.75
+
+
+def test_attribution_in_words() -> None:
+    row = {"outcome": "", "images": 9, "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2, "ceiling": 0.6}
+    table = pd.DataFrame([{**row, "scenario": "one", "class": ""}, {**row, "scenario": "one", "class": "a_b"}])
+    said = attribution(table, SCENARIOS)
+    assert "*Title of one* 40.0 % [35.0, 45.0]" in said
+    assert "20.0 % of the image" in said
+    assert said.endswith("reaches 60.0 %.")
+    assert describe_shares(table) == "a b, : 40.0 % of the attribution of 9 images, lungs 20.0 %, ceiling 60.0 %"
+    cells = {"image_id": "x", "class": "a_b", "predicted": "c", "confidence": 0.913}
+    assert describe_examples(pd.DataFrame([cells, cells])).endswith("radiographs. a b taken for c (91% sure)")
+
+
+def test_findings_are_counted_by_check_and_class() -> None:
+    findings = pd.DataFrame(
+        [("b", "x_y", "kept"), ("b", "z", "kept"), ("b", "z", "kept"), ("a", "", "reported")],
+        columns=["check", "class", "action"],
+    )
+    assert findings_by_check(findings).to_numpy().tolist() == [
+        ["a", 1, "", "reported"],
+        ["b", 3, "x y 1; z 2", "kept"],
+    ]

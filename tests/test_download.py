@@ -4,9 +4,10 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
-from lab_utils.download import KAGGLE, load_dataset, obtain, source_fingerprint
+from lab_utils.download import KAGGLE, list_strays, load_dataset, obtain, read_sheet, sheet_key, source_fingerprint
 from lab_utils.errors import LabError
 from lab_utils.paths import Workspace
 from tests.conftest import write_classes
@@ -190,3 +191,31 @@ def test_an_archive_larger_than_the_disk(archive: Path, lab: Workspace, monkeypa
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(LabError, match="unpacks to .* GB, 0.0 GB are free; make room or choose another WORKSPACE"):
         obtain(str(archive), lab)
+
+
+def test_a_sheet_gives_each_file_its_source_however_it_spells_the_name(tmp_path: Path) -> None:
+    sheet = pd.DataFrame({"FILE NAME": ["NORMAL-1", " Normal-2 ", "normal-3.PNG"], "URL": ["x", "y", "z"]})
+    sheet.to_excel(tmp_path / "Normal.metadata.xlsx", index=False)
+    found = read_sheet(tmp_path, "Normal")
+    assert [found[sheet_key(f"Normal-{n}.png")] for n in (1, 2, 3)] == ["x", "y", "z"]
+    assert len(read_sheet(tmp_path, "COVID")) == 0
+
+
+@pytest.mark.parametrize("columns", [["FILE NAME"], ["URL"], []])
+def test_a_sheet_without_its_columns_is_passed_over(
+    columns: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.DataFrame({name: ["a"] for name in columns}).to_excel(tmp_path / "a.metadata.xlsx", index=False)
+    assert len(read_sheet(tmp_path, "a")) == 0
+    assert "a.metadata.xlsx: sources not read" in capsys.readouterr().err
+
+
+def test_strays_are_images_that_are_not_taken(tmp_path: Path) -> None:
+    write_classes(tmp_path, {"a": 2}, folder="images")
+    write_classes(tmp_path, {"a": 1}, folder="masks")
+    write_classes(tmp_path, {"a": 1}, folder="old")
+    shutil.copy(tmp_path / "a/old/a-1.png", tmp_path / "a" / "b.png")
+    assert [path.relative_to(tmp_path).as_posix() for path in list_strays(tmp_path / "a")] == [
+        "a/b.png",
+        "a/old/a-1.png",
+    ]

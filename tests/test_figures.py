@@ -190,3 +190,45 @@ def test_samples_leave_out_what_cannot_be_read(tmp_path: Path) -> None:
     figures.samples(axes, Dataset("folder", root, "", {"a": {}, "b": {}}))
     assert [[len(ax.images) for ax in row] for row in axes] == [[1, 1, 0], [1, 1, 1]]
     plt.close(figure)
+
+
+def test_shortcuts_stand_beside_the_commonest_class(ax: Axes) -> None:
+    row = {"accuracy": 0.8, "low": 0.7, "high": 0.9}
+    names = [("p", "full"), ("p", "lungs_erased"), ("q", "full")]
+    table = pd.DataFrame([{"protocol": protocol, "input": name, **row} for protocol, name in names])
+    figures.shortcuts(ax, table, {"p": 0.4, "q": 0.5})
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["full", "lungs erased"]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [0.4, 0.5]
+    assert len(ax.containers) == 2
+
+
+def test_attribution_stands_between_floor_and_ceiling(ax: Axes) -> None:
+    row = {"share": 0.4, "low": 0.3, "high": 0.5, "area": 0.2, "ceiling": 0.6}
+    table = pd.DataFrame([{"class": "a", "outcome": "correct", **row}, {"class": "", "outcome": "", **row}])
+    figures.attribution_shares(ax, table, ["a", "b"])
+    ticks = [line for line in ax.lines if line.get_marker() == "|" and line.get_linestyle() == "-"]
+    assert sorted({float(x) for line in ticks for x in line.get_xdata() if x == x}) == [0.2, 0.6]
+
+
+def test_heat_maps_lie_over_correct_images_left_and_errors_right(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"a": 2, "b": 1})
+    cells = [(row, column, float(row + column)) for row in range(2) for column in range(2)]
+    shown = [("a/a-1.png", "a", "a", 0.9), ("a/a-2.png", "a", "b", 0.8)]
+    examples = pd.DataFrame([(*image, *cell) for image in shown for cell in cells])
+    examples.columns = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
+    manifest = pd.DataFrame({"image_id": ["a/a-1.png", "a/a-2.png"], "mask": ""})
+    figure, axes = plt.subplots(2, 4)
+    figures.attributions(axes, examples, manifest, Dataset("folder", root, "", {"a": {}, "b": {}}))
+    assert [len(ax.images) for ax in axes.flat] == [2, 0, 2, 0, 0, 0, 0, 0]
+    assert axes[0, 2].get_title() == "a as\nb, 80%"
+    plt.close(figure)
+
+
+def test_pairs_of_images_stand_side_by_side(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"a": 1, "b": 1})
+    pairs = pd.DataFrame({"distance": [4], "first": ["a/a-1.png"], "second": ["b/b-1.png"]})
+    manifest = pd.DataFrame({"image_id": ["a/a-1.png", "b/b-1.png"], "class": ["a", "b"]})
+    figure, axes = figures.panels(2, 1.3, columns=6)
+    figures.matching_pairs(axes, pairs, manifest, Dataset("folder", root, "", {"a": {}, "b": {}}))
+    assert [ax.get_title() for ax in axes] == ["a\n4 bits apart", "b\n4 bits apart"]
+    plt.close(figure)

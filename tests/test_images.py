@@ -9,7 +9,7 @@ from PIL import Image
 
 from lab_utils.download import Dataset, obtain
 from lab_utils.errors import LabError
-from lab_utils.images import ArrayWriter, decode, ensure_store, open_store, resize, store_key
+from lab_utils.images import ArrayWriter, decode, ensure_masks, ensure_store, mode_of, open_store, resize, store_key
 from lab_utils.manifest import build_manifest
 from lab_utils.paths import Workspace
 from lab_utils.scenarios import Protocol
@@ -26,7 +26,9 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
 def test_grey_images_have_one_channel_however_they_are_stored(mode: str) -> None:
-    assert (decode(encoded(Image.fromarray(RAMP).convert(mode))) == RAMP).all()
+    data = encoded(Image.fromarray(RAMP).convert(mode))
+    assert (decode(data) == RAMP).all()
+    assert mode_of(data) == mode
 
 
 def test_sixteen_bit_images_keep_their_upper_bits() -> None:
@@ -150,3 +152,15 @@ def test_decoding_in_parallel_keeps_the_order(data: Dataset) -> None:
     manifest, _ = build_manifest(data, PROTOCOL)
     assert manifest["image_id"].tolist() == sorted(manifest["image_id"], key=lambda name: (name.split("/")[0], name))
     assert pd.Series(manifest["image_id"]).is_unique
+
+
+def test_a_store_of_masks_has_a_row_per_image_and_black_where_there_is_none(phantoms: Path, lab: Workspace) -> None:
+    data = obtain(str(phantoms), lab)
+    masks = ["COVID/masks/COVID-1.png", "", "COVID/masks/COVID-2.png"]
+    store = open_store(lab, ensure_masks(data, masks, 64, lab))
+    assert store.shape == (3, 64, 64)
+    assert not store[1].any()
+    for row in (0, 2):
+        mask = np.asarray(Image.open(phantoms / masks[row]).convert("L"))
+        assert set(np.unique(store[row])) == {0, 255}
+        assert abs((store[row] > 127).mean() - (mask > 127).mean()) < 0.01

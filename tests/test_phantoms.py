@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lab_utils.phantoms import CLASSES, phantom, write_phantoms
+from lab_utils.phantoms import CLASSES, URL, phantom, write_phantoms
 
 
 def test_the_layout_is_the_archive_s(phantoms: Path) -> None:
@@ -35,3 +35,32 @@ def test_every_phantom_differs_and_its_lungs_are_dark() -> None:
     for image, lungs in drawn:
         assert 0.1 < lungs.mean() < 0.4
         assert image[lungs].mean() < image[~lungs].mean()
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def test_faults_are_planted_on_request_and_nothing_else_changes(phantoms: Path, tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "marked", 48, faults=["marker"])
+    write_phantoms(tmp_path / "copied", 48, faults=["duplicates"])
+    write_phantoms(tmp_path / "sourced", 48, faults=["source"])
+    corners = {}
+    for place, name in enumerate(CLASSES):
+        own = Path(name) / "images" / f"{name}-1.png"
+        clean, marked = read(phantoms / own), read(tmp_path / "marked" / own)
+        rows, columns = np.nonzero(clean != marked)
+        assert (marked[rows, columns] == 255).all()
+        corners[bool(rows.mean() < 150), bool(columns.mean() < 150)] = name
+        sheet = pd.read_excel(tmp_path / "sourced" / f"{name}.metadata.xlsx")
+        assert set(sheet["URL"]) == {f"{URL}/hospital-{place + 1}"}
+        assert (read(tmp_path / "copied" / own) == clean).all()
+    assert len(corners) == 4
+    copies = tmp_path / "copied" / "Normal" / "images"
+    assert (copies / "Normal-23.png").read_bytes() != (phantoms / "Normal" / "images" / "Normal-23.png").read_bytes()
+    assert (read(copies / "Normal-23.png") == read(copies / "Normal-1.png")).all()
+    assert (read(copies / "Normal-22.png") == (read(copies / "Normal-2.png") + 1).clip(0, 255)).all()
+    dark, bright = (
+        read(tmp_path / "sourced" / name / "images" / f"{name}-1.png").mean() for name in CLASSES[::3][::-1]
+    )
+    assert bright > dark

@@ -55,6 +55,15 @@ def test_everything_is_there(finished: tuple[Path, Path]) -> None:
     metrics = read_csv(lab.results("metrics"), stage="40")
     assert metrics["scenario"].tolist() == SCENARIOS
     assert metrics["accuracy"].between(0, 1).all()
+    shortcuts = read_csv(lab.results("shortcuts"), stage="45")
+    assert list(shortcuts.columns) == ["protocol", "input", "accuracy", "macro_f1", "low", "high"]
+    assert shortcuts["input"].tolist() == [
+        *("full", "histogram", "thumbnail_8x8", "border", "lungs_erased", "lungs_only", "permuted_labels")
+    ]
+    attribution = read_csv(lab.results("attribution"), stage="45")
+    assert attribution["share"].between(0, 1).all()
+    assert (attribution["low"] <= attribution["high"]).all()
+    assert attribution.loc[attribution["class"] == "", "scenario"].tolist() == SCENARIOS
     assert not list(lab.root.rglob("*.partial*"))
     assert not list(lab.root.rglob("*.failed.ipynb"))
 
@@ -71,14 +80,16 @@ def test_a_second_run_finds_nothing_to_do(finished: tuple[Path, Path]) -> None:
 def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Path]) -> None:
     workspace, config = finished
     assert planned(workspace, config) == set()
-    after_training = {"40_evaluate", "lab_report", "render-html", "render-pdf"}
+    after_training = {"40_evaluate", "45_audit", "lab_report", "render-html", "render-pdf"}
     try:
         change(config, scenarios={"fc_only": {"title": "Train only FC layers", "trainable_convs": 0, "epochs": 3}})
         assert planned(workspace, config) == {"30_train-described-fc_only-0"} | after_training
         change(config, title="Another title")
-        assert planned(workspace, config) == after_training - {"40_evaluate"}
+        assert planned(workspace, config) == after_training - {"40_evaluate", "45_audit"}
         change(config, run={"protocols": ["described"], "scenarios": SCENARIOS, "seeds": [0, 1]})
-        assert planned(workspace, config) == {f"30_train-described-{name}-1" for name in SCENARIOS} | after_training
+        assert planned(workspace, config) == {f"30_train-described-{name}-1" for name in SCENARIOS} | (
+            after_training - {"45_audit"}
+        )
         change(config, image_size=96)
         assert {"20_preprocess-described", "25_features-described-MobileNetV2"} < planned(workspace, config)
         assert "10_download" not in planned(workspace, config)

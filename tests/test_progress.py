@@ -1,7 +1,7 @@
 import pytest
 
 from lab_utils.errors import LabError
-from lab_utils.progress import FAILED, say_how_it_ends
+from lab_utils.progress import FAILED, Stopwatch, say_how_it_ends
 
 
 def test_the_end_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,3 +23,12 @@ def test_what_stopped_it_is_told_last(error: BaseException, why: str, capsys: py
 def test_a_mistake_in_the_program_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         say_how_it_ends(lambda: 1 / 0)
+
+
+def test_a_stopwatch_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([10.0, 11.5, 15.0])
+    monkeypatch.setattr("lab_utils.progress.time.perf_counter", lambda: next(times))
+    watch = Stopwatch()
+    watch.lap("a")
+    watch.lap("b")
+    assert watch.laps == {"a": 1.5, "b": 3.5}

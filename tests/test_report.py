@@ -44,6 +44,7 @@ def test_it_has_the_write_up_s_sections(page: BeautifulSoup) -> None:
         "Discussion",
         "Conclusion",
         "Reproduction",
+        "Audits",
         "Appendix",
     ]
     assert [link.text for link in page.select("nav a")] == headings
@@ -71,6 +72,19 @@ def test_its_numbers_are_the_tables(page: BeautifulSoup, finished: tuple[Path, P
         for row, expected in zip(rows, own.itertuples(), strict=True):
             cells = [cell.text for cell in row.find_all(["th", "td"])]
             assert cells[3:] == [f"{expected.f1:.2f}", f"{expected.support:,}"]
+
+
+def test_audits_and_cards_are_there_and_say_what_the_tables_say(
+    page: BeautifulSoup, finished: tuple[Path, Path]
+) -> None:
+    ids = {element["id"] for element in page.find_all(id=True)}
+    assert {"fig-shortcuts", "fig-gradcam", "fig-attribution", "fig-pairs", "tbl-sources"} <= ids
+    assert [caption.split(": ")[1] for caption in captions(page, "Table")[-2:]] == ["Model card", "Data card"]
+    shortcuts = read_csv(Workspace(finished[0]).results("shortcuts"), stage="45").set_index("input")
+    said = page.get_text()
+    for name in ("full", "lungs_erased", "permuted_labels"):
+        row = shortcuts.loc[name]
+        assert f"{100 * row['accuracy']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" in said, name
 
 
 def test_every_reference_leads_somewhere(page: BeautifulSoup, report: Path) -> None:

@@ -132,3 +132,13 @@ def test_the_interval_of_a_difference_holds_the_spread_of_seeds() -> None:
     assert five["difference"] == pytest.approx(0)
     assert five["low"] < -0.08
     assert five["high"] > 0.08
+
+
+def test_a_mean_has_the_interval_of_its_groups() -> None:
+    assert uncertainty.mean_interval(np.full(20, 0.3), np.arange(20)) == pytest.approx((0.3, 0.3, 0.3))
+    values = np.repeat([0.0, 1.0], 500)
+    mean, low, high = uncertainty.mean_interval(values, np.arange(1000))
+    half = 1.96 * 0.5 / np.sqrt(1000)
+    assert (mean, low, high) == pytest.approx((0.5, 0.5 - half, 0.5 + half), abs=0.005)
+    _, low, high = uncertainty.mean_interval(values, np.repeat(np.arange(10), 100))
+    assert high - low > 5 * 2 * half, "ten groups of copies are ten observations"
