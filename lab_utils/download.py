@@ -338,7 +338,7 @@ def read_sheet(root: Path, name: str) -> pd.Series:
     if not path.is_file():
         return pd.Series(dtype=str)
     try:
-        sheet = pd.read_excel(path, usecols=["FILE NAME", "URL"], dtype=str).dropna()
+        sheet = pd.read_excel(path, dtype=str)[["FILE NAME", "URL"]].dropna()
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         print(f"{path.name}: sources not read ({error})", file=sys.stderr)
         return pd.Series(dtype=str)

@@ -206,7 +206,7 @@ def test_attribution_stands_between_floor_and_ceiling(ax: Axes) -> None:
     row = {"share": 0.4, "low": 0.3, "high": 0.5, "area": 0.2, "ceiling": 0.6}
     table = pd.DataFrame([{"class": "a", "outcome": "correct", **row}, {"class": "", "outcome": "", **row}])
     figures.attribution_shares(ax, table, ["a", "b"])
-    ticks = [line for line in ax.lines if line.get_marker() == "|" and line.get_linestyle() == "-"]
+    ticks = [line for line in ax.lines if line.get_marker() == "|" and line.get_markersize() == 9]
     assert sorted({float(x) for line in ticks for x in line.get_xdata() if x == x}) == [0.2, 0.6]
 
 

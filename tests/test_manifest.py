@@ -50,7 +50,7 @@ def test_an_unreadable_image_is_left_out_and_reported(tmp_path: Path, lab: Works
     manifest, unreadable = build_manifest(data, PROTOCOL)
     assert len(manifest) == 78
     assert [item.image_id for item in unreadable] == ["a/a-7.png", "b/b-7.png"]
-    findings = audit(data, manifest, unreadable)
+    findings = audit(data, manifest, unreadable, PROTOCOL)
     assert findings[findings["check"] == "unreadable"]["action"].tolist() == ["left out", "left out"]
     assert "cannot identify image" in findings["detail"].iloc[0]
 

@@ -137,10 +137,9 @@ def test_a_corner_marker_is_found_at_the_border_and_nothing_there_without_it(tmp
     for faults in ((), ("marker",)):
         name = "-".join(faults) or "none"
         lab = Workspace.open(str(tmp_path / f"lab-{name}"))
-        found[name] = audit_phantoms(tmp_path / name, lab, faults)  # type: ignore[arg-type]
+        found[name] = audit_phantoms(tmp_path / name, lab, faults)
     assert found["marker"]["low"]["border"] > majority > found["none"]["low"]["border"]
     assert majority > found["none"]["low"]["lungs_erased"]
-    assert found["none"]["low"]["lungs_only"] > majority
     for table in found.values():
         assert table["low"]["permuted_labels"] < majority
 
