@@ -35,6 +35,7 @@ def tiny_settings(**changes: Any) -> dict[str, Any]:
     """lab.yaml made small: 48 phantoms at 64 pixels, 2 epochs; `changes` replace top-level keys or add to mappings."""
     settings = yaml.safe_load((PROJECT / "lab.yaml").read_text())
     settings.update(phantoms=48, image_size=64, weights="random")
+    settings["run"].update(protocols=["described"])
     settings["training"].update(epochs=2, batch_size=16, head=[32, 16])
     for key, value in changes.items():
         settings[key] = {**settings[key], **value} if isinstance(value, dict) else value

@@ -13,7 +13,7 @@ def test_the_project_s_experiment_is_the_write_up_s() -> None:
     assert {(s.epochs, s.batch_size, s.learning_rate, s.head) for s in experiment.chosen_scenarios()} == {
         (20, 64, 1e-3, (1024, 512))
     }
-    assert experiment.protocols == ("described",)
+    assert experiment.protocols == ("described", "published", "corrected")
     assert experiment.convs_of("MobileNetV2") == [2, 1, 0]
 
 
