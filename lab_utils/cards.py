@@ -57,7 +57,7 @@ def model_card(
     versions = ", ".join(f"{name} {record['versions'][name]}" for name in ("tensorflow", "keras", "lab-utils"))
     rows = {
         "Model": f"{scenario['backbone']}, {weights}, with a head of {' and '.join(map(str, scenario['head']))} units; "
-        f"{len(scenarios)} scenario(s) of fine-tuning; model.keras in each run's folder takes images in [0, 255]",
+        f"scenarios of fine-tuning: {len(scenarios)}; model.keras in each run's folder takes images in [0, 255]",
         "Intended use": "Teaching and research on transfer learning and its evaluation.",
         "Not for": "Diagnosis, triage or any decision about a patient; images of other sources than the data card's.",
         "Training data": f"{images.get('train', 0):,} images, protocol {protocol.name}; see the data card",
