@@ -14,7 +14,7 @@ from lab_utils.records import read_csv, read_json
 from tests.conftest import PROJECT, run_stage
 
 NOTEBOOKS = sorted([*(PROJECT / "notebooks").glob("*.ipynb"), *(PROJECT / "report").glob("*.ipynb")])
-STAGES = ["10_download", "20_preprocess", "25_features", "30_train", "40_evaluate", "lab_report"]
+STAGES = ["10_download", "20_preprocess", "25_features", "30_train", "40_evaluate", "45_audit", "lab_report"]
 
 
 def parameters_cell(notebook: Path) -> nbformat.NotebookNode:

@@ -76,3 +76,18 @@ def test_colour_images_and_masks_of_another_size_are_taken(real: tuple[Workspace
     assert (manifest["mask"] != "").all()
     findings = read_csv(real[0].findings("described"), stage="20")
     assert (findings["check"] == "count differs").sum() == 4
+
+
+def test_the_border_alone_tells_the_real_classes_apart_and_shuffled_labels_do_not(real: tuple[Workspace, Path]) -> None:
+    lab, config = real
+    run_stage("45_audit", lab, config)
+    shortcuts = read_csv(lab.results("shortcuts"), stage="45").set_index("input")
+    chance = 1 / 4
+    assert shortcuts["low"]["border"] > chance
+    assert shortcuts["low"]["lungs_erased"] > chance
+    assert shortcuts["low"]["permuted_labels"] < chance + 0.1
+    attribution = read_csv(lab.results("attribution"), stage="45")
+    overall = attribution[attribution["class"] == ""].iloc[0]
+    assert overall["area"] < overall["ceiling"] < 1
+    sources = read_csv(lab.results("sources"), stage="45").set_index("question")
+    assert sources["accuracy"]["class from the source"].max() > 0.5
