@@ -57,11 +57,17 @@ def obtain_backbone(
     build = getattr(keras.applications, choose("backbone", name, backbone_names()))
     options = {"include_top": False, "input_shape": (size, size, 3)}
     if weights != "random":
+        kept = set(cache().glob("*"))
         try:
             with _impatient():
                 return build(weights="imagenet", **options), "imagenet"
         except Exception as error:  # Keras raises bare Exception for a failed download
             if weights == "imagenet" or not synthetic:
+                if damaged := next((path for path in kept if path.name in str(error)), None):
+                    raise LabError(
+                        f"{damaged}: damaged or incomplete, and cannot be downloaded again ({_reason(error)}); "
+                        "delete it, and put a whole one there or connect to the network"
+                    ) from error
                 raise LabError(
                     f"{name}: ImageNet weights are neither in Keras' cache ({cache()}) nor downloadable: "
                     f"{_reason(error)}\n"

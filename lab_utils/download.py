@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ from lab_utils.scenarios import Fault
 
 KAGGLE = "tawsifurrahman/covid19-radiography-database"
 EXTENSIONS = (".png", ".jpg", ".jpeg")
+BOMB_BYTES, BOMB_RATIO = 200_000_000, 50  # a zip that unpacks to more than both is refused: pictures hardly shrink
 LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
 
 
@@ -120,8 +122,12 @@ def load_dataset(workspace: Workspace) -> Dataset:
     LabError
         If stage 10 has not run, or a folder that it recorded has moved away.
     """
-    record = read_json(workspace.dataset(), stage="10_download")
-    dataset = Dataset(**{**record, "root": workspace.root / record["root"]})
+    path = workspace.dataset()
+    record = read_json(path, stage="10_download")
+    try:
+        dataset = Dataset(**{**record, "root": workspace.root / record["root"]})
+    except (KeyError, TypeError) as error:
+        raise LabError(f"{path}: edited, or of another version of the lab ({error}); run stage 10 again") from error
     if not dataset.root.is_dir():
         raise LabError(f"{dataset.root}: the data set was here when stage 10 ran and is gone; run stage 10 again")
     return dataset
@@ -226,12 +232,8 @@ def extract(archive: Path, folder: Path) -> None:
             ]
             for member in members:
                 _refuse_unsafe(archive, member)
-            need, free = sum(member.file_size for member in members), shutil.disk_usage(folder.parent).free
-            if need > free:
-                raise LabError(
-                    f"{archive}: unpacks to {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
-                    "make room or choose another WORKSPACE"
-                )
+            _refuse_ambiguous(archive, members)
+            _refuse_bomb(archive, sum(member.file_size for member in members), folder)
             bar = progress(total=len(members), desc="unpack", unit="file")
             for member in members:
                 opened.extract(member, folder)
@@ -239,6 +241,8 @@ def extract(archive: Path, folder: Path) -> None:
             bar.close()
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise LabError(f"{archive}: damaged or not a zip ({error}); download it again") from error
+    except OSError as error:
+        raise LabError(f"{archive}: cannot be unpacked to {folder.parent} ({error})") from error
 
 
 def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
@@ -253,6 +257,26 @@ def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
         raise LabError(f"{archive}: member {member.filename!r} is a link; expected files only; nothing was unpacked")
     if member.flag_bits & 0x1:
         raise LabError(f"{archive}: member {member.filename!r} is encrypted; unpack it by hand and give the folder")
+
+
+def _refuse_ambiguous(archive: Path, members: list[zipfile.ZipInfo]) -> None:
+    names = Counter(member.filename for member in members)
+    for name, count in names.items():
+        if count > 1:
+            raise LabError(f"{archive}: member {name!r} is in it twice, and no one can say which is meant")
+
+
+def _refuse_bomb(archive: Path, need: int, folder: Path) -> None:
+    size, free = archive.stat().st_size, shutil.disk_usage(folder.parent).free
+    if need > free:
+        raise LabError(
+            f"{archive}: unpacks to {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; "
+            "make room or choose another WORKSPACE"
+        )
+    if need > BOMB_BYTES and need > BOMB_RATIO * size:
+        raise LabError(
+            f"{archive}: unpacks to {need / size:,.0f} times its size, as no pictures do; do not trust this archive"
+        )
 
 
 def find_root(folder: Path, *, shown_as: str) -> Path:
@@ -339,7 +363,7 @@ def read_sheet(root: Path, name: str) -> pd.Series:
         return pd.Series(dtype=str)
     try:
         sheet = pd.read_excel(path, dtype=str)[["FILE NAME", "URL"]].dropna()
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a spoilt workbook ends in errors of many kinds
         print(f"{path.name}: sources not read ({error})", file=sys.stderr)
         return pd.Series(dtype=str)
     return sheet.set_index(sheet["FILE NAME"].map(sheet_key))["URL"]
@@ -356,9 +380,25 @@ def _images_in(folder: Path) -> list[Path]:
         names = [
             entry.name
             for entry in entries
-            if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and entry.is_file()
+            if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and _is_file(entry)
         ]
+    for name in names:
+        if not name.isprintable() and _is_no_text(name):
+            raise LabError(f"{folder}: the file name {os.fsencode(name)!r} is not UTF-8; rename it")
     return [folder / name for name in sorted(names)]
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a file, or a link that should lead to one: where it does not, reading it will say so."""
+    return (entry.is_symlink() and not Path(entry.path).is_dir()) or entry.is_file(follow_symlinks=False)
+
+
+def _is_no_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -238,7 +238,7 @@ def load_extraction(protocol: str, backbone: str, workspace: Workspace) -> Extra
     """What stage 25 recorded; raises LabError if it has not run, or the images have changed since."""
     path = workspace.extraction(protocol, backbone)
     record = read_json(path, stage="25_features")
-    record.pop("cuts")
+    record.pop("cuts", None)
     try:
         extraction = Extraction(**record)
     except TypeError as error:

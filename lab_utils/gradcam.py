@@ -80,12 +80,16 @@ def explain(
     places = np.flatnonzero(chosen.manifest["split"] == "validation")
     rows, validation = chosen.views["full"].rows[places], chosen.manifest.iloc[places]
     classes = list(run.record["dataset"]["classes"])
-    model = load_model(run.folder / "model.keras", stage="30_train")
-    found = attribute(model, features.cut, features, rows)
+    found = attribute(trained_model(run), features.cut, features, rows)
     if chosen.masks is None or ceiling is None:
         return pd.DataFrame(columns=COLUMNS), examples(found, validation, classes)
     cover = coverage(chosen.masks, rows, *found.maps.shape[1:])
     return shares(found, ceiling, cover, validation, classes), examples(found, validation, classes)
+
+
+def trained_model(run: Run) -> keras.Model:
+    """A run's network; raises LabError where it is missing, damaged, or another run's."""
+    return load_model(run.file("model.keras"), stage="30_train")
 
 
 def lungs_only_attribution(

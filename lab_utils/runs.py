@@ -9,7 +9,7 @@ import pandas as pd
 from lab_utils.errors import LabError
 from lab_utils.paths import Workspace
 from lab_utils.predictions import read_predictions
-from lab_utils.records import read_csv, read_json
+from lab_utils.records import read_csv, read_json, sha256
 from lab_utils.scenarios import Experiment, Protocol, Scenario
 
 
@@ -41,13 +41,26 @@ class Run:
         """run.json: settings, versions, hashes and times."""
         return read_json(self.folder / "run.json", stage="30_train")
 
+    def file(self, name: str) -> Path:
+        """One of the run's artefacts, whose bytes are those that run.json names.
+
+        Raises
+        ------
+        LabError
+            If it is not there, or another run's, or edited.
+        """
+        path = self.folder / name
+        if path.is_file() and sha256(path) != self.record["sha256"][name]:
+            raise LabError(f"{path}: is not the one that run.json was written for; run stage 30_train again")
+        return path
+
     def predictions(self) -> pd.DataFrame:
         """The validation images' probabilities."""
-        return read_predictions(self.folder / "predictions.csv")
+        return read_predictions(self.file("predictions.csv"))
 
     def history(self) -> pd.DataFrame:
         """One row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, seconds."""
-        return read_csv(self.folder / "history.csv", stage="30_train")
+        return read_csv(self.file("history.csv"), stage="30_train")
 
     def architecture(self) -> pd.DataFrame:
         """The model's summary table."""

@@ -1,6 +1,7 @@
 """The experiment as lab.yaml describes it: data set, protocols, scenarios, seeds. Names become values here."""
 
 import re
+import reprlib
 from dataclasses import asdict, fields, is_dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -13,8 +14,10 @@ from lab_utils.paths import experiment_file
 
 STRICT = ConfigDict(extra="forbid")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-Positive = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
+Count = Annotated[int, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+Width = Annotated[int, Field(gt=0, le=65_536, strict=True)]
 Storage = Literal["float32", "float16"]
 Fault = Literal["duplicates", "marker", "source"]
 
@@ -50,7 +53,7 @@ class Protocol:
     scaling: Literal["unit", "backbone"] = "unit"
     split: Literal["stratified", "grouped", "listing"] = "stratified"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    split_seed: Count = 0
+    split_seed: Seed = 0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -80,10 +83,10 @@ class Scenario:
     title: str
     trainable_convs: Count
     backbone: str = "MobileNetV2"
-    head: tuple[Positive, ...] = (1024, 512)
+    head: tuple[Width, ...] = (1024, 512)
     epochs: Positive = 20
     batch_size: Positive = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -119,12 +122,12 @@ class Experiment:
     title: str
     author: str
     dataset: str
-    phantoms: Annotated[int, Field(ge=40)]
+    phantoms: Annotated[int, Field(ge=40, le=1_000_000, strict=True)]
     weights: Literal["auto", "imagenet", "random"]
-    image_size: Annotated[int, Field(ge=32)]
+    image_size: Annotated[int, Field(ge=32, le=4096, strict=True)]
     storage: Storage
     shards: Positive
-    seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     protocols: Annotated[tuple[str, ...], Field(min_length=1)]
     scenarios: Annotated[tuple[str, ...], Field(min_length=1)]
     known_protocols: dict[str, Protocol]
@@ -166,6 +169,18 @@ class Experiment:
         return sorted({s.trainable_convs for s in self.chosen_scenarios() if s.backbone == backbone}, reverse=True)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without the trap that of two equal keys the first is passed over in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
+            names = [key.value for key, _ in node.value]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
+        return found
+
+
 def load_experiment(config: str = "", **overrides: Any) -> Experiment:
     """Read and check an experiment file.
 
@@ -183,9 +198,13 @@ def load_experiment(config: str = "", **overrides: Any) -> Experiment:
     """
     path = experiment_file(config)
     try:
-        text = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise LabError(f"{path}: no such experiment file; copy lab.yaml and edit it") from None
+    except IsADirectoryError:
+        raise LabError(f"{path}: is a folder; expected an experiment file, such as lab.yaml") from None
+    except UnicodeDecodeError as error:
+        raise LabError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise LabError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(text, dict):
@@ -222,7 +241,7 @@ def _message(kind: str, name: str, known: dict[str, Any]) -> str:
 def _mapping(value: Any, place: str, problems: list[str]) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    problems.append(f"{place}: expected keys and values, found {value!r}")
+    problems.append(f"{place}: expected keys and values, found {reprlib.repr(value)}")
     return {}
 
 
@@ -252,7 +271,8 @@ def _build(kind: type, values: dict[str, Any], place: str, problems: list[str]) 
         for mistake in error.errors():
             at = ".".join(str(part) for part in mistake["loc"])
             if not at.startswith("known_"):
-                problems.append(f"{place + '.' if place else ''}{at}: {mistake['msg']}, found {mistake['input']!r}")
+                found = reprlib.repr(mistake["input"])
+                problems.append(f"{place + '.' if place else ''}{at}: {mistake['msg']}, found {found}")
         return None
 
 
