@@ -1,0 +1,235 @@
+"""Runs that are killed at random moments, or find the disk full: whatever was finished stays, and the next run ends well.
+
+`make test` tries a few points, `make test-faults` sixty and more: LAB_FAULTS says how many, LAB_FAULTS_SEED which.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from tests.conftest import PROJECT, command, snakemake
+
+POINTS = int(os.environ.get("LAB_FAULTS", "3"))
+SEED = int(os.environ.get("LAB_FAULTS_SEED", "0"))
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+GONE_WITHIN = 5.0  # seconds, for Ctrl-C and a polite end; a kernel that lost its parent by SIGKILL may take as long too
+DELAYS = (1.0, 28.0)  # seconds into a run: from its start to the middle of its third stage or so
+CHANGING = {"seconds", "finished", "memory_mb", "sha256", "plain_rate", "commit"}  # of records, from run to run
+TIMES = {"times.csv", "audit_times.csv"}
+
+
+class Point(NamedTuple):
+    """One fault: how far into a run, and which."""
+
+    delay: float
+    number: signal.Signals
+
+
+def plan(count: int, seed: int) -> list[Point]:
+    """The campaign's points, the same for the same seed."""
+    chance = random.Random(seed)
+    return [Point(round(chance.uniform(*DELAYS), 1), chance.choice(SIGNALS)) for _ in range(count)]
+
+
+def content(path: Path) -> str:
+    """What an artefact says, without times and dates, as a digest; half of a file is an error or another digest."""
+    total = hashlib.sha256()
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as member:
+            total.update(archive.read("config.json"))
+            with h5py.File(member) as weights:
+                weights.visititems(
+                    lambda name, item: (
+                        total.update(name.encode() + np.asarray(item).tobytes())
+                        if isinstance(item, h5py.Dataset)
+                        else None
+                    )
+                )
+    elif path.suffix == ".json":
+        record = json.loads(path.read_text())
+        total.update(json.dumps({name: record[name] for name in sorted(set(record) - CHANGING)}).encode())
+    elif path.name == "history.csv":
+        total.update(pd.read_csv(path).drop(columns="seconds").to_csv().encode())
+    else:
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def artefacts(workspace: Path) -> dict[str, str]:
+    """Every artefact under its final name, with its content."""
+    found = {}
+    for path in sorted(workspace.rglob("*")):
+        parts = path.relative_to(workspace).parts
+        is_artefact = path.suffix in {".csv", ".json", ".npy", ".keras", ".png", ".xlsx"}
+        if (
+            path.is_file()
+            and is_artefact
+            and not any(part.startswith(".") for part in parts)
+            and path.name not in TIMES
+        ):
+            found["/".join(parts)] = content(path)
+    return found
+
+
+def stamps(workspace: Path, stages: set[str]) -> dict[Path, int]:
+    """When the executed notebooks of finished stages were written: a stage that runs again writes a new one."""
+    found = {}
+    for path in workspace.rglob("*.ipynb"):
+        name = path.stem
+        if name == "train":
+            protocol, scenario, seed = path.parent.relative_to(workspace / "runs").parts
+            name = f"30_train-{protocol}-{scenario}-{seed.removeprefix('seed-')}"
+        if name in stages:
+            found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def tree(mark: str) -> list[psutil.Process]:
+    """Every living process that carries this mark in its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("LAB_TEST") == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[bool, float]:
+    """Start a run, strike after the delay; whether it was still at work, and how long its processes then lived on."""
+    mark = str(workspace)
+    with said.open("w") as words:
+        run = subprocess.Popen(
+            command(workspace, config),
+            cwd=PROJECT,
+            env={**os.environ, "LAB_TEST": mark},
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            run.wait(point.delay)
+        except subprocess.TimeoutExpired:
+            pass
+        else:
+            assert run.returncode == 0, said.read_text()
+            return False, 0.0
+        struck = time.monotonic()
+        if point.number == signal.SIGINT:
+            os.killpg(run.pid, signal.SIGINT)  # what a terminal does
+        else:
+            for process in tree(mark):
+                process.send_signal(point.number)
+        run.wait(30)
+        while tree(mark) and time.monotonic() < struck + 30:
+            time.sleep(0.05)
+    return True, time.monotonic() - struck
+
+
+def ended(said: Path) -> set[str]:
+    """The stages that a run said had ended."""
+    lines = (line.split() for line in said.read_text().splitlines() if line.startswith("  ["))
+    return {words[1] for words in lines}
+
+
+def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    undisturbed, config = artefacts(finished[0]), finished[1]
+    points, workspace, done, chain = plan(POINTS, SEED), tmp_path / "chain-0", set[str](), 0
+    for number, point in enumerate(points):
+        before = stamps(workspace, done)
+        at_work, lived_on = strike(workspace, config, point, tmp_path / f"{number}.txt")
+        said = (tmp_path / f"{number}.txt").read_text()
+        print(f"point {number}: {point.number.name} after {point.delay} s, chain {chain}, {lived_on:.1f} s to the end")
+        assert lived_on < GONE_WITHIN, f"{point}: processes lived on for {lived_on:.1f} s\n{said}"
+        assert "Traceback" not in said, said
+        if at_work and point.number == signal.SIGINT and "[" in said:
+            assert "give the command again" in said, said
+        assert stamps(workspace, done) == before, f"{point}: a finished stage ran again\n{said}"
+        done |= ended(tmp_path / f"{number}.txt")
+        for name, digest in artefacts(workspace).items():
+            assert undisturbed.get(name, digest) == digest, f"{point}: {name} is not what an undisturbed run leaves"
+        if not at_work:
+            compare(workspace, undisturbed)
+            chain += 1
+            workspace, done = tmp_path / f"chain-{chain}", set()
+    before = stamps(workspace, done)
+    last = snakemake(workspace, config)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert stamps(workspace, done) == before
+    compare(workspace, undisturbed)
+
+
+def compare(workspace: Path, undisturbed: dict[str, str]) -> None:
+    """Nothing is missing, nothing differs, and nothing unfinished is left."""
+    found = artefacts(workspace)
+    assert set(found) == set(undisturbed)
+    assert [name for name in found if found[name] != undisturbed[name]] == []
+    assert not [path for path in workspace.rglob("*") if ".partial" in path.name or ".running" in path.name]
+    assert (workspace / "report" / "lab_report.pdf").is_file()
+    shutil.rmtree(workspace)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    """A file system of its own: a folder, and a function that gives it another size (MB)."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def sized(megabytes: float, *options: str) -> bool:
+        words = [
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            ",".join([*options, f"size={int(megabytes * 1024)}k"]),
+            "tmpfs",
+            str(folder),
+        ]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+    if not sized(1):
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    yield folder, lambda megabytes: sized(megabytes, "remount")
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def test_a_full_disk_is_a_message_and_room_is_all_it_takes(finished: tuple[Path, Path], small_disk: Any) -> None:
+    folder, resize = small_disk
+    undisturbed, config = artefacts(finished[0]), finished[1]
+    need = sum(path.stat().st_size for path in finished[0].rglob("*") if path.is_file()) / 2**20
+    chance = random.Random(SEED)
+    sizes = sorted(chance.uniform(0.02, 0.9) * need for _ in range(max(1, POINTS // 10)))
+    for size in sizes:
+        assert resize(size)
+        run = snakemake(folder / "workspace", config)
+        said = run.stdout + run.stderr
+        print(f"a disk of {size:.1f} MB of {need:.1f}: {[line for line in said.splitlines() if 'space' in line][:1]}")
+        assert run.returncode != 0
+        assert "No space left" in said or "are free" in said, said
+        assert "Traceback" not in said, said
+        for name, digest in artefacts(folder / "workspace").items():
+            assert undisturbed.get(name, digest) == digest, f"{size} MB: {name}"
+    assert resize(3 * need)
+    run = snakemake(folder / "workspace", config)
+    assert run.returncode == 0, run.stdout + run.stderr
+    compare(folder / "workspace", undisturbed)
+
+
+def test_the_campaign_is_the_same_for_the_same_seed() -> None:
+    assert plan(60, 7) == plan(60, 7) != plan(60, 8)
+    assert {point.number for point in plan(60, 0)} == set(SIGNALS)
