@@ -165,7 +165,7 @@ rule download:
         notebook="notebooks/10_download.ipynb",
     params:
         notebook=stage("10_download"),
-        given=given(dataset=DATASET, phantoms=experiment.phantoms, faults=experiment.faults),
+        given=given(dataset=DATASET, phantoms=experiment.phantoms, faults=" ".join(experiment.faults)),
         fingerprint=FINGERPRINT,
         code=code_digest(stage("10_download"), ignore=PICTURES),
     log:

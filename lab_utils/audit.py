@@ -1,6 +1,7 @@
 """What is odd about a data set, as rows of a findings table: what was found, where, and what was done."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ COMMON = 0.95  # share of images alike in size or mode from which the others are
 OUTLYING = 5.0  # modified z-scores: the usual 3.5 names a hundred sound radiographs in ten thousand
 FARTHEST = 10  # bits of 64: up to this distance of perceptual hashes pairs of images are counted
 SEARCHED = 25_000  # images among which pairs are looked for: their number grows with the square
+SOURCE_IMAGES = 20  # of a source that can be learned
 AT_ONCE = 256  # images compared with all others together
 
 Row = tuple[str, str, str, str, str]
@@ -68,7 +70,7 @@ def masks_as_images(manifest: pd.DataFrame) -> Iterator[Row]:
         yield "mask as image", str(name), "", detail, "kept: the protocol counts them"
     for row in manifest[(manifest["kind"] == "image") & (manifest["levels"] <= 2)].to_dict("records"):
         detail = f"{row['levels']} grey levels: a mask or an empty picture"
-        yield "mask as image", row["class"], row["image_id"], detail, "kept: look at it"
+        yield "looks like a mask", row["class"], row["image_id"], detail, "kept: look at it"
 
 
 def strays(dataset: Dataset) -> Iterator[Row]:
@@ -118,7 +120,7 @@ def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pairs of images by the Hamming distance of their perceptual hashes.
+    """Pairs of images by the Hamming distance of their perceptual hashes, among 25,000 spread evenly if there are more.
 
     Parameters
     ----------
@@ -163,7 +165,10 @@ def mask_faults(images: pd.DataFrame) -> Iterator[Row]:
     """Images without a lung mask, or with one that is empty or cannot be read; nothing where no image has any."""
     if not (images["mask"] != "").any():
         return
-    for row in images[~(images["lungs"] > 0)].to_dict("records"):
+    without = images.groupby("class")["mask"].agg(lambda own: not (own != "").any())
+    for name in without.index[without]:
+        yield "mask missing", str(name), "", "no image of this class has one", "no audit that needs lungs"
+    for row in images[~(images["lungs"] > 0) & ~images["class"].map(without)].to_dict("records"):
         check = "mask missing" if not row["mask"] else "mask empty" if row["lungs"] == 0 else "mask unreadable"
         yield check, row["class"], row["image_id"], row["mask"], "kept; out of the audits that need lungs"
 
@@ -199,12 +204,43 @@ def unusual(images: pd.DataFrame) -> Iterator[Row]:
                 yield f"unusual {check}", str(name), row["image_id"], detail, "kept: look at it"
 
 
-def source_rule(images: pd.DataFrame) -> tuple[float, float]:
-    """Accuracy of naming for each source its commonest class, and of naming the commonest class at once."""
-    known = images[images["source"] != ""]
-    by_source = known.groupby(["source", "class"]).size()
-    best = by_source.groupby("source").max().sum()
-    return best / len(known), known["class"].value_counts(normalize=True).iloc[0]
+class SourceRule(NamedTuple):
+    """How well the source alone tells the class: the commonest class of each source in training, on validation images.
+
+    Parameters
+    ----------
+    images : int
+        Validation images whose source has at least 20 images.
+    accuracy, low, high : float
+        With Wilson's 95 % interval.
+    majority : float
+        Accuracy of the commonest class.
+    """
+
+    images: int
+    accuracy: float
+    low: float
+    high: float
+    majority: float
+
+
+def source_rule(images: pd.DataFrame) -> SourceRule | None:
+    """The rule's score; None where no source is large enough."""
+    known = of_large_sources(images)
+    train, judged = (known[known["split"] == side] for side in ("train", "validation"))
+    if not len(train) or not len(judged):
+        return None
+    commonest = train["class"].mode().iloc[0]
+    rule = train.groupby("source")["class"].agg(lambda own: own.mode().iloc[0])
+    right = int((judged["source"].map(rule).fillna(commonest) == judged["class"]).sum())
+    low, high = proportion_confint(right, len(judged), method="wilson")
+    return SourceRule(len(judged), right / len(judged), low, high, (judged["class"] == commonest).mean())
+
+
+def of_large_sources(images: pd.DataFrame) -> pd.DataFrame:
+    """Those images whose source is known and has at least 20 of them: a smaller one is too small to be learned."""
+    counts = images["source"].map(images["source"].value_counts())
+    return images[(images["source"] != "") & (counts >= SOURCE_IMAGES)]
 
 
 def telling_sources(images: pd.DataFrame) -> Iterator[Row]:
@@ -212,16 +248,15 @@ def telling_sources(images: pd.DataFrame) -> Iterator[Row]:
 
     The real database's sheets are right class by class and wrong file by file.
     """
-    known = images[images["source"] != ""]
-    if not len(known):
+    rule = source_rule(images)
+    if rule is None or rule.low <= rule.majority:
         return
-    rule, majority = source_rule(images)
-    if rule > majority:
-        detail = f"the source alone would name {rule:.0%} of classes rightly, the commonest class {majority:.0%}"
-        yield "source tells the class", "", "", detail, "measured by the shortcut audit"
-    classes_of = known.groupby("source")["class"].nunique()
+    detail = f"the source alone names {rule.accuracy:.0%} of classes rightly, the commonest class {rule.majority:.0%}"
+    yield "source tells the class", "", "", detail, "measured by the shortcut audit"
+    known = of_large_sources(images)
+    classes_of = images[images["source"] != ""].groupby("source")["class"].nunique()
     for name, own in known.groupby("class", sort=False):
-        if rule > majority and (classes_of[own["source"].unique()] == 1).all():
+        if (classes_of[own["source"].unique()] == 1).all():
             sources = own["source"].nunique()
             detail = f"shares none of its {sources} source{'s' * (sources > 1)} with another class"
             yield "source of its own", str(name), "", detail, "reported"

@@ -11,10 +11,12 @@ from lab_utils.figures import readable
 from lab_utils.scenarios import Protocol, Scenario
 
 COLUMNS = ["Aspect", "Content"]
+WITHOUT_LUNGS = {"border": "the border alone", "lungs_erased": "images without lungs"}
+SOURCES = 8  # of a class that are named, the largest
 
 
 def model_card(
-    record: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
     protocol: Protocol,
     scenarios: Sequence[Scenario],
     intervals: pd.DataFrame,
@@ -26,8 +28,8 @@ def model_card(
 
     Parameters
     ----------
-    record : mapping
-        run.json of one of the runs.
+    records : sequence of mapping
+        run.json of every run of the protocol and the first seed.
     protocol : Protocol
     scenarios : sequence of Scenario
         Those that were run.
@@ -41,7 +43,7 @@ def model_card(
     DataFrame
         Columns Aspect, Content.
     """
-    seed = metrics["seed"].iloc[0]
+    seed, record = metrics["seed"].iloc[0], records[0]
     scored = []
     for scenario in scenarios:
         own = intervals[(intervals["scenario"] == scenario.name) & (intervals["seed"] == seed)].set_index("measure")
@@ -53,24 +55,30 @@ def model_card(
             f"{low} ({worst}) to {high} ({best})"
         )
     weights = "pretrained on ImageNet" if record["weights"] == "imagenet" else "untrained (random features)"
-    images, scenario = record["images"], record["scenario"]
+    images = record["images"]
+    networks = [
+        f"{one['backbone']} with a head of {' and '.join(map(str, one['head'])) or 'no'} hidden units"
+        for one in (record["scenario"] for record in records)
+    ]
     versions = ", ".join(f"{name} {record['versions'][name]}" for name in ("tensorflow", "keras", "lab-utils"))
     rows = {
-        "Model": f"{scenario['backbone']}, {weights}, with a head of {' and '.join(map(str, scenario['head']))} units; "
+        "Model": f"{'; '.join(dict.fromkeys(networks))}; {weights}; "
         f"scenarios of fine-tuning: {len(scenarios)}; model.keras in each run's folder takes images in [0, 255]",
         "Intended use": "Teaching and research on transfer learning and its evaluation.",
         "Not for": "Diagnosis, triage or any decision about a patient; images of other sources than the data card's.",
-        "Training data": f"{images.get('train', 0):,} images, protocol {protocol.name}; see the data card",
+        "Training data": f"{images.get('train', 0):,} images"
+        f"{' and lung masks' if protocol.masks else ''}, protocol {protocol.name}; see the data card",
         "Evaluation data": f"{images.get('validation', 0):,} images of the same collection; no other hospital's",
         "Metrics": "; ".join(scored),
         "Calibration": f"expected calibration error {metrics['ece'].min():.3f} to {metrics['ece'].max():.3f}",
         "Shortcomings": " ".join(shortcomings) or "None found by the audits, which do not look for all there are.",
         "Versions": f"Python {record['python']}, {versions}, commit {record['commit'][:12] or 'unknown'}",
-        "Weights": f"SHA-256 {record['weights_sha256'][:32]} (backbone)",
+        "Weights": "SHA-256 of the backbone "
+        + ", ".join(dict.fromkeys(record["weights_sha256"][:32] for record in records)),
         "Time and memory": f"features {times['extraction'].max():.0f} s once, training "
         f"{times['training'].min():.0f} to {times['training'].max():.0f} s; "
-        f"at most {record['memory_mb'] / 1000:.1f} GB; {record['cpus']} cores, "
-        f"{record['platform']}",
+        f"at most {max(record['memory_mb'] for record in records) / 1000:.1f} GB for one training; "
+        f"{record['cpus']} cores, {record['platform']}",
     }
     return pd.DataFrame(rows.items(), columns=COLUMNS)
 
@@ -111,7 +119,8 @@ def data_card(
         f"{readable(name)} {count['images']:,} ({count['masks']:,} masks)" for name, count in dataset.classes.items()
     )
     sources = "; ".join(
-        f"{readable(name)}: {', '.join(f'{url} ({count:,})' for url, count in urls.items())}"
+        f"{readable(name)}: {', '.join(f'{url} ({count:,})' for url, count in list(urls.items())[:SOURCES])}"
+        f"{' and others' if len(urls) > SOURCES else ''}"
         for name, urls in dataset.sources.items()
     )
     sizes = (images["width"].astype(str) + " x " + images["height"].astype(str)).value_counts()
@@ -137,18 +146,31 @@ def data_card(
     return pd.DataFrame(rows.items(), columns=COLUMNS)
 
 
-def shortcomings(shortcuts: str, attribution: str, leaks: pd.DataFrame, findings: pd.DataFrame) -> list[str]:
-    """What the audits found against the networks, one plain sentence or more each.
+def shortcomings(
+    shortcuts: pd.DataFrame, majority: float, attribution: str, leaks: pd.DataFrame, findings: pd.DataFrame
+) -> list[str]:
+    """What the audits found against the networks, a plain sentence each.
 
     Parameters
     ----------
-    shortcuts, attribution : str
-        As of `lab_utils.discussion`; empty where not measured.
+    shortcuts : DataFrame
+        As of `lab_utils.shortcuts.shortcuts`.
+    majority : float
+        Accuracy of the commonest class.
+    attribution : str
+        As of `lab_utils.discussion.attribution`; empty where not measured.
     leaks, findings : DataFrame
-        Of one protocol.
+        All of one protocol.
     """
+    reached = shortcuts.set_index("input").rename(columns={"accuracy": "value"})
+    found = [
+        f"A linear model on {what} reaches {with_interval(row)}, better than the commonest class."
+        for name, row in reached.iterrows()
+        if (what := WITHOUT_LUNGS.get(str(name))) and row["low"] > majority
+    ]
+    if attribution:
+        found.append(attribution.replace("*", "").replace("\\", ""))
     leak = leaks.iloc[0]
-    found = [shortcuts.replace("*", ""), attribution.replace("*", "").replace("\\", "")]
     if leak["copied"]:
         copied, count = (f"{leak[name]:,.0f}" for name in ("copied", "validation"))
         found.append(f"{copied} of {count} validation images have a copy in the training set.")
@@ -157,4 +179,4 @@ def shortcomings(shortcuts: str, attribution: str, leaks: pd.DataFrame, findings
     if (findings["check"] == "source of its own").any():
         names = ", ".join(map(readable, findings.loc[findings["check"] == "source of its own", "class"]))
         found.append(f"No other class shares a source with {names}: the hospital gives the class away.")
-    return [sentence for sentence in found if sentence]
+    return found

@@ -14,7 +14,7 @@ INPUTS = {
     "histogram": "nine statistics of the grey levels",
     "thumbnail_8x8": "a thumbnail of 8 x 8 pixels",
     "border": "the border alone",
-}  # of the shortcut audit: with little or nothing of the lungs
+}  # of the shortcut audit: without a look at the lungs, or too coarse a one for a reader of radiographs
 
 
 def percent(fraction: float) -> str:
@@ -208,12 +208,16 @@ def survival(table: pd.DataFrame, majority: float) -> str:
     full, border = own["full"], own["border"]
     if "lungs_erased" not in own:
         return (
-            "How much of the score survives without lungs is not known, for there are no lung masks; a linear model on "
-            f"the border alone reaches {with_interval(border)}, on the whole image {with_interval(full)}."
+            "How much of the score survives without lungs is not known, for too few images have a lung mask; "
+            f"a linear model on the border alone reaches {with_interval(border)}, on the whole image "
+            f"{with_interval(full)}."
         )
     erased = own["lungs_erased"]
     gained, kept = full["value"] - majority, erased["value"] - majority
-    share = f": {max(0.0, kept / gained):.0%} of what it adds to the commonest class survives" if gained > 0 else ""
+    is_sure = full["low"] > majority
+    share = (
+        f": {min(max(0.0, kept / gained), 1.0):.0%} of what it adds to the commonest class survives" if is_sure else ""
+    )
     return (
         f"Without lungs, a linear model reaches {with_interval(erased)} where the whole image gives "
         f"{with_interval(full)} and the commonest class {percent(majority)}{share}."
@@ -236,7 +240,7 @@ def shortcuts(table: pd.DataFrame, majority: float) -> str:
         found.append(f"The lungs alone give {with_interval(own['lungs_only'])}.")
     told = [f"{INPUTS[name]} ({with_interval(own[name])})" for name in INPUTS if own[name]["low"] > majority]
     found.append(
-        f"Better than the commonest class with little or nothing of the lungs: {'; '.join(told)}."
+        f"A few numbers, or the border, are better than the commonest class: {'; '.join(told)}."
         if told
         else "Neither grey levels, nor a thumbnail, nor the border is surely better than the commonest class."
     )
@@ -246,6 +250,24 @@ def shortcuts(table: pd.DataFrame, majority: float) -> str:
         + ("chance, as it must be." if shuffled["low"] <= majority else "MORE THAN CHANCE, so that something is wrong.")
     )
     return " ".join(found)
+
+
+def audit_cost(audit_times: pd.DataFrame, protocols: int, times: pd.DataFrame) -> str:
+    """What the audits took, beside features and training.
+
+    Parameters
+    ----------
+    audit_times : DataFrame
+        Columns part, seconds, over all protocols.
+    times : DataFrame
+        As of `lab_utils.metrics.times`, of one protocol and seed.
+    """
+    seconds, (whole, _) = audit_times["seconds"].sum() / protocols, _totals(times)
+    parts = "; ".join(f"{row['part']} {row['seconds'] / protocols:.0f} s" for _, row in audit_times.iterrows())
+    return (
+        f"The audits took {seconds:.0f} s for each protocol ({parts}), {seconds / whole:.0%} of the {whole:.0f} s of "
+        "computing features and training."
+    )
 
 
 def findings_by_check(findings: pd.DataFrame) -> pd.DataFrame:
@@ -275,7 +297,7 @@ def attribution(table: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
     area, ceiling = overall[["area", "ceiling"]].mean()
     return (
         f"Of the attribution, this much lies in the lungs: {'; '.join(lines)}. The lungs are {percent(area)} of the "
-        f"image, which attribution spread evenly would reach; a model that sees lungs alone reaches {percent(ceiling)}."
+        f"image, which attribution spread evenly would reach; a linear model on lungs alone reaches {percent(ceiling)}."
     )
 
 

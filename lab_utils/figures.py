@@ -19,7 +19,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lab_utils import fonts
 from lab_utils.download import Dataset, list_images, list_masks
-from lab_utils.images import UNREADABLE, Pixels, decode
+from lab_utils.images import UNREADABLE, Pixels, decode, lungs_in
 from lab_utils.metrics import SPECIFICITY
 from lab_utils.scenarios import Scenario
 
@@ -184,12 +184,11 @@ def radiographs(
         ax.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
         if mask is not None and mask.min() < mask.max():
             rows, columns = mask.shape[:2]
-            flat = mask if mask.ndim == 2 else mask[..., 0]
             ax.contour(
                 np.linspace(0, width, columns),
                 np.linspace(0, height, rows),
-                flat,
-                levels=[127],
+                lungs_in(mask).astype(float),
+                levels=[0.5],
                 colors=PALETTE[4],
                 linewidths=0.9,
             )

@@ -19,6 +19,7 @@ from lab_utils.runtime import keras, tf
 from lab_utils.shortcuts import Audited, View, coefficients, linear_model
 from lab_utils.uncertainty import mean_interval
 
+FEW = 10  # groups of images below which a mean has no interval
 BATCH = 64  # images per pass through what lies above the cut
 COLUMNS = ["class", "outcome", "images", "share", "low", "high", "area", "ceiling"]
 
@@ -95,7 +96,7 @@ def trained_model(run: Run) -> keras.Model:
 def lungs_only_attribution(
     chosen: Audited, inputs: Mapping[str, Float], extraction: Extraction, backbone: keras.Model
 ) -> Attribution | None:
-    """Of a linear model that is trained and judged on images of lungs alone: the most that such coarse maps can reach.
+    """Of a linear model trained and judged on images of lungs alone: what so few cells reach if it is the lungs.
 
     Parameters
     ----------
@@ -211,7 +212,8 @@ def coverage(masks: Pixels, rows: NDArray[np.int64], height: int, width: int) ->
 def inside(maps: Float, cover: Float) -> Float:
     """The share of each image's attribution that lies in the lungs: float32 (n,), missing where there is none at all.
 
-    A cell's attribution is taken to be spread evenly over it.
+    The energy-based pointing game of Wang et al., *Score-CAM*, CVPR workshops 2020 (arXiv 1910.01279). A cell's
+    attribution is taken to be spread evenly over it.
 
     Parameters
     ----------
@@ -244,8 +246,8 @@ def shares(
     -------
     DataFrame
         Columns class (empty: all), outcome (correct, wrong; empty: both), images, share (mean), low, high (95 %
-        interval), area (of the lungs: what attribution spread evenly would reach), ceiling (of the model that sees
-        lungs only; maps of so few cells cannot reach 1).
+        interval; missing below ten groups), area (of the lungs: what attribution spread evenly would reach), ceiling
+        (what the model that sees lungs alone reaches: maps of so few cells cannot reach 1).
     """
     table = pd.DataFrame(
         {
@@ -261,6 +263,8 @@ def shares(
     for name, outcome, own in _parted(table, classes):
         if len(own):
             mean, low, high = mean_interval(own["share"].to_numpy(float), own["group"].to_numpy())
+            if own["group"].nunique() < FEW:
+                low = high = np.nan
             rows.append((name, outcome, len(own), mean, low, high, own["area"].mean(), own["ceiling"].mean()))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -3,7 +3,7 @@
 import io
 import os
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -124,58 +124,70 @@ def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, s
     """
     key = store_key(manifest, protocol, size)
     shape = (len(manifest), size, size) + (() if manifest["grey"].all() else (3,))
-    paths = [dataset.root / image_id for image_id in manifest["image_id"]]
-    _ensure_array(workspace.images(key) / "images.npy", paths, shape, protocol.interpolation)
+
+    def load(image_id: str) -> Pixels:
+        pixels = resize(_decoded_again(dataset.root / image_id), size, protocol.interpolation)
+        return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
+
+    _ensure_array(workspace.images(key) / "images.npy", shape, load, manifest["image_id"])
     return key
 
 
-def ensure_masks(dataset: Dataset, masks: Sequence[str], size: int, workspace: Workspace) -> str:
-    """Write a store of lung masks unless it is there.
+def ensure_masks(dataset: Dataset, manifest: pd.DataFrame, size: int, workspace: Workspace) -> str:
+    """Write a store of lung masks unless it is there; shrunk and enlarged by the nearest pixel.
 
     Parameters
     ----------
-    masks : sequence of str
-        Paths below the data set's root; entry i becomes row i, black where it is empty.
+    manifest : DataFrame
+        Columns mask (path below the data set's root), lungs; row i becomes row i, black where there are no lungs.
     size : int
-        Side in pixels; shrunk and enlarged by the nearest pixel.
+        Side in pixels.
 
     Returns
     -------
     str
-        The key for `open_store`. The file is uint8 (N, size, size); lungs are above 127.
+        The key for `open_store`. The file is uint8 (N, size, size): 255 for lungs, else 0.
     """
-    key = digest("masks", dataset.fingerprint, size, *masks)
-    paths = [dataset.root / mask if mask else None for mask in masks]
-    _ensure_array(workspace.images(key) / "images.npy", paths, (len(masks), size, size), "nearest")
+    usable = manifest["mask"].where(manifest["lungs"] > 0, "")
+    key = digest("masks", dataset.fingerprint, size, *usable, *manifest["lungs"].fillna(0).round(6))
+
+    def load(mask: str) -> Pixels:
+        if not mask:
+            return np.zeros((size, size), np.uint8)
+        lungs = np.where(lungs_in(_decoded_again(dataset.root / mask)), np.uint8(255), np.uint8(0))
+        return resize(lungs, size, "nearest")
+
+    _ensure_array(workspace.images(key) / "images.npy", (len(usable), size, size), load, usable)
     return key
 
 
-def _ensure_array(target: Path, paths: Sequence[Path | None], shape: tuple[int, ...], interpolation: str) -> None:
-    """Decode and resize `paths` into the rows of an array of `shape`, grey where that has no channels."""
+def lungs_in(mask: Pixels) -> NDArray[np.bool_]:
+    """Which pixels of a decoded mask are lungs, (H, W): those above half of its brightest, be that 1 or 255."""
+    flat = mask if mask.ndim == 2 else mask.max(axis=-1)
+    return flat > flat.max() // 2
+
+
+def _decoded_again(path: Path) -> Pixels:
+    try:
+        return decode(path.read_bytes())
+    except UNREADABLE as error:
+        raise LabError(
+            f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again"
+        ) from error
+
+
+def _ensure_array(target: Path, shape: tuple[int, ...], load: Callable[[str], Pixels], items: pd.Series) -> None:
+    """Write what `load` makes of each item into the rows of an array of `shape`, unless it is there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-
-    def load(path: Path | None) -> Pixels:
-        if path is None:
-            return np.zeros(shape[1:], np.uint8)
-        try:
-            pixels = resize(decode(path.read_bytes()), shape[1], interpolation)
-        except UNREADABLE as error:
-            raise LabError(
-                f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again"
-            ) from error
-        if pixels.ndim == len(shape):
-            return pixels.max(axis=-1)
-        return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
-
     with FileLock(target.with_suffix(".lock")):
         if target.is_file():
             return
         with (
             whole(target) as draft,
             ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer,
-            progress(total=len(paths), desc="resize", unit="image") as bar,
+            progress(total=len(items), desc="resize", unit="image") as bar,
         ):
-            for row, pixels in enumerate(in_parallel(load, paths)):
+            for row, pixels in enumerate(in_parallel(load, items)):
                 writer.write(row, pixels[None])
                 bar.update()
 

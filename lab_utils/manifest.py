@@ -12,7 +12,7 @@ from PIL import Image
 
 from lab_utils.download import Dataset, list_images, list_masks, read_sheet, sheet_key
 from lab_utils.errors import LabError
-from lab_utils.images import UNREADABLE, decode, in_parallel, mode_of
+from lab_utils.images import UNREADABLE, decode, in_parallel, lungs_in, mode_of
 from lab_utils.progress import progress
 from lab_utils.scenarios import Protocol
 from lab_utils.splits import split
@@ -149,7 +149,7 @@ def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
 
 def _lungs(mask: Path) -> float:
     try:
-        return float((decode(mask.read_bytes()) > 127).mean())
+        return float(lungs_in(decode(mask.read_bytes())).mean())
     except UNREADABLE:
         return np.nan
 

@@ -105,6 +105,8 @@ NAMES = (  # columns of text, also where all of it looks like numbers
     *("protocol", "scenario", "first", "second", "better", "among"),
 )
 
+NUMBERS = ("lungs", "low", "high")  # columns of numbers, also where all are missing
+
 
 def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
     """Read a table. Empty cells are NaN in columns of numbers and "" in others; a class may be called 'NA' or '1'.
@@ -120,7 +122,7 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
     except FileNotFoundError:
         raise LabError(f"{path}: not there yet; run stage {stage} first") from None
     for name, column in table.items():
-        if column.isna().all() or not pd.api.types.is_numeric_dtype(column):
+        if (name not in NUMBERS and column.isna().all()) or not pd.api.types.is_numeric_dtype(column):
             table[name] = column.astype(object).fillna("")
     return table
 

@@ -1,5 +1,6 @@
 """Finished training runs: what each leaves in its folder, and which of the experiment's there are."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,15 +86,21 @@ def planned_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
     ]
 
 
-def finished_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
+def finished_runs(experiment: Experiment, workspace: Workspace, *, seeds: Sequence[int] | None = None) -> list[Run]:
     """Those of the planned runs whose last artefact is there.
+
+    Parameters
+    ----------
+    seeds : sequence of int, optional
+        Those of these seeds only.
 
     Raises
     ------
     LabError
         If there is none.
     """
-    runs = [run for run in planned_runs(experiment, workspace) if (run.folder / "run.json").is_file()]
+    planned = [run for run in planned_runs(experiment, workspace) if seeds is None or run.seed in seeds]
+    runs = [run for run in planned if (run.folder / "run.json").is_file()]
     if not runs:
         raise LabError(f"{workspace.root / 'runs'}: no finished run of this experiment; run stage 30_train first")
     return runs

@@ -15,10 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lab_utils.audit import source_rule
+from lab_utils.audit import of_large_sources, source_rule
 from lab_utils.backbone import POOL, Float, trunk_of
 from lab_utils.download import Dataset
-from lab_utils.features import Extraction
+from lab_utils.features import Extraction, Features
 from lab_utils.images import Pixels, ensure_masks, in_parallel, open_store
 from lab_utils.paths import Workspace
 from lab_utils.predictions import predictions_table
@@ -36,7 +36,6 @@ THUMBNAIL = 8  # pixels to a side
 LOOSENESS = 10  # over the number of inputs, the inverse of the L2 penalty: the same spread of scores for few and many
 PERCENTILES = (5, 25, 50, 75, 95)
 PAIR = ("COVID", "Lung_Opacity")  # of the real database: both adults
-SOURCE_IMAGES = 20  # a source with fewer is too small to be learned
 
 
 @dataclass(frozen=True)
@@ -116,17 +115,24 @@ def audited(dataset: Dataset, manifest: pd.DataFrame, store: str, workspace: Wor
         "border": View(images, rows, np.broadcast_to(frame, (len(images), size, size))),
     }
     if is_masked:
-        mask_key = ensure_masks(dataset, manifest["mask"].tolist(), size, workspace)
+        mask_key = ensure_masks(dataset, manifest, size, workspace)
         masks = open_store(workspace, mask_key)
         views["lungs_erased"], views["lungs_only"] = View(images, rows, masks, True), View(images, rows, masks)
     return Audited(chosen, views, masks, digest(store, mask_key, rows.tolist(), FRAME))
 
 
-def inputs_of(chosen: Audited, extraction: Extraction, backbone: keras.Model, workspace: Workspace) -> dict[str, Float]:
+def inputs_of(
+    chosen: Audited, extraction: Extraction, backbone: keras.Model, workspace: Workspace, pooled: Features | None = None
+) -> dict[str, Float]:
     """What the linear model is given: float32 (n, K) for each input.
 
     full, border, lungs_erased, lungs_only: the frozen backbone's pooled features, kept on disk; histogram: nine
     statistics of the grey levels; thumbnail_8x8: 64 mean grey levels.
+
+    Parameters
+    ----------
+    pooled : Features, optional
+        The pooled features of all images of the store, where they are at hand.
     """
     images, rows = chosen.views["full"], range(len(chosen.manifest))
     cheap: dict[str, Callable[[Pixels], Float]] = {"histogram": histogram, "thumbnail_8x8": thumbnail}
@@ -135,10 +141,13 @@ def inputs_of(chosen: Audited, extraction: Extraction, backbone: keras.Model, wo
     prefix = Prefix(trunk_of(backbone), [POOL], extraction.backbone, extraction.scaling, images.shape[1:])
     for name, view in chosen.views.items():
         path = workspace.features(digest(extraction.features_key(POOL), chosen.key, name)) / "pooled.npy"
+        if name == "full" and pooled is not None:
+            found[name] = pooled.rows(view.rows).astype(np.float32)
+            continue
         if not path.is_file():
             with whole(path) as draft:
                 np.save(draft, _pooled(prefix, view, name))
-        found[name] = np.load(path, allow_pickle=False)
+        found[name] = np.load(path, mmap_mode="r", allow_pickle=False)
     return found
 
 
@@ -255,33 +264,32 @@ def sources(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns question, among (class; empty: all), images (judged), choices, majority (accuracy of the commonest
-        answer), accuracy, low, high. Questions: "class from the source" (naming each source's commonest class),
-        "source from the image" (of all images, then within each class of several sources), "class from the image"
-        (between COVID and Lung_Opacity alone, both adults). Sources of under 20 images are left out of all but the
-        first.
+        answer), accuracy, low, high (95 % interval). Questions: "class from the source" (each source's commonest class
+        in training), "source from the image" (of all images, then within each class of several sources; sources with
+        20 images or more, on both sides of the split), "class from the image" (between COVID and Lung_Opacity alone,
+        both adults).
     """
-    known = manifest["source"] != ""
-    if not known.any():
+    rule = source_rule(manifest)
+    if rule is None:
         return pd.DataFrame(columns=SOURCES)
-    rule, majority = source_rule(manifest)
-    rows = [
-        ("class from the source", "", int(known.sum()), manifest["class"].nunique(), majority, rule, np.nan, np.nan)
-    ]
-    large = manifest["source"].map(manifest["source"].value_counts()) >= SOURCE_IMAGES
-    asked = [("source from the image", "", known & large, "source")]
-    asked += [
-        ("source from the image", name, known & large & (manifest["class"] == name), "source")
-        for name in manifest["class"].unique()
-    ]
+    choices = of_large_sources(manifest)["class"].nunique()
+    rows = [("class from the source", "", rule.images, choices, rule.majority, rule.accuracy, rule.low, rule.high)]
+    asked = [("source from the image", "", "source", manifest)]
+    asked += [("source from the image", str(name), "source", own) for name, own in manifest.groupby("class")]
     if set(PAIR) <= set(manifest["class"]):
-        asked.append(("class from the image", " / ".join(PAIR), manifest["class"].isin(PAIR), "class"))
-    for question, among, chosen, column in asked:
-        own = manifest[chosen].reset_index(drop=True)
-        judged = own.loc[own["split"] == "validation", column]
-        trained = own.loc[own["split"] == "train", column]
-        if trained.nunique() > 1 and set(judged) <= set(trained) and len(judged):
-            found = _scored(probe(full[chosen.to_numpy()], own[column], own))
+        pair = manifest[manifest["class"].isin(PAIR)]
+        asked.append(("class from the image", " / ".join(PAIR), "class", pair))
+    for question, among, column, own in asked:
+        own = _on_both_sides(of_large_sources(own) if column == "source" else own, column)
+        if own[column].nunique() > 1:
+            found = _scored(probe(full[own.index], own[column], own))
+            judged = own.loc[own["split"] == "validation", column]
             most = judged.value_counts(normalize=True).iloc[0]
-            choices = trained.nunique()
-            rows.append((question, among, len(judged), choices, most, found["accuracy"], found["low"], found["high"]))
+            row = (len(judged), own[column].nunique(), most, found["accuracy"], found["low"], found["high"])
+            rows.append((question, among, *row))
     return pd.DataFrame(rows, columns=SOURCES)
+
+
+def _on_both_sides(images: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Those images whose value in a column is found in training and in validation."""
+    return images[images.groupby(column)["split"].transform("nunique") == 2]

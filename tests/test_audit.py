@@ -80,7 +80,7 @@ def test_near_duplicates_are_told_from_exact_ones_and_the_action_is_what_the_spl
 def test_a_mask_among_the_images_is_noticed_by_its_content(phantom_copy: Path, lab: Workspace) -> None:
     shutil.copy(phantom_copy / "COVID/masks/COVID-1.png", phantom_copy / "COVID/images/COVID-999.png")
     findings = findings_of(phantom_copy, lab)
-    found = findings[findings["check"] == "mask as image"]
+    found = findings[findings["check"] == "looks like a mask"]
     assert found["image_id"].tolist() == ["COVID/images/COVID-999.png"]
     assert found["detail"].iloc[0] == "2 grey levels: a mask or an empty picture"
 
@@ -114,6 +114,18 @@ def test_masks_that_are_missing_empty_or_spoilt_are_named(phantom_copy: Path, la
     ]
 
 
+def test_a_class_without_any_mask_is_one_finding(phantom_copy: Path, lab: Workspace) -> None:
+    shutil.rmtree(phantom_copy / "Normal" / "masks")
+    found = findings_of(phantom_copy, lab)
+    assert found[["check", "class", "image_id"]].to_numpy().tolist() == [["mask missing", "Normal", ""]]
+
+
+def test_masks_of_zeros_and_ones_are_masks(phantom_copy: Path, lab: Workspace) -> None:
+    for path in (phantom_copy / "Normal" / "masks").glob("*.png"):
+        Image.fromarray((np.asarray(Image.open(path).convert("L")) > 127).astype(np.uint8)).save(path)
+    assert len(findings_of(phantom_copy, lab)) == 0
+
+
 def images(**columns: object) -> pd.DataFrame:
     base = {"class": "a", "image_id": "i", "width": 10, "height": 10, "mode": "L", "mean": 100.0, "deviation": 30.0}
     table = pd.DataFrame({"n": range(100), **base})
@@ -144,17 +156,37 @@ def test_sizes_that_have_nothing_in_common_are_one_finding() -> None:
     assert [row[:3] for row in unusual(table)] == [("unusual size", "", "")]
 
 
+def sourced(classes: str, sources: str, times: int = 30) -> pd.DataFrame:
+    table = pd.DataFrame({"class": list(classes) * times, "source": list(sources) * times})
+    table["split"] = np.where(np.arange(len(table)) % (2 * len(classes)) < len(classes), "train", "validation")
+    return table
+
+
 def test_sources_that_tell_the_class_are_measured() -> None:
-    table = pd.DataFrame({"class": list("aaabbb"), "source": list("xxyzzz"), "image_id": list("123456")})
-    assert source_rule(table) == (1.0, 0.5)
+    table = sourced("aab", "xyz")
+    rule = source_rule(table)
+    assert rule is not None
+    assert (rule.images, rule.accuracy, rule.high) == (45, 1, 1)
+    assert rule.majority == pytest.approx(2 / 3)
     assert [row[:2] for row in telling_sources(table)] == [
         ("source tells the class", ""),
         ("source of its own", "a"),
         ("source of its own", "b"),
     ]
-    shared = table.assign(source="x")
-    assert source_rule(shared) == (0.5, 0.5)
-    assert list(telling_sources(shared)) == []
+
+
+@pytest.mark.parametrize("sources", ["xx", "xy"])
+def test_sources_that_say_nothing_are_not_reported(sources: str) -> None:
+    table = sourced("ab", "xx", 200)
+    if sources == "xy":
+        table["source"] = np.where(np.random.default_rng(0).random(len(table)) < 0.5, "x", "y")
+    assert list(telling_sources(table)) == []
+
+
+def test_a_source_for_every_image_tells_nothing() -> None:
+    table = sourced("ab", "xx")
+    assert source_rule(table.assign(source=table.index.astype(str))) is None
+    assert source_rule(table.assign(source="")) is None
     assert list(telling_sources(table.assign(source=""))) == []
 
 

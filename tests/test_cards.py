@@ -21,7 +21,7 @@ def test_the_model_card_has_the_run_s_own_numbers(finished: tuple[Path, Path]) -
     record = read_json(lab.run("described", "fc_only", 0) / "run.json", stage="30")
     tables = [read_csv(lab.results(name), stage="40") for name in ("intervals", "metrics", "times")]
     card = as_dict(
-        model_card(record, experiment.protocol("described"), experiment.chosen_scenarios(), *tables, ["It is wrong."])
+        model_card([record], experiment.protocol("described"), experiment.chosen_scenarios(), *tables, ["It is wrong."])
     )
     assert "Diagnosis" in card["Not for"]
     assert card["Training data"].startswith("37 images")
@@ -46,15 +46,17 @@ def test_the_data_card_says_what_the_data_are(prepared: Workspace) -> None:
     assert card["Images"].startswith("299 x 299 pixels (100% of them)")
 
 
-def test_shortcomings_are_sentences_without_markup() -> None:
+def test_shortcomings_are_what_speaks_against_the_networks() -> None:
     leaks = pd.DataFrame([{"validation": 1000, "copied": 12}])
     findings = pd.DataFrame({"check": ["mask as image", "source of its own"], "class": ["a", "Lung_Opacity"]})
-    found = shortcomings("S.", r"Of *one \+ two* much.", leaks, findings)
+    row = {"accuracy": 0.7, "low": 0.6, "high": 0.8}
+    reached = pd.DataFrame([{"input": name, **row} for name in ("full", "border")])
+    found = shortcomings(reached, 0.5, r"Of *one \+ two* much.", leaks, findings)
     assert found == [
-        "S.",
+        "A linear model on the border alone reaches 70.0 % [60.0, 80.0], better than the commonest class.",
         "Of one + two much.",
         "12 of 1,000 validation images have a copy in the training set.",
         "Lung masks count as images.",
         "No other class shares a source with Lung Opacity: the hospital gives the class away.",
     ]
-    assert shortcomings("", "", leaks.assign(copied=0), findings.iloc[:0]) == []
+    assert shortcomings(reached, 0.6, "", leaks.assign(copied=0), findings.iloc[:0]) == []

@@ -192,13 +192,15 @@ def test_what_survives_without_lungs_is_said() -> None:
     )
     assert said.endswith("50% of what it adds to the commonest class survives.")
     assert "survives." not in survival(inputs(full=0.4, lungs_erased=0.7), 0.5)
+    assert "100% of what it adds" in survival(inputs(lungs_erased=0.95), 0.5)
+    assert "survives." not in survival(inputs(full=0.54, lungs_erased=0.6), 0.5)
     assert "0% of what it adds" in survival(inputs(lungs_erased=0.3), 0.5)
-    assert "is not known, for there are no lung masks" in survival(inputs(), 0.5)
+    assert "is not known, for too few images have a lung mask" in survival(inputs(), 0.5)
 
 
 def test_shortcuts_are_named_and_chance_is_checked() -> None:
     said = shortcuts(inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8), 0.5)
-    assert "with little or nothing of the lungs: the border alone (70.0 % [65.0, 75.0])." in said
+    assert "are better than the commonest class: the border alone (70.0 % [65.0, 75.0])." in said
     assert "The lungs alone give 80.0 %" in said
     assert said.endswith("chance, as it must be.")
     said = shortcuts(inputs(permuted_labels=0.7), 0.5)

@@ -156,8 +156,9 @@ def test_decoding_in_parallel_keeps_the_order(data: Dataset) -> None:
 
 def test_a_store_of_masks_has_a_row_per_image_and_black_where_there_is_none(phantoms: Path, lab: Workspace) -> None:
     data = obtain(str(phantoms), lab)
-    masks = ["COVID/masks/COVID-1.png", "", "COVID/masks/COVID-2.png"]
-    store = open_store(lab, ensure_masks(data, masks, 64, lab))
+    masks = ["COVID/masks/COVID-1.png", "COVID/masks/gone.png", "COVID/masks/COVID-2.png"]
+    manifest = pd.DataFrame({"mask": masks, "lungs": [0.2, np.nan, 0.2]})
+    store = open_store(lab, ensure_masks(data, manifest, 64, lab))
     assert store.shape == (3, 64, 64)
     assert not store[1].any()
     for row in (0, 2):

@@ -107,6 +107,8 @@ def test_sources_are_predicted_where_there_are_sheets() -> None:
     assert found["accuracy"]["source from the image", "a"] == 1
     assert ("source from the image", "b") not in found.index
     assert found["choices"]["source from the image", ""] == 3
+    manifest.loc[0, "source"] = "small"
+    assert len(sources(values, manifest)) == len(found), "a source of one image takes no question away"
 
 
 def audit_phantoms(root: Path, lab: Workspace, faults: tuple[Fault, ...]) -> pd.DataFrame:
