@@ -11,7 +11,7 @@ endif
 SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help report view test test-slurm lint lab bench bench-scale bench-agreement lock clean
+.PHONY: help report view test test-faults test-slurm lint lab bench bench-scale bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ view: .venv/ready  ## open the report in the browser
 test: .venv/ready lint  ## run every test (as root on Debian, installs chromium to look at the report with)
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "no chromium: tests in a browser are skipped"
 	$(BIN)/python -m pytest
+
+test-faults: .venv/ready  ## kill runs at sixty random moments, fill the disk, and look at what is left (an hour)
+	LAB_FAULTS=60 $(BIN)/python -m pytest -s tests/faults
 
 test-slurm: .venv/ready  ## run the lab on a SLURM cluster of this machine (Debian, as root: installs SLURM)
 	@command -v slurmctld slurmd munged sbatch > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends munge slurmctld slurmd slurm-client; } > /dev/null

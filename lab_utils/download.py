@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
+from typing import get_args
 
 import pandas as pd
 
-from lab_utils.errors import LabError
+from lab_utils.errors import LabError, choose
 from lab_utils.paths import Workspace
 from lab_utils.phantoms import write_phantoms
 from lab_utils.progress import progress
@@ -83,6 +84,8 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
     LabError
         If there is no such thing, an archive is damaged or unsafe, or the class folders are not there or not two.
     """
+    for fault in faults:
+        choose("fault", fault, get_args(Fault))
     with whole(workspace.raw()) as draft:
         draft.mkdir(parents=True)
         files = draft / "files"

@@ -219,3 +219,8 @@ def test_strays_are_images_that_are_not_taken(tmp_path: Path) -> None:
         "a/b.png",
         "a/old/a-1.png",
     ]
+
+
+def test_an_unknown_fault_is_refused(lab: Workspace) -> None:
+    with pytest.raises(LabError, match="no fault 'markers'.*did you mean 'marker'"):
+        obtain("phantom", lab, phantoms=48, faults=["markers"])  # type: ignore[list-item]

@@ -1,11 +1,6 @@
 """The whole lab through Snakemake, on tiny data."""
 
-import json
-import os
-import signal
-import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +10,7 @@ import yaml
 from lab_utils.paths import Workspace
 from lab_utils.predictions import read_predictions
 from lab_utils.records import read_csv, read_json
-from tests.conftest import PROJECT, SCENARIOS, command, snakemake, tiny_settings, write_classes, write_config
+from tests.conftest import SCENARIOS, snakemake, tiny_settings, write_classes, write_config
 
 
 def planned(workspace: Path, config: Path) -> set[str]:
@@ -214,48 +209,3 @@ def test_a_failing_stage_leaves_earlier_results(finished: tuple[Path, Path], tmp
     finally:
         change(config)
     assert "10_download" in planned(workspace, config)
-
-
-def descendants(environment: Mapping[str, str]) -> list[int]:
-    """Processes that carry the mark this test put into the environment."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if (
-                folder.name.isdigit()
-                and f"LAB_TEST={environment['LAB_TEST']}".encode() in (folder / "environ").read_bytes()
-            ):
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes through /proc")
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    config = write_config(tmp_path / "lab.yaml", run={"scenarios": ["last_conv", "fc_only"]})
-    lab = Workspace(tmp_path / "workspace")
-    environment = {**os.environ, "LAB_TEST": str(tmp_path)}
-    run = subprocess.Popen(
-        command(lab.root, config, "--cores", "1"),
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 240
-    while not list(lab.root.glob("runs/*/*/*/run.json")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    time.sleep(4)  # into the other scenario's training
-    for process in descendants(environment):
-        os.kill(process, signal.SIGKILL)
-    run.wait()
-    kept = {path: path.stat().st_mtime_ns for path in lab.root.rglob("*.npy")}
-    done_before = {path: json.loads(path.read_text()) for path in lab.root.glob("runs/*/*/*/run.json")}
-    assert done_before
-    assert len(done_before) == 1
-    done = snakemake(lab.root, config)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert {path: path.stat().st_mtime_ns for path in lab.root.rglob("*.npy")} == kept
-    assert len(list(lab.root.glob("runs/*/*/*/run.json"))) == 2
-    assert (lab.root / "report" / "lab_report.pdf").is_file()

@@ -88,7 +88,7 @@ def test_on_a_gpu_tensorflow_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ("break_it", "reason"),
     [
         (lambda patch: patch.setattr(module, "TOLERANCE", 0), "differs by"),
-        (lambda patch: patch.setattr(Prefix, "_interpreters", lambda self: 1 / 0), "division by zero"),
+        (lambda patch: patch.setattr(Prefix, "_interpreters", property(lambda self: 1 / 0)), "division by zero"),
     ],
 )
 def test_an_engine_that_is_wrong_or_fails_is_not_used(

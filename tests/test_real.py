@@ -28,6 +28,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
             for part in ("images", "masks"):
                 names = sorted(n for n in archive.namelist() if f"/{kind}/{part}/" in n and n.endswith(".png"))
                 archive.extractall(folder, names[:EACH])
+        archive.extractall(folder, [name for name in archive.namelist() if name.endswith(".xlsx")])
     config = write_config(
         folder / "lab.yaml",
         dataset=str(folder / "COVID-19_Radiography_Dataset"),

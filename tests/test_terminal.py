@@ -34,14 +34,15 @@ def workflow(logs: dict[str, bool]) -> Any:
 
 def test_a_run_says_one_line_per_stage(finished: tuple[Path, Path]) -> None:
     lines = (finished[0].parent / "said.txt").read_text().splitlines()
-    found = [re.fullmatch(r"  \[(\d+)/10\] (\S+) +\d+ s", line) for line in lines]
+    found = [re.fullmatch(r"  \[(\d+)/11\] (\S+) +\d+ s", line) for line in lines]
     assert all(found), lines
-    assert [int(match[1]) for match in found if match] == list(range(1, 11))
+    assert [int(match[1]) for match in found if match] == list(range(1, 12))
     stages = {
         "10_download",
         "20_preprocess-described",
         "25_features-described-MobileNetV2",
         "40_evaluate",
+        "45_audit",
         "lab_report",
     }
     trained = {f"30_train-described-{name}-0" for name in SCENARIOS}
