@@ -11,7 +11,7 @@ endif
 SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help report view test test-faults test-slurm lint lab bench bench-scale bench-agreement lock clean
+.PHONY: help report view test test-faults test-slurm lint audit lab bench bench-scale bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ lint: .venv/ready  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: .venv/ready  ## ask whether any pinned version has a known vulnerability (needs the network)
+	$(BIN)/uv tool run pip-audit --requirement requirements.lock --disable-pip
 
 lab: .venv/ready  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

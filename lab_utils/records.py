@@ -1,5 +1,6 @@
 """Files that are whole or absent, and records of what a run was made from."""
 
+import csv
 import hashlib
 import json
 import os
@@ -114,13 +115,16 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
     Raises
     ------
     LabError
-        If the file is missing: names the stage that writes it.
+        If the file is missing or no table: names the stage that writes it.
     """
     options["dtype"] = {**dict.fromkeys(NAMES, str), **options.get("dtype", {})}
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
     except FileNotFoundError:
         raise LabError(f"{path}: not there yet; run stage {stage} first") from None
+    except (ValueError, OverflowError, csv.Error) as error:  # pandas' own are ValueErrors
+        reason = str(error).strip().splitlines()[0]
+        raise LabError(f"{path}: not readable as a table ({reason}); run stage {stage} again") from error
     for name, column in table.items():
         if (name not in NUMBERS and column.isna().all()) or not pd.api.types.is_numeric_dtype(column):
             table[name] = column.astype(object).fillna("")

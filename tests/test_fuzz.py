@@ -1,0 +1,197 @@
+"""The readers of what users bring, fed with what no user would: each gives a value or its own error, and nothing else.
+
+LAB_FUZZ says how many inputs each reader gets; what once found something stays as an `example`.
+"""
+
+import io
+import os
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lab_utils.download import extract, read_sheet
+from lab_utils.errors import LabError
+from lab_utils.images import UNREADABLE, decode, mode_of
+from lab_utils.paths import Workspace
+from lab_utils.predictions import read_predictions
+from lab_utils.records import read_csv, read_json
+from lab_utils.scenarios import Experiment, load_experiment
+from tests.conftest import tiny_settings
+
+INPUTS = int(os.environ.get("LAB_FUZZ", "60"))
+FUZZ = settings(max_examples=INPUTS, deadline=None, suppress_health_check=list(HealthCheck))
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def picture(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def archive() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        for name in ("a/1.png", "b/2.png"):
+            opened.writestr(name, picture("PNG"))
+    return buffer.getvalue()
+
+
+def sheet() -> bytes:
+    buffer = io.BytesIO()
+    pd.DataFrame({"FILE NAME": ["a-1"], "FORMAT": ["PNG"], "SIZE": ["256*256"], "URL": ["x"]}).to_excel(
+        buffer, index=False
+    )
+    return buffer.getvalue()
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A sound file with bytes changed, put in, or cut off."""
+    content = bytearray(whole)
+    for _ in range(draw(st.integers(1, 8))):
+        place = draw(st.integers(0, max(0, len(content) - 1)))
+        change = draw(st.sampled_from(["set", "insert", "cut", "repeat"]))
+        if change == "set" and content:
+            content[place] = draw(st.integers(0, 255))
+        elif change == "insert":
+            content[place:place] = draw(st.binary(max_size=8))
+        elif change == "cut":
+            del content[place : place + draw(st.integers(1, 50))]
+        else:
+            content[place:place] = content[place : place + draw(st.integers(1, 50))]
+    return bytes(content)
+
+
+@FUZZ
+@given(st.one_of(spoilt(picture("PNG")), spoilt(picture("JPEG")), st.binary(max_size=300)))
+def test_the_decoder_gives_pixels_or_one_of_its_errors(data: bytes) -> None:
+    try:
+        pixels = decode(data)
+        mode = mode_of(data)
+    except UNREADABLE:
+        return
+    assert pixels.dtype == np.uint8
+    assert pixels.ndim in (2, 3)
+    assert pixels.size > 0
+    assert mode
+
+
+@FUZZ
+@given(st.one_of(spoilt(archive()), st.binary(max_size=300)))
+def test_an_archive_is_unpacked_inside_its_folder_or_refused(data: bytes) -> None:
+    with TemporaryDirectory() as place:
+        (Path(place) / "a.zip").write_bytes(data)
+        folder = Path(place) / "inner" / "files"
+        folder.parent.mkdir()
+        with suppress(LabError):
+            extract(Path(place) / "a.zip", folder)
+        outside = {path for path in Path(place).rglob("*") if path.is_file() and not path.is_relative_to(folder)}
+        assert outside == {Path(place) / "a.zip"}
+
+
+@FUZZ
+@given(st.one_of(spoilt(sheet()), st.binary(max_size=300)))
+def test_a_metadata_sheet_gives_sources_or_none(data: bytes) -> None:
+    with TemporaryDirectory() as place:
+        (Path(place) / "a.metadata.xlsx").write_bytes(data)
+        found = read_sheet(Path(place), "a")
+        assert all(isinstance(url, str) for url in found)
+
+
+KEYS = [
+    "dataset",
+    "phantoms",
+    "run",
+    "training",
+    "scenarios",
+    "protocols",
+    "image_size",
+    "seeds",
+    "storage",
+    "faults",
+    "x",
+]
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from(KEYS)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=4), st.integers()), inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@FUZZ
+@given(st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=5), st.integers()), VALUES, max_size=4))
+@example({"run": {"protocols": [1]}})
+@example({3: None})
+def test_settings_are_an_experiment_or_a_message(changes: dict[Any, Any]) -> None:
+    check_settings(yaml.safe_dump({**tiny_settings(), **changes}, allow_unicode=True).encode())
+
+
+@FUZZ
+@given(
+    st.one_of(
+        spoilt(yaml.safe_dump(tiny_settings()).encode()), st.binary(max_size=200), st.text(max_size=100).map(str.encode)
+    )
+)
+@example(b"? [a]\n: b\n")
+@example(b"? {a: 1}\n: b\n")
+@example(b"a: &x {<<: *x}\n")
+def test_a_settings_file_is_an_experiment_or_a_message(data: bytes) -> None:
+    check_settings(data)
+
+
+def check_settings(data: bytes) -> None:
+    with TemporaryDirectory() as place:
+        (Path(place) / "lab.yaml").write_bytes(data)
+        try:
+            experiment = load_experiment(str(Path(place) / "lab.yaml"))
+        except LabError as error:
+            assert str(error)
+            return
+        assert isinstance(experiment, Experiment)
+        assert experiment.chosen_scenarios()
+
+
+TABLE = b"image_id,group,y_true,p_a,p_b\na/1.png,0,a,0.75,0.25\nb/1.png,1,b,0.1,0.9\n"
+
+
+@FUZZ
+@given(st.one_of(spoilt(TABLE), st.binary(max_size=200)))
+def test_tables_are_read_or_refused(data: bytes) -> None:
+    with TemporaryDirectory() as place:
+        path = Path(place) / "t.csv"
+        path.write_bytes(data)
+        for read in (lambda: read_csv(path, stage="20_preprocess"), lambda: read_predictions(path)):
+            try:
+                assert isinstance(read(), pd.DataFrame)
+            except LabError as error:
+                assert "run stage" in str(error)
+
+
+@FUZZ
+@given(
+    st.one_of(spoilt(b'{"kind": "zip", "root": "raw/files", "classes": {"a": {"images": 3}}}'), st.binary(max_size=100))
+)
+def test_records_are_read_or_refused(data: bytes) -> None:
+    with TemporaryDirectory() as place:
+        path = Workspace(Path(place)).dataset()
+        path.parent.mkdir()
+        path.write_bytes(data)
+        try:
+            assert isinstance(read_json(path, stage="10"), dict)
+        except LabError as error:
+            assert "run stage" in str(error)
