@@ -6,8 +6,10 @@ the flags mean what papermill's mean.
 
 import argparse
 import ast
+import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -62,6 +64,8 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> No
     except PapermillExecutionError as error:
         running.replace(failed)
         reason = error.evalue if error.ename == LabError.__name__ else f"{error.ename}: {error.evalue}"
+        if os.strerror(errno.ENOSPC) in reason:
+            reason += "; make room or choose another WORKSPACE"
         raise LabError(f"{notebook.stem}, cell {error.exec_count}: {reason}\n  executed so far: {failed}") from None
     except DeadKernelError:
         running.replace(failed)

@@ -46,11 +46,10 @@ def plan(count: int, seed: int) -> list[Point]:
 
 
 def content(path: Path) -> str:
-    """What an artefact says, without times and dates, as a digest; half of a file is an error or another digest."""
+    """What an artefact says, without times, dates and addresses, as a digest; half of a file is an error or another digest."""
     total = hashlib.sha256()
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as member:
-            total.update(archive.read("config.json"))
             with h5py.File(member) as weights:
                 weights.visititems(
                     lambda name, item: (
@@ -62,6 +61,8 @@ def content(path: Path) -> str:
     elif path.suffix == ".json":
         record = json.loads(path.read_text())
         total.update(json.dumps({name: record[name] for name in sorted(set(record) - CHANGING)}).encode())
+    elif path.suffix == ".xlsx":
+        total.update(pd.read_excel(path).to_csv().encode())
     elif path.name == "history.csv":
         total.update(pd.read_csv(path).drop(columns="seconds").to_csv().encode())
     else:
