@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -231,7 +232,7 @@ def extract(archive: Path, folder: Path) -> None:
             members = [
                 member
                 for member in opened.infolist()
-                if not member.is_dir() and not member.filename.startswith("__MACOSX/")
+                if not member.filename.endswith("/") and not member.filename.startswith("__MACOSX/")
             ]
             for member in members:
                 _refuse_unsafe(archive, member)
@@ -242,7 +243,7 @@ def extract(archive: Path, folder: Path) -> None:
                 opened.extract(member, folder)
                 bar.update()
             bar.close()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
         raise LabError(f"{archive}: damaged or not a zip ({error}); download it again") from error
     except OSError as error:
         raise LabError(f"{archive}: cannot be unpacked to {folder.parent} ({error})") from error
@@ -251,6 +252,8 @@ def extract(archive: Path, folder: Path) -> None:
 def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename.replace("\\", "/")
     path = PurePosixPath(name)
+    if not path.parts:
+        raise LabError(f"{archive}: damaged or not a zip (a member without a name); download it again")
     if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
         raise LabError(
             f"{archive}: member {member.filename!r} would be written outside the target folder; "

@@ -90,6 +90,7 @@ def test_the_decoder_gives_pixels_or_one_of_its_errors(data: bytes) -> None:
 
 @FUZZ
 @given(st.one_of(spoilt(archive()), st.binary(max_size=300)))
+@example(archive().replace(b"a/1.png", b"\0/1.png"))
 def test_an_archive_is_unpacked_inside_its_folder_or_refused(data: bytes) -> None:
     with TemporaryDirectory() as place:
         (Path(place) / "a.zip").write_bytes(data)

@@ -12,9 +12,8 @@ import pytest
 
 from lab_utils.paths import Workspace
 from lab_utils.records import read_json
-from tests.conftest import PROJECT, write_config
+from tests.conftest import PROJECT, SCENARIOS, command, snakemake, write_config
 from tests.slurm_cluster import cluster, obstacles
-from tests.test_pipeline import SCENARIOS, command, snakemake
 
 pytestmark = [
     pytest.mark.slurm,

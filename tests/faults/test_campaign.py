@@ -49,15 +49,12 @@ def content(path: Path) -> str:
     """What an artefact says, without times, dates and addresses, as a digest; half of a file is an error or another digest."""
     total = hashlib.sha256()
     if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as member:
-            with h5py.File(member) as weights:
-                weights.visititems(
-                    lambda name, item: (
-                        total.update(name.encode() + np.asarray(item).tobytes())
-                        if isinstance(item, h5py.Dataset)
-                        else None
-                    )
-                )
+        with (
+            zipfile.ZipFile(path) as archive,
+            archive.open("model.weights.h5") as member,
+            h5py.File(member) as weights,
+        ):
+            weights.visititems(lambda name, item: total.update(name.encode() + values(item)))
     elif path.suffix == ".json":
         record = json.loads(path.read_text())
         total.update(json.dumps({name: record[name] for name in sorted(set(record) - CHANGING)}).encode())
@@ -68,6 +65,11 @@ def content(path: Path) -> str:
     else:
         total.update(path.read_bytes())
     return total.hexdigest()
+
+
+def values(item: h5py.Group | h5py.Dataset) -> bytes:
+    """The numbers of a data set of a weights file; none of a group."""
+    return np.asarray(item).tobytes() if isinstance(item, h5py.Dataset) else b""
 
 
 def artefacts(workspace: Path) -> dict[str, str]:
