@@ -96,7 +96,7 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
         elif dataset == "kaggle":
             kind, archive = "kaggle", download_kaggle(workspace.archive())
             fingerprint = sha256(archive)
-            extract(archive, files)
+            extract(archive, files, is_download=True)
         elif (path := Path(dataset).expanduser()).is_dir():
             kind, fingerprint, files = "folder", listing_fingerprint(path), path.resolve()
         elif path.is_file():
@@ -219,8 +219,14 @@ def download_kaggle(folder: Path) -> Path:
     return archive
 
 
-def extract(archive: Path, folder: Path) -> None:
+def extract(archive: Path, folder: Path, *, is_download: bool = False) -> None:
     """Unpack a zip, refusing members that would leave `folder`, links and encrypted members before anything is written.
+
+    Parameters
+    ----------
+    archive, folder : Path
+    is_download : bool
+        Whether it is the lab's own, to be deleted where it is damaged: the next run would take it for downloaded.
 
     Raises
     ------
@@ -244,6 +250,8 @@ def extract(archive: Path, folder: Path) -> None:
                 bar.update()
             bar.close()
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        if is_download:
+            archive.unlink()
         raise LabError(f"{archive}: damaged or not a zip ({error}); download it again") from error
     except OSError as error:
         raise LabError(f"{archive}: cannot be unpacked to {folder.parent} ({error})") from error

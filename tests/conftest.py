@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ SHARED = PROJECT.parent / "shared"
 ARCHIVE = SHARED / "data" / "covid19-radiography-tenth.zip"
 WEIGHTS = SHARED / "keras"
 SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCENARIOS = ["last_two_convs", "last_conv", "fc_only"]
 
 os.environ.update(MPLBACKEND="agg", PYDEVD_DISABLE_FILE_VALIDATION="1")
@@ -148,3 +149,27 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def report(finished: tuple[Path, Path]) -> Path:
     """The folder of that run's report, as it was when the run had ended."""
     return finished[0].parent / "kept" / "report"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def opened(browser: Any, page: Path, width: int, theme: str, said: list[str]) -> Any:
+    """A page in a tab; what the console says, what asks for attention, and what is asked of the network goes into `said`."""
+    tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+    address = page.as_uri()
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    tab.on("request", lambda request: None if request.url.startswith(("data:", address)) else said.append(request.url))
+    tab.goto(address)
+    return tab

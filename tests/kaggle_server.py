@@ -1,11 +1,13 @@
 """A stand-in for Kaggle's API on this machine, and the settings that send the real `kaggle` command to it."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 # What Python runs at its start where it is on PYTHONPATH: the command's LOCALHOST is port 80, which only root may open.
 REDIRECT = """
@@ -17,11 +19,16 @@ MODIFIED = "Tue, 01 Nov 2022 00:00:00 GMT"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one archive; `status` other than 200 refuses it; the first answer ends after `cut` bytes."""
+    """Serves one archive; `status` other than 200 refuses it; the first answer ends after `cut` bytes.
 
-    def __init__(self, archive: bytes, *, status: int = 200, cut: int | None = None) -> None:
+    `pause` seconds lie between two pieces of it; `more` bytes are announced and never sent.
+    """
+
+    def __init__(
+        self, archive: bytes, *, status: int = 200, cut: int | None = None, pause: float = 0, more: int = 0
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.archive, self.status, self.cut = archive, status, cut
+        self.archive, self.status, self.cut, self.pause, self.more = archive, status, cut, pause, more
         self.ranges: list[str] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -59,15 +66,18 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         for name, value in (
             ("Content-Type", "application/zip"),
-            ("Content-Length", str(len(whole) - start)),
+            ("Content-Length", str(len(whole) - start + self.server.more)),
             ("Accept-Ranges", "bytes"),
             ("Last-Modified", MODIFIED),
             ("ETag", '"one"'),
         ):
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(whole[start : self.server.cut])
-        self.close_connection = self.server.cut is not None
+        body = whole[start : self.server.cut]
+        for place in range(0, len(body), max(1, len(body) // 8)):
+            self.wfile.write(body[place : place + max(1, len(body) // 8)])
+            time.sleep(self.server.pause)
+        self.close_connection = self.server.cut is not None or self.server.more > 0
         self.server.cut = None
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
@@ -82,9 +92,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(archive: bytes, *, status: int = 200, cut: int | None = None) -> Iterator[Server]:
-    """Run a server for the length of a `with` block."""
-    server = Server(archive, status=status, cut=cut)
+def serving(archive: bytes, **options: Any) -> Iterator[Server]:
+    """Run a server for the length of a `with` block; options as of `Server`."""
+    server = Server(archive, **options)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server

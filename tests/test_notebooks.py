@@ -213,3 +213,12 @@ def test_parameters_given_as_json_keep_their_types(tmp_path: Path) -> None:
     ]
     run_notebook(write(tmp_path / "n.ipynb", *cells), tmp_path / "o.ipynb", {"flag": False, "name": "false"})
     assert "(False, 'false')" in text_of(tmp_path / "o.ipynb")
+
+
+def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
+    cells = [
+        nbformat.v4.new_code_cell("seed: int = 0  # any", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("open('/dev/full', 'w').write('a' * 10**6)"),
+    ]
+    with pytest.raises(LabError, match="No space left on device; make room or choose another WORKSPACE"):
+        run_notebook(write(tmp_path / "n.ipynb", *cells), tmp_path / "o.ipynb", {"seed": 1})

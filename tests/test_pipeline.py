@@ -4,13 +4,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from lab_utils.paths import Workspace
 from lab_utils.predictions import read_predictions
 from lab_utils.records import read_csv, read_json
-from tests.conftest import SCENARIOS, snakemake, tiny_settings, write_classes, write_config
+from tests.conftest import SCENARIOS, opened, snakemake, tiny_settings, write_classes, write_config
 
 
 def planned(workspace: Path, config: Path) -> set[str]:
@@ -122,25 +123,58 @@ def test_a_fourth_scenario_takes_lines_in_the_yaml_alone(finished: tuple[Path, P
         change(config)
 
 
-def test_two_classes_another_backbone_and_two_seeds_take_the_yaml_alone(tmp_path: Path) -> None:
-    root = write_classes(tmp_path / "mine", {"cats & <dogs>": 24, "001": 20, "中文": 16}, size=50)
-    one = {"title": "Head on MobileNet", "trainable_convs": 1, "backbone": "MobileNet"}
+SCRIPT = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A finished run on images of a user's own, whose names are odd and whose sheet, title and author mean harm."""
+    folder = tmp_path_factory.mktemp("mine")
+    root = write_classes(folder / "images", {SCRIPT: 24, "001": 20, "中文": 16}, size=50)
+    (root / "001" / "001-1.png").rename(root / "001" / f"{SCRIPT}.png")
+    files = [path.name for path in (root / "001").iterdir()]
+    urls = ["javascript:alert(1)", f'x"{SCRIPT}'] * 10
+    pd.DataFrame({"FILE NAME": files, "URL": urls}).to_excel(root / "001.metadata.xlsx", index=False)
     config = write_config(
-        tmp_path / "mine.yaml",
+        folder / "mine.yaml",
         dataset=str(root),
+        title=f"A title {SCRIPT} <script>alert(1)</script>",
+        author="[me](javascript:alert(1))",
         run={"protocols": ["corrected"], "scenarios": ["other"], "seeds": [3, 4]},
-        scenarios={"other": one},
+        scenarios={"other": {"title": f"Head {SCRIPT}", "trainable_convs": 1, "backbone": "MobileNet"}},
     )
-    done = snakemake(tmp_path / "workspace", config)
+    done = snakemake(folder / "workspace", config)
     assert done.returncode == 0, done.stdout + done.stderr
-    lab = Workspace(tmp_path / "workspace")
+    return Workspace(folder / "workspace")
+
+
+def test_other_classes_another_backbone_and_two_seeds_take_the_yaml_alone(mine: Workspace) -> None:
     for seed in (3, 4):
-        predictions = read_predictions(lab.run("corrected", "other", seed) / "predictions.csv")
-        assert list(predictions.columns[3:]) == ["p_001", "p_cats & <dogs>", "p_中文"]
-    page = (lab.root / "report" / "lab_report.html").read_text()
-    assert "cats &amp; &lt;dogs&gt;" in page
-    assert "<dogs>" not in page
+        predictions = read_predictions(mine.run("corrected", "other", seed) / "predictions.csv")
+        assert list(predictions.columns[3:]) == ["p_001", f"p_{SCRIPT}", "p_中文"]
+    page = (mine.root / "report" / "lab_report.html").read_text()
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "The images come from a folder given by the user" in page
+    inputs = read_csv(mine.results("shortcuts"), stage="45")["input"]
+    assert set(inputs) == {"full", "histogram", "thumbnail_8x8", "border", "permuted_labels"}, "there are no masks"
+
+
+def test_no_name_runs_a_script(mine: Workspace, browser: Any, tmp_path: Path) -> None:
+    """Neither in the report nor in the executed notebooks, as nbconvert's own template shows them."""
+    from nbconvert import HTMLExporter
+
+    pages = [mine.root / "report" / "lab_report.html"]
+    for notebook in (*mine.root.glob("notebooks/*.ipynb"), *mine.root.glob("runs/*/*/*/train.ipynb")):
+        body, _ = HTMLExporter(template_name="basic").from_filename(str(notebook))
+        pages.append(tmp_path / f"{notebook.parent.name}-{notebook.stem}.html")
+        pages[-1].write_text(f"<!DOCTYPE html><meta charset='utf-8'><title>.</title>{body}")
+    assert len(pages) == 8
+    for page in pages:
+        said: list[str] = []
+        tab = opened(browser, page, 1280, "light", said)
+        assert tab.locator("script, img[onerror], [src='x'], a[href^='javascript:']").count() == 0, page
+        tab.close()
+        assert said == [], page
 
 
 def test_a_second_run_in_the_same_workspace_is_refused(finished: tuple[Path, Path]) -> None:

@@ -1,8 +1,6 @@
 """The report of a phantom run: what it holds, and how it behaves in a browser."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,8 @@ from pypdf import PdfReader
 
 from lab_utils.paths import Workspace
 from lab_utils.records import read_csv
-from tests.conftest import SCENARIOS
+from tests.conftest import SCENARIOS, opened
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS, THEMES = (375, 768, 1280), ("light", "dark")
 
 
@@ -147,35 +144,12 @@ def test_the_pdf_is_accessible_and_has_bookmarks(document: PdfReader, page: Beau
     ]
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-def opened(browser: Any, report: Path, width: int, theme: str, said: list[str]) -> Any:
-    """The report in a tab; what the console says and what is asked of the network goes into `said`."""
-    tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
-    address = (report / "lab_report.html").as_uri()
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("request", lambda request: None if request.url.startswith(("data:", address)) else said.append(request.url))
-    tab.goto(address)
-    return tab
-
-
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_is_accessible_at_every_width_and_theme(browser: Any, report: Path, width: int, theme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     said: list[str] = []
-    tab = opened(browser, report, width, theme, said)
+    tab = opened(browser, report / "lab_report.html", width, theme, said)
     assert tab.evaluate("document.scrollingElement.scrollWidth") <= width
     assert tab.evaluate("getComputedStyle(document.querySelector('h1')).fontWeight") == "400", (
         "the style is not applied"
@@ -190,7 +164,7 @@ def test_it_is_accessible_at_every_width_and_theme(browser: Any, report: Path, w
 
 
 def test_it_can_be_used_by_keyboard(browser: Any, report: Path) -> None:
-    tab = opened(browser, report, 375, "light", [])
+    tab = opened(browser, report / "lab_report.html", 375, "light", [])
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.className") == "skip"
     zoom = tab.locator("#fig-confusion input")

@@ -21,14 +21,18 @@ import pandas as pd
 import psutil
 import pytest
 
+from lab_utils.predictions import probabilities_of, read_predictions
 from tests.conftest import PROJECT, command, snakemake
 
 POINTS = int(os.environ.get("LAB_FAULTS", "3"))
 SEED = int(os.environ.get("LAB_FAULTS_SEED", "0"))
+PARALLEL = ("--cores", "4")  # the undisturbed run had two: what runs beside it changes nothing
+WHOLE = 10  # points from which on the campaign is the whole one
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 GONE_WITHIN = 5.0  # seconds, for Ctrl-C and a polite end; a kernel that lost its parent by SIGKILL may take as long too
 DELAYS = (1.0, 28.0)  # seconds into a run: from its start to the middle of its third stage or so
 CHANGING = {"seconds", "finished", "memory_mb", "sha256", "plain_rate", "commit"}  # of records, from run to run
+TOLERANCE = 1e-3  # of a probability, across numbers of threads
 TIMES = {"times.csv", "audit_times.csv"}
 
 
@@ -118,7 +122,7 @@ def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[boo
     mark = str(workspace)
     with said.open("w") as words:
         run = subprocess.Popen(
-            command(workspace, config),
+            command(workspace, config, *PARALLEL),
             cwd=PROJECT,
             env={**os.environ, "LAB_TEST": mark},
             stdout=words,
@@ -171,7 +175,7 @@ def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path]
             chain += 1
             workspace, done = tmp_path / f"chain-{chain}", set()
     before = stamps(workspace, done)
-    last = snakemake(workspace, config)
+    last = snakemake(workspace, config, *PARALLEL)
     assert last.returncode == 0, last.stdout + last.stderr
     assert stamps(workspace, done) == before
     compare(workspace, undisturbed)
@@ -211,6 +215,7 @@ def small_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
+@pytest.mark.skipif(POINTS < WHOLE, reason="a run for each size of the disk: make test-faults")
 def test_a_full_disk_is_a_message_and_room_is_all_it_takes(finished: tuple[Path, Path], small_disk: Any) -> None:
     folder, resize = small_disk
     undisturbed, config = artefacts(finished[0]), finished[1]
@@ -231,6 +236,21 @@ def test_a_full_disk_is_a_message_and_room_is_all_it_takes(finished: tuple[Path,
     run = snakemake(folder / "workspace", config)
     assert run.returncode == 0, run.stdout + run.stderr
     compare(folder / "workspace", undisturbed)
+
+
+@pytest.mark.skipif(POINTS < WHOLE, reason="a run more: make test-faults")
+def test_on_one_core_the_numbers_are_the_same_within_rounding(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    run = snakemake(tmp_path / "workspace", finished[1], "--cores", "1")
+    assert run.returncode == 0, run.stdout + run.stderr
+    for path in finished[0].glob("runs/*/*/*/predictions.csv"):
+        tables = [
+            read_predictions(root / path.relative_to(finished[0])) for root in (finished[0], tmp_path / "workspace")
+        ]
+        difference = np.abs(np.subtract(*map(probabilities_of, tables))).max()
+        print(
+            f"{path.parent.parent.name}: largest difference of a probability between one core and all {difference:.1g}"
+        )
+        assert difference < TOLERANCE
 
 
 def test_the_campaign_is_the_same_for_the_same_seed() -> None:
