@@ -31,7 +31,7 @@ WHOLE = 10  # points from which on the campaign is the whole one
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 GONE_WITHIN = 5.0  # seconds, for Ctrl-C and a polite end; a kernel that lost its parent by SIGKILL may take as long too
 DELAYS = (1.0, 28.0)  # seconds into a run: from its start to the middle of its third stage or so
-CHANGING = {"seconds", "finished", "memory_mb", "sha256", "plain_rate", "commit"}  # of records, from run to run
+CHANGING = {"seconds", "finished", "memory_mb", "sha256", "plain_rate", "cpus", "commit"}  # of records, from run to run
 TOLERANCE = 1e-3  # of a probability, across numbers of threads
 TIMES = {"times.csv", "audit_times.csv"}
 
