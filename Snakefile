@@ -7,7 +7,18 @@
 import json
 import os
 import shlex
+import signal
 import sys
+
+
+def leave(*_):
+    os.write(2, b"\ninterrupted before anything had begun; give the command again\n")
+    os._exit(130)
+
+
+if workflow.is_main_process:
+    signal.signal(signal.SIGINT, leave)  # until jobs begin: Snakemake itself would show a traceback
+
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,6 +61,10 @@ if workflow.is_main_process:
 
 
 workdir: lab.root
+
+
+onstart:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 onerror:
