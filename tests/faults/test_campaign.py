@@ -46,7 +46,7 @@ class Point(NamedTuple):
 def plan(count: int, seed: int) -> list[Point]:
     """The campaign's points, the same for the same seed."""
     chance = random.Random(seed)
-    return [Point(round(chance.uniform(*DELAYS), 1), chance.choice(SIGNALS)) for _ in range(count)]
+    return [Point(round(chance.uniform(*DELAYS), 1), SIGNALS[number % len(SIGNALS)]) for number in range(count)]
 
 
 def content(path: Path) -> str:
@@ -162,6 +162,10 @@ def ended(said: Path) -> set[str]:
 def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path], tmp_path: Path) -> None:
     undisturbed, config = artefacts(finished[0]), finished[1]
     points, workspace, done, chain = plan(POINTS, SEED), tmp_path / "chain-0", set[str](), 0
+    if POINTS < WHOLE:  # a run's second half alone: the last training and what follows it
+        shutil.copytree(finished[0], workspace)
+        shutil.rmtree(workspace / "runs" / "described" / "fc_only")
+        done = {"10_download", "20_preprocess-described", "25_features-described-MobileNetV2"}
     for number, point in enumerate(points):
         before = stamps(workspace, done)
         at_work, lived_on = strike(workspace, config, point, tmp_path / f"{number}.txt")
@@ -260,4 +264,4 @@ def test_on_one_core_the_numbers_are_the_same_within_rounding(finished: tuple[Pa
 
 def test_the_campaign_is_the_same_for_the_same_seed() -> None:
     assert plan(60, 7) == plan(60, 7) != plan(60, 8)
-    assert {point.number for point in plan(60, 0)} == set(SIGNALS)
+    assert {point.number for point in plan(3, 0)} == set(SIGNALS)
