@@ -25,7 +25,7 @@ OPTIONS = [
     "--workflow-profile=profiles/slurm",
     "--retries=0",
     "--latency-wait=10",
-    *("--set-threads", "preprocess=1", "features=1", "shard=1", "train=1"),
+    *("--set-threads", "preprocess=1", "features=1", "shard=1", "train=1", "audit=1"),
     "--slurm-status-command=squeue",  # there is no accounting to ask
     "--slurm-init-seconds-before-status-checks=2",
     "--seconds-between-status-checks=2",
