@@ -184,13 +184,7 @@ def unusual(images: pd.DataFrame) -> Iterator[Row]:
         commonest = values.mode().iloc[0]
         if (values == commonest).mean() < COMMON:
             seen = ", ".join(map(str, values.value_counts().index[:4]))
-            yield (
-                f"unusual {check}",
-                "",
-                "",
-                f"no common {check}: {seen} ...",
-                "kept",
-            )
+            yield f"unusual {check}", "", "", f"no common {check}: {seen} ...", "kept"
             continue
         for row, value in zip(images[values != commonest].to_dict("records"), values[values != commonest], strict=True):
             detail = f"{value}, where {(values == commonest).mean():.1%} have {commonest}"

@@ -49,7 +49,8 @@ def model_card(
         own = intervals[(intervals["scenario"] == scenario.name) & (intervals["seed"] == seed)].set_index("measure")
         accuracy, macro_f1 = (with_interval(own.loc[name]) for name in ("accuracy", "macro_f1"))
         recalls = own.loc[["recall"]].sort_values("value")
-        (low, worst), (high, best) = ((percent(row["value"]), readable(row["class"])) for row in _ends(recalls))
+        low, high = map(percent, recalls["value"].iloc[[0, -1]])
+        worst, best = map(readable, recalls["class"].iloc[[0, -1]])
         scored.append(
             f"{scenario.title}: accuracy {accuracy}, macro F1 {macro_f1}, sensitivity from "
             f"{low} ({worst}) to {high} ({best})"
@@ -81,10 +82,6 @@ def model_card(
         f"{record['cpus']} cores, {record['platform']}",
     }
     return pd.DataFrame(rows.items(), columns=COLUMNS)
-
-
-def _ends(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    return table.iloc[0], table.iloc[-1]
 
 
 def data_card(

@@ -311,6 +311,11 @@ def describe_shares(table: pd.DataFrame) -> str:
     )
 
 
+def describe_pairs(pairs: pd.DataFrame) -> str:
+    """Which pairs of images are shown, as of `lab_utils.audit.matches`."""
+    return "; ".join(f"{row['first']} and {row['second']}, {row['distance']} bits apart" for _, row in pairs.iterrows())
+
+
 def describe_examples(examples: pd.DataFrame) -> str:
     """Which images a panel of Grad-CAM shows, in words."""
     images = examples.drop_duplicates("image_id")

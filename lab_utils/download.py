@@ -261,8 +261,8 @@ def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename.replace("\\", "/")
     path = PurePosixPath(name)
     if not path.parts:
-        raise LabError(f"{archive}: damaged or not a zip (a member without a name); download it again")
-    if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
+        raise zipfile.BadZipFile("a member without a name")
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise LabError(
             f"{archive}: member {member.filename!r} would be written outside the target folder; "
             "nothing was unpacked, do not trust this archive"
@@ -397,7 +397,7 @@ def _images_in(folder: Path) -> list[Path]:
             if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and _is_file(entry)
         ]
     for name in names:
-        if not name.isprintable() and _is_no_text(name):
+        if _is_no_text(name):
             raise LabError(f"{folder}: the file name {os.fsencode(name)!r} is not UTF-8; rename it")
     return [folder / name for name in sorted(names)]
 

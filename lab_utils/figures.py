@@ -334,9 +334,14 @@ def intervals(ax: Axes, table: pd.DataFrame, scenarios: Sequence[Scenario]) -> A
         at = place + np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else [place]
         reach = [own["value"] - own["low"], own["high"] - own["value"]]
         ax.errorbar(own["value"], at, xerr=reach, **BARS, **style[scenario.name])
-    ax.set_yticks(range(len(chosen)), [short(s.title, 24) for s in chosen], **TIGHT)
-    ax.set_ylim(len(chosen) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return _rows(ax, [short(s.title, 24) for s in chosen])
+
+
+def _rows(ax: Axes, names: Sequence[str]) -> Axes:
+    """A row per name, the first on top."""
+    ax.set_yticks(range(len(names)), names, **TIGHT)
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     return ax
 
@@ -436,14 +441,11 @@ def shortcuts(ax: Axes, table: pd.DataFrame, majority: Mapping[str, float]) -> A
         at = np.arange(len(inputs)) + offset
         ax.errorbar(own["accuracy"], at, xerr=reach, **BARS, color=color, marker=marker, label=name)
         ax.axvline(majority[name], color=color, linestyle="--", linewidth=1)
-    ax.set_yticks(range(len(inputs)), [readable(name) for name in inputs])
-    ax.set_ylim(len(inputs) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     ax.set_xlabel("accuracy (%)")
-    ax.grid(axis="y", visible=False)
     if len(protocols) > 1:
         ax.figure.legend(loc="outside lower center", ncols=3)
-    return ax
+    return _rows(ax, [readable(name) for name in inputs])
 
 
 def attributions(axes: np.ndarray, examples: pd.DataFrame, manifest: pd.DataFrame, data: Dataset) -> np.ndarray:
@@ -493,13 +495,10 @@ def attribution_shares(ax: Axes, table: pd.DataFrame, classes: Sequence[str]) ->
         ax.errorbar(own["share"], at, xerr=reach, **BARS, color=PALETTE[place], marker=marker, label=outcome)
         ax.plot(own["area"], at, "|", color="#777777", markersize=9, label="" if place else "the lungs' area")
         ax.plot(own["ceiling"], at, "|", color="black", markersize=9, label="" if place else "lungs seen only")
-    ax.set_yticks(range(len(classes)), [short(name) for name in classes], **TIGHT)
-    ax.set_ylim(len(classes) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     ax.set_xlabel("share of the attribution in the lungs (%)")
-    ax.grid(axis="y", visible=False)
     ax.figure.legend(loc="outside lower center", ncols=4)
-    return ax
+    return _rows(ax, [short(name) for name in classes])
 
 
 def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario]) -> Axes:

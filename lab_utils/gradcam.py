@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from lab_utils.backbone import Float, load_backbone, load_model, trunk_of
-from lab_utils.features import Extraction, Features, ensure_features, load_extraction
+from lab_utils.backbone import Float, load_model, trunk_of
+from lab_utils.features import Extraction, Features, ensure_features
 from lab_utils.images import Pixels, in_parallel
 from lab_utils.paths import Workspace
 from lab_utils.prefix import Prefix
@@ -62,7 +62,12 @@ def grad_cam(maps: Any, gradients: Any) -> Any:
 
 
 def explain(
-    run: Run, chosen: Audited, ceiling: Attribution | None, workspace: Workspace
+    run: Run,
+    chosen: Audited,
+    extraction: Extraction,
+    backbone: keras.Model,
+    ceiling: Attribution | None,
+    workspace: Workspace,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Where a trained network looks on the validation images: `shares` (none without lung masks) and `examples`.
 
@@ -71,11 +76,11 @@ def explain(
     run : Run
     chosen : Audited
         Of its protocol.
+    extraction, backbone
+        Of its protocol and backbone.
     ceiling : Attribution or None
         Of `lungs_only_attribution`.
     """
-    extraction = load_extraction(run.protocol.name, run.scenario.backbone, workspace)
-    backbone = load_backbone(workspace, extraction.backbone_key)
     depth = max(1, run.scenario.trainable_convs)  # a head alone is trained on pooled features, which have no place
     (features,) = ensure_features(extraction, backbone, [depth], workspace)
     places = np.flatnonzero(chosen.manifest["split"] == "validation")
@@ -299,14 +304,9 @@ def examples(found: Attribution, validation: pd.DataFrame, classes: Sequence[str
     surest = surest.sort_values(["class", "right", "confidence"], ascending=[True, False, False], kind="stable")
     height, width = found.maps.shape[1:]
     cells = pd.MultiIndex.from_product([range(height), range(width)], names=["row", "column"]).to_frame(index=False)
-    parts = [
-        row[["image_id", "class", "predicted", "confidence"]]
-        .to_frame()
-        .T.merge(cells.assign(value=found.maps[row["place"]].ravel()), how="cross")
-        for _, row in surest.iterrows()
-    ]
-    columns = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    shown = surest.merge(cells, how="cross")
+    shown["value"] = found.maps[shown["place"], shown["row"], shown["column"]]
+    return shown[["image_id", "class", "predicted", "confidence", "row", "column", "value"]]
 
 
 def _parts(model: keras.Model) -> tuple[keras.Model, list[Any]]:

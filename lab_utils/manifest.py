@@ -1,7 +1,6 @@
 """The manifest: one row per image, with all that later stages need to know about it."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +73,8 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     listing = list_items(dataset, masks=protocol.masks)
     bar = progress(total=len(listing), desc="read", unit="image")
     facts = []
-    for fact in in_parallel(lambda paths: _examine(dataset.root, *paths), _paths(listing)):
+    paths = zip(listing["image_id"], listing["mask"], strict=True)
+    for fact in in_parallel(lambda own: _examine(dataset.root, *own), paths):
         facts.append(fact)
         bar.update()
     bar.close()
@@ -112,10 +112,6 @@ def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
         if masks:
             rows += [(_id(dataset, path), name, "mask", "", "") for path in own_masks]
     return pd.DataFrame(rows, columns=["image_id", "class", "kind", "source", "mask"])
-
-
-def _paths(listing: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    return zip(listing["image_id"], listing["mask"], strict=True)
 
 
 def _id(dataset: Dataset, path: Path) -> str:

@@ -139,10 +139,4 @@ def times(runs: Iterable[Run]) -> pd.DataFrame:
 
 def over_runs(runs: Iterable[Run], measure: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
     """`measure` of every run's predictions, under the columns protocol, scenario, seed."""
-    tables = []
-    for run in runs:
-        table = measure(run.predictions())
-        for place, (name, value) in enumerate(run.labels().items()):
-            table.insert(place, name, value)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat([run.labelled(measure(run.predictions())) for run in runs], ignore_index=True)

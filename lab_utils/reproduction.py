@@ -66,7 +66,7 @@ def published_beside_runs(
         report = run.rows_of(reports)
         if theirs and set(theirs["classes"]) <= set(report["class"]):
             found = beside(report, run.rows_of(intervals), theirs)
-            tables.append(pd.DataFrame([run.labels()]).merge(found, how="cross"))
+            tables.append(run.labelled(found))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 

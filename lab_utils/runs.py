@@ -71,6 +71,10 @@ class Run:
         """The columns that name the run in a table of results."""
         return {"protocol": self.protocol.name, "scenario": self.scenario.name, "seed": self.seed}
 
+    def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table of the run's own under the columns that name the run."""
+        return pd.DataFrame([self.labels()]).merge(table, how="cross")
+
     def rows_of(self, table: pd.DataFrame) -> pd.DataFrame:
         """The run's own rows of a table of results, in their order."""
         return table.merge(pd.DataFrame([self.labels()]))

@@ -176,7 +176,7 @@ class _Loader(yaml.SafeLoader):
         found = super().construct_mapping(node, deep)
         if len(found) < len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
             names = [key.value for key, _ in node.value]
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = next((name for name in names if names.count(name) > 1), names[-1])  # 1 and true are equal too
             raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
         return found
 

@@ -140,10 +140,10 @@ def inputs_of(
     found = dict(zip(cheap, map(np.array, zip(*described, strict=True)), strict=True))
     prefix = Prefix(trunk_of(backbone), [POOL], extraction.backbone, extraction.scaling, images.shape[1:])
     for name, view in chosen.views.items():
-        path = workspace.features(digest(extraction.features_key(POOL), chosen.key, name)) / "pooled.npy"
         if name == "full" and pooled is not None:
             found[name] = pooled.rows(view.rows).astype(np.float32)
             continue
+        path = workspace.features(digest(extraction.features_key(POOL), chosen.key, name)) / "pooled.npy"
         if not path.is_file():
             with whole(path) as draft:
                 np.save(draft, _pooled(prefix, view, name))

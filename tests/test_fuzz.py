@@ -151,6 +151,7 @@ def test_settings_are_an_experiment_or_a_message(changes: dict[Any, Any]) -> Non
 @example(b"? [a]\n: b\n")
 @example(b"? {a: 1}\n: b\n")
 @example(b"a: &x {<<: *x}\n")
+@example(b"1: a\ntrue: b\n")
 def test_a_settings_file_is_an_experiment_or_a_message(data: bytes) -> None:
     check_settings(data)
 
