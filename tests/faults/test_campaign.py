@@ -148,14 +148,20 @@ def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[boo
     return True, time.monotonic() - struck
 
 
+def under_way(workspace: Path, since: float, done: set[str]) -> str:
+    """The stages whose logs were begun since and that had not ended: where a run was struck."""
+    logs = (path for path in (workspace / "logs").glob("*.log") if path.stat().st_mtime > since)
+    return ", ".join(sorted(path.stem for path in logs if path.stem not in done)) or "between stages"
+
+
 def before_the_lab(said: str) -> bool:
     """Whether a run was struck while Snakemake itself was starting: what Python says then is not the lab's to choose."""
     return "Snakefile" not in said and "  [" not in said and "give the command again" not in said
 
 
-def ended(said: Path) -> set[str]:
+def ended(said: str) -> set[str]:
     """The stages that a run said had ended."""
-    lines = (line.split() for line in said.read_text().splitlines() if line.startswith("  ["))
+    lines = (line.split() for line in said.splitlines() if line.startswith("  ["))
     return {words[1] for words in lines}
 
 
@@ -166,20 +172,29 @@ def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path]
         shutil.copytree(finished[0], workspace)
         shutil.rmtree(workspace / "runs" / "described" / "fc_only")
         done = {"10_download", "20_preprocess-described", "25_features-described-MobileNetV2"}
-    for number, point in enumerate(points):
-        before = stamps(workspace, done)
-        at_work, lived_on = strike(workspace, config, point, tmp_path / f"{number}.txt")
-        said = (tmp_path / f"{number}.txt").read_text()
-        print(f"point {number}: {point.number.name} after {point.delay} s, chain {chain}, {lived_on:.1f} s to the end")
+    while points:
+        point, before, started = points[0], stamps(workspace, done), time.time()
+        at_work, lived_on = strike(workspace, config, point, tmp_path / "said.txt")
+        said = (tmp_path / "said.txt").read_text()
+        now = ended(said)
+        print(
+            f"{POINTS - len(points) + 1}: {point.number.name} after {point.delay} s of run {chain + 1}, "
+            f"{under_way(workspace, started, now)}; {lived_on:.1f} s to the end"
+            if at_work
+            else f"run {chain + 1} came to its end",
+            flush=True,
+        )
         assert lived_on < GONE_WITHIN, f"{point}: processes lived on for {lived_on:.1f} s\n{said}"
         if point.number == signal.SIGINT and at_work and not before_the_lab(said):
             assert "give the command again" in said, said
         assert "Traceback" not in said or before_the_lab(said), said
         assert stamps(workspace, done) == before, f"{point}: a finished stage ran again\n{said}"
-        done |= ended(tmp_path / f"{number}.txt")
+        done |= now
         for name, digest in artefacts(workspace).items():
             assert undisturbed.get(name, digest) == digest, f"{point}: {name} is not what an undisturbed run leaves"
-        if not at_work:
+        if at_work:
+            points.pop(0)
+        else:  # the same point again, in a new workspace
             compare(workspace, undisturbed)
             chain += 1
             workspace, done = tmp_path / f"chain-{chain}", set()
