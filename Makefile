@@ -11,7 +11,7 @@ endif
 SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
 
 .DEFAULT_GOAL := help
-.PHONY: help report view test test-faults test-slurm lint audit lab bench bench-scale bench-agreement lock clean
+.PHONY: help report view test test-faults test-slurm lint audit lab bench bench-scale bench-load bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench: .venv/ready  ## measure speed and memory against the plain way (DATASET=,
 
 bench-scale: .venv/ready  ## measure how time and memory grow, up to 21,165 generated images
 	@$(BIN)/python bench/scale.py --workspace "$(WORKSPACE)"
+
+bench-load: .venv/ready  ## measure downloading and preprocessing of 21,165 images, and of 100,000 small ones
+	@$(BIN)/python bench/load.py --workspace "$(WORKSPACE)"
 
 bench-agreement: .venv/ready  ## compare the accuracies of the lab's way and the plain way over five seeds (DATASET=)
 	@$(BIN)/python bench/agreement.py --workspace "$(WORKSPACE)" $(if $(DATASET),--dataset "$(DATASET)")

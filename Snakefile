@@ -67,7 +67,12 @@ onstart:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+onsuccess:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done, and Python would close with a traceback
+
+
 onerror:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     print(f"What is finished is kept: mend the cause and give the command again. All that snakemake said: {log[0]}")
 
 

@@ -202,19 +202,23 @@ def peak_memory(lab: Workspace, config: Path, dataset: str) -> dict[str, float]:
         **{f"30_train {name}": {"scenario": name, "epochs": 3} for name in load_experiment(str(config)).scenarios},
         "40_evaluate": {},
     }
-    peaks = {}
-    for name, values in stages.items():
-        given = json.dumps({"workspace": str(lab.root), "config": str(config), **values})
-        notebook = project_root() / "notebooks" / f"{name.split()[0]}.ipynb"
-        words = ["-m", "lab_utils.notebooks", str(notebook), str(lab.root / "notebooks" / f"{name}.ipynb"), "-y", given]
-        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with watching(process) as peak:
-            pass
-        if process.returncode:
-            raise SystemExit(f"{name}: failed; see {lab.root / 'notebooks'}")
-        peaks[name] = peak[0]
-        print(f"  memory {name}: {peak[0]:.2f} GB", flush=True)
-    return peaks
+    return {name: run_stage(lab, config, name, **values)[1] for name, values in stages.items()}
+
+
+def run_stage(lab: Workspace, config: Path, name: str, **values: object) -> tuple[float, float]:
+    """Run a stage's notebook, named by the first word of `name`: seconds, and peak resident memory (GB)."""
+    given = json.dumps({"workspace": str(lab.root), "config": str(config), **values})
+    notebook = project_root() / "notebooks" / f"{name.split()[0]}.ipynb"
+    words = ["-m", "lab_utils.notebooks", str(notebook), str(lab.root / "notebooks" / f"{name}.ipynb"), "-y", given]
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with watching(process) as peak:
+        pass
+    seconds = time.perf_counter() - began
+    if process.returncode:
+        raise SystemExit(f"{name}: failed; see {lab.root / 'notebooks'}")
+    print(f"  {name}: {seconds:.0f} s, {peak[0]:.2f} GB", flush=True)
+    return seconds, peak[0]
 
 
 MEASURES: dict[str, Callable[..., dict[str, float]]] = {

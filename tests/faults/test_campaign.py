@@ -118,7 +118,7 @@ def tree(mark: str) -> list[psutil.Process]:
 
 
 def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[bool, float]:
-    """Start a run, strike after the delay; whether it was still at work, and how long its processes then lived on."""
+    """Start a run, strike after the delay; whether that stopped it, and how long its processes then lived on."""
     mark = str(workspace)
     with said.open("w") as words:
         run = subprocess.Popen(
@@ -145,7 +145,7 @@ def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[boo
         run.wait(30)
         while tree(mark) and time.monotonic() < struck + 30:
             time.sleep(0.05)
-    return True, time.monotonic() - struck
+    return run.returncode != 0, time.monotonic() - struck
 
 
 def under_way(workspace: Path, since: float, done: set[str]) -> str:
@@ -174,25 +174,25 @@ def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path]
         done = {"10_download", "20_preprocess-described", "25_features-described-MobileNetV2"}
     while points:
         point, before, started = points[0], stamps(workspace, done), time.time()
-        at_work, lived_on = strike(workspace, config, point, tmp_path / "said.txt")
+        stopped, lived_on = strike(workspace, config, point, tmp_path / "said.txt")
         said = (tmp_path / "said.txt").read_text()
         now = ended(said)
         print(
             f"{POINTS - len(points) + 1}: {point.number.name} after {point.delay} s of run {chain + 1}, "
             f"{under_way(workspace, started, now)}; {lived_on:.1f} s to the end"
-            if at_work
+            if stopped
             else f"run {chain + 1} came to its end",
             flush=True,
         )
         assert lived_on < GONE_WITHIN, f"{point}: processes lived on for {lived_on:.1f} s\n{said}"
-        if point.number == signal.SIGINT and at_work and not before_the_lab(said):
+        if point.number == signal.SIGINT and stopped and not before_the_lab(said):
             assert "give the command again" in said, said
         assert "Traceback" not in said or before_the_lab(said), said
         assert stamps(workspace, done) == before, f"{point}: a finished stage ran again\n{said}"
         done |= now
         for name, digest in artefacts(workspace).items():
             assert undisturbed.get(name, digest) == digest, f"{point}: {name} is not what an undisturbed run leaves"
-        if at_work:
+        if stopped:
             points.pop(0)
         else:  # the same point again, in a new workspace
             compare(workspace, undisturbed)
