@@ -146,7 +146,8 @@ def calibrate(backbone: keras.Model, images: Float) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    tf.function(backbone)(images, training=True)  # as a graph, which lets go of an activation after its last use
+    # As a graph, which lets go of an activation after its last use.
+    tf.function(backbone, autograph=False)(images, training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

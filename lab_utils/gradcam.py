@@ -142,7 +142,7 @@ def attribute(model: keras.Model, cut: str, features: Features, rows: NDArray[np
     above = keras.Model(backbone.get_layer(cut).output, backbone.output)
     last = head[-1]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def explained(batch: Any) -> Any:
         maps = above(tf.cast(batch, tf.float32), training=False)
         with tf.GradientTape() as tape:

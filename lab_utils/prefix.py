@@ -73,7 +73,7 @@ class Prefix:
         else:
             first, model = (lambda images: scaled(to_rgb(images))), keras.Model(trunk.input, outputs)
 
-        @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *shape), tf.uint8)])
         def forward(images: Any) -> list[Any]:
             found = model(first(images), training=False)
             return found if isinstance(found, list) else [found]

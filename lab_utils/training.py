@@ -110,7 +110,7 @@ def compiled_steps(suffix: keras.Model, learning_rate: float) -> Steps:
     """Adam on categorical cross-entropy, compiled by XLA where that is faster."""
     optimizer, weights = keras.optimizers.Adam(learning_rate), suffix.trainable_variables
     optimizer.build(weights)
-    compiled = partial(tf.function, jit_compile=not has_windows(suffix), reduce_retracing=True)
+    compiled = partial(tf.function, autograph=False, jit_compile=not has_windows(suffix), reduce_retracing=True)
 
     def sums(probabilities: Any, losses: Any, labels: Any, weight: Any) -> Any:
         correct = tf.cast(tf.argmax(probabilities, 1) == tf.argmax(labels, 1), tf.float32)
