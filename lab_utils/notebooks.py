@@ -60,7 +60,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> No
             progress_bar=False,
             log_output=True,
             coalesce_streams=True,
-            shutdown_kernel="immediate",  # what counts is on the disk; asked politely, it takes a second or two, or five
+            shutdown_kernel="immediate",  # all is on the disk; asked politely, it takes seconds
         )
     except PapermillExecutionError as error:
         running.replace(failed)
