@@ -8,7 +8,6 @@ import sys
 import time
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,6 +24,7 @@ from lab_utils.records import digest, read_json, sha256, whole, write_json
 from lab_utils.scenarios import Fault
 
 KAGGLE = "tawsifurrahman/covid19-radiography-database"
+PUBLISHED_COUNTS = {"COVID": 3616, "Lung_Opacity": 6012, "Normal": 10192, "Viral Pneumonia": 1345}  # images
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 BOMB_BYTES, BOMB_RATIO = 200_000_000, 50  # a zip that unpacks to more than both is refused: pictures hardly shrink
 LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
@@ -242,13 +242,15 @@ def extract(archive: Path, folder: Path, *, is_download: bool = False) -> None:
             ]
             for member in members:
                 _refuse_unsafe(archive, member)
-            _refuse_ambiguous(archive, members)
             _refuse_bomb(archive, sum(member.file_size for member in members), folder)
-            bar = progress(total=len(members), desc="unpack", unit="file")
-            for member in members:
-                opened.extract(member, folder)
-                bar.update()
-            bar.close()
+            with progress(total=len(members), desc="unpack", unit="file") as bar:
+                for member in members:
+                    if os.path.lexists(folder / member.filename):  # also where A and a are one to the file system
+                        raise LabError(
+                            f"{archive}: member {member.filename!r} is in it twice, or as file and as folder"
+                        )
+                    opened.extract(member, folder)
+                    bar.update()
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
         if is_download:
             archive.unlink()
@@ -271,13 +273,6 @@ def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
         raise LabError(f"{archive}: member {member.filename!r} is a link; expected files only; nothing was unpacked")
     if member.flag_bits & 0x1:
         raise LabError(f"{archive}: member {member.filename!r} is encrypted; unpack it by hand and give the folder")
-
-
-def _refuse_ambiguous(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    names = Counter(member.filename for member in members)
-    for name, count in names.items():
-        if count > 1:
-            raise LabError(f"{archive}: member {name!r} is in it twice, and no one can say which is meant")
 
 
 def _refuse_bomb(archive: Path, need: int, folder: Path) -> None:
@@ -348,6 +343,31 @@ def list_strays(folder: Path) -> list[Path]:
     """Images in a class folder that are neither taken as its images nor as its masks."""
     taken = {*list_images(folder), *list_masks(folder)}
     return [path for place, _, _ in os.walk(folder) for path in _images_in(Path(place)) if path not in taken]
+
+
+def unlike_published(dataset: Dataset) -> dict[str, str]:
+    """What the listing has less or more than the COVID-19 Radiography Database's: images `<class>-1.png` and so on.
+
+    Returns
+    -------
+    dict
+        Class to the difference; empty for data of other classes, unless they come from Kaggle as that database.
+    """
+    if dataset.kind != "kaggle" and (dataset.synthetic or set(dataset.classes) != set(PUBLISHED_COUNTS)):
+        return {}
+    differences = {}
+    for name in sorted({*dataset.classes, *PUBLISHED_COUNTS}):
+        count = PUBLISHED_COUNTS.get(name, 0)
+        published = {f"{name}-{number}.png" for number in range(1, count + 1)}
+        found = {path.name for path in list_images(dataset.root / name)} if name in dataset.classes else set()
+        less_or_more = [
+            f"{len(names):,} {what}, the first {min(names, key=lambda own: (len(own), own))}"
+            for what, names in (("missing", published - found), ("not among them", found - published))
+            if names
+        ]
+        if less_or_more:
+            differences[name] = f"{len(found):,} images, {count:,} published: {'; '.join(less_or_more)}"
+    return differences
 
 
 def read_sources(root: Path, classes: Collection[str]) -> dict[str, dict[str, int]]:

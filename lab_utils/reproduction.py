@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lab_utils.audit import PUBLISHED_COUNTS
+from lab_utils.download import PUBLISHED_COUNTS
 from lab_utils.runs import Run
 
 MEASURES = ("precision", "recall", "f1", "support")

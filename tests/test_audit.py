@@ -9,18 +9,16 @@ from PIL import Image
 
 from lab_utils.audit import (
     COLUMNS,
-    PUBLISHED_COUNTS,
     audit,
     by_protocol,
     leaks,
     matches,
     missing_in_sheets,
-    published_counts,
     source_rule,
     telling_sources,
     unusual,
 )
-from lab_utils.download import Dataset, obtain
+from lab_utils.download import obtain
 from lab_utils.manifest import build_manifest
 from lab_utils.paths import Workspace
 from lab_utils.phantoms import CLASSES, write_phantoms
@@ -268,16 +266,3 @@ def test_corrected_keeps_every_group_on_one_side(planted: Path, lab: Workspace) 
         assert bool(leaks(manifest)["copied"].iloc[0]) == bool(crossing[protocol.name])
     assert crossing["described"] > 0
     assert crossing["corrected"] == 0
-
-
-def test_counts_are_compared_for_the_published_classes_only() -> None:
-    counts = {name: {"images": count, "masks": count} for name, count in PUBLISHED_COUNTS.items()}
-    whole = Dataset("zip", Path(), "", counts)
-    assert list(published_counts(whole)) == []
-    fewer = replace(whole, classes={**counts, "Normal": {"images": 10_191, "masks": 0}})
-    assert list(published_counts(fewer)) == [
-        ("count differs", "Normal", "", "10,191 images, 10,192 published", "reported")
-    ]
-    assert list(published_counts(replace(fewer, kind="phantom"))) == []
-    two = {"a": {"images": 1, "masks": 0}, "b": {"images": 1, "masks": 0}}
-    assert list(published_counts(Dataset("zip", Path(), "", two))) == []

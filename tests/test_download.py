@@ -2,13 +2,25 @@ import os
 import shutil
 import stat
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from lab_utils.download import KAGGLE, list_strays, load_dataset, obtain, read_sheet, sheet_key, source_fingerprint
+from lab_utils.download import (
+    KAGGLE,
+    PUBLISHED_COUNTS,
+    Dataset,
+    list_strays,
+    load_dataset,
+    obtain,
+    read_sheet,
+    sheet_key,
+    source_fingerprint,
+    unlike_published,
+)
 from lab_utils.errors import LabError
 from lab_utils.paths import Workspace
 from tests.conftest import write_classes
@@ -283,3 +295,29 @@ def test_strays_are_images_that_are_not_taken(tmp_path: Path) -> None:
 def test_an_unknown_fault_is_refused(lab: Workspace) -> None:
     with pytest.raises(LabError, match="no fault 'markers'.*did you mean 'marker'"):
         obtain("phantom", lab, phantoms=48, faults=["markers"])  # type: ignore[list-item]
+
+
+def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
+    for name, count in PUBLISHED_COUNTS.items():
+        (tmp_path / name).mkdir()
+        for number in range(1, count + 1):
+            (tmp_path / name / f"{name}-{number}.png").touch()
+    whole = Dataset("zip", tmp_path, "", {name: {"images": 0, "masks": 0} for name in PUBLISHED_COUNTS})
+    assert unlike_published(whole) == {}
+    (tmp_path / "Normal" / "Normal-77.png").unlink()
+    (tmp_path / "Normal" / "Normal-130.png").unlink()
+    (tmp_path / "COVID" / "mine.png").touch()
+    assert unlike_published(whole) == {
+        "COVID": "3,617 images, 3,616 published: 1 not among them, the first mine.png",
+        "Normal": "10,190 images, 10,192 published: 2 missing, the first Normal-77.png",
+    }
+    assert unlike_published(replace(whole, kind="phantom")) == {}
+
+
+def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"a": 1, "b": 2})
+    own = Dataset("zip", root, "", {"a": {"images": 1, "masks": 0}, "b": {"images": 2, "masks": 0}})
+    assert unlike_published(own) == {}
+    found = unlike_published(replace(own, kind="kaggle"))
+    assert found["COVID"] == "0 images, 3,616 published: 3,616 missing, the first COVID-1.png"
+    assert found["b"] == "2 images, 0 published: 2 not among them, the first b-1.png"

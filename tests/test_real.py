@@ -76,7 +76,7 @@ def test_colour_images_and_masks_of_another_size_are_taken(real: tuple[Workspace
     assert manifest["class"].value_counts().to_dict() == dict.fromkeys(manifest["class"].unique(), EACH)
     assert (manifest["mask"] != "").all()
     findings = read_csv(real[0].findings("described"), stage="20")
-    assert (findings["check"] == "count differs").sum() == 4
+    assert (findings["check"] == "listing differs").sum() == 4
 
 
 def test_the_border_alone_tells_the_real_classes_apart_and_shuffled_labels_do_not(real: tuple[Workspace, Path]) -> None:

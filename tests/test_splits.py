@@ -5,8 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.audit import PUBLISHED_COUNTS
-from lab_utils.download import obtain
+from lab_utils.download import PUBLISHED_COUNTS, obtain
 from lab_utils.errors import LabError
 from lab_utils.manifest import build_manifest
 from lab_utils.paths import Workspace
