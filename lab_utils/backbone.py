@@ -179,17 +179,21 @@ def save_backbone(backbone: keras.Model, workspace: Workspace) -> str:
 
 
 def load_backbone(workspace: Workspace, key: str) -> keras.Model:
-    """The backbone saved under `key`; raises LabError where it is missing or damaged."""
-    return load_model(workspace.backbone(key), stage="25_features")
+    """The backbone saved under `key`, that of its weights; raises LabError where it is missing, damaged, or another."""
+    path = workspace.backbone(key)
+    backbone = load_model(path, stage="25_features")
+    if not weights_sha256(backbone).startswith(key):
+        raise LabError(f"{path}: its weights are not those of its name; delete it and run stage 25_features again")
+    return backbone
 
 
 def load_model(path: Path, *, stage: str) -> keras.Model:
-    """A model that a stage has saved; raises LabError where it is missing or damaged."""
+    """A model of Keras' own layers that a stage saved; raises LabError where it is missing, damaged, or holds code."""
     if not path.is_file():
         raise LabError(f"{path}: not there; run stage {stage} again")
     try:
-        return keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError) as error:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a spoilt file ends in errors of many kinds
         raise LabError(f"{path}: cannot be loaded ({_reason(error)}); delete it and run stage {stage} again") from error
 
 

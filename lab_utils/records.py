@@ -90,7 +90,7 @@ def read_json(path: Path, *, stage: str) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise LabError(f"{path}: not there yet; run stage {stage} first") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabError(f"{path}: not readable as JSON ({error}); delete it and run stage {stage} again") from error
     if not isinstance(record, dict):
         raise LabError(f"{path}: expected a JSON object, found a {type(record).__name__}; run stage {stage} again")

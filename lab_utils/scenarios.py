@@ -205,7 +205,7 @@ def load_experiment(config: str = "", **overrides: Any) -> Experiment:
         raise LabError(f"{path}: is a folder; expected an experiment file, such as lab.yaml") from None
     except UnicodeDecodeError as error:
         raise LabError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise LabError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(text, dict):
         raise LabError(f"{path}: expected keys and values as in lab.yaml, found {type(text).__name__}")

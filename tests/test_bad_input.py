@@ -2,6 +2,7 @@
 
 import binascii
 import io
+import json
 import os
 import re
 import resource
@@ -12,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -384,6 +386,7 @@ SETTINGS: dict[str, tuple[str | bytes, str]] = {
     "tabs": ("run:\n\tseeds: [0]\n", "not valid YAML"),
     "no UTF-8": (b"title: \xff\xfe\n", "not UTF-8"),
     "a billion laughs": (LAUGHS, "thing.s. to mend"),
+    "an abyss": ("[" * 20_000, "not valid YAML"),
     "a fault unknown": (yaml_with(faults=["markers"]), "faults.0: .*found 'markers'"),
 }
 
@@ -410,7 +413,7 @@ RECORDS = {
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"kind": 3}', "\0", "\ud800".encode("utf-8", "surrogatepass")]
+    "content", ["", "{", "[" * 200_000, "[]", "{}", '{"kind": 3}', "\0", "\ud800".encode("utf-8", "surrogatepass")]
 )
 @pytest.mark.parametrize("record", RECORDS)
 def test_a_record_edited_by_hand_is_a_message(record: str, content: str | bytes, prepared_copy: Workspace) -> None:
@@ -469,6 +472,51 @@ def test_a_model_that_is_no_model_is_a_message(finished: tuple[Path, Path], tmp_
     (run.folder / "model.keras").write_bytes(PNG)
     with pytest.raises(LabError, match="run stage 30_train again"):
         trained_model(run)
+
+
+LAYERS: dict[str, dict[str, Any]] = {
+    "a program": {"module": "subprocess", "class_name": "Popen", "config": {"args": ["touch", "ran"]}},
+    "a function": {"module": "os", "class_name": "system", "config": {"command": "touch ran"}},
+    "code": {
+        "class_name": "Lambda",
+        "config": {"function": {"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}},
+    },
+    "a class of one's own": {"module": "mine", "class_name": "Mine", "registered_name": "mine>Mine"},
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_model_with_anything_but_layers_of_keras_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lab_utils.backbone import load_model
+    from lab_utils.runtime import keras
+
+    monkeypatch.chdir(tmp_path)
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save("sound.keras")
+    with zipfile.ZipFile("sound.keras") as sound, zipfile.ZipFile("model.keras", "w") as spoilt:
+        for name in sound.namelist():
+            content = sound.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][1].update(LAYERS[kind])
+                content = json.dumps(config).encode()
+            spoilt.writestr(name, content)
+    with pytest.raises(LabError, match="cannot be loaded"):
+        load_model(tmp_path / "model.keras", stage="30_train")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_backbone_of_other_weights_than_its_name_says_is_refused(prepared_copy: Workspace) -> None:
+    from lab_utils.backbone import load_backbone, load_model
+
+    extraction = load_extraction("described", "MobileNetV2", prepared_copy)
+    path = prepared_copy.backbone(extraction.backbone_key)
+    backbone = load_model(path, stage="25_features")
+    backbone.set_weights([2 * array for array in backbone.get_weights()])
+    backbone.save(path)
+    with pytest.raises(LabError, match="not those of its name"):
+        load_backbone(prepared_copy, extraction.backbone_key)
 
 
 def test_a_damaged_weights_file_is_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,39 @@ def check_settings(data: bytes) -> None:
         assert experiment.chosen_scenarios()
 
 
+@pytest.fixture(scope="module")
+def model() -> bytes:
+    from lab_utils.runtime import keras
+
+    with TemporaryDirectory() as place:
+        path = Path(place) / "a.keras"
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save(path)
+        return path.read_bytes()
+
+
+@FUZZ
+@given(data=st.data())
+def test_a_model_is_loaded_or_refused(model: bytes, data: st.DataObject) -> None:
+    from lab_utils.backbone import load_model
+
+    with TemporaryDirectory() as place:
+        path = Path(place) / "a.keras"
+        with zipfile.ZipFile(io.BytesIO(model)) as opened:
+            members = {name: opened.read(name) for name in opened.namelist()}
+        within = data.draw(st.sampled_from(["the archive", *members]))
+        if within == "the archive":
+            path.write_bytes(data.draw(spoilt(model)))
+        else:
+            members[within] = data.draw(spoilt(members[within]))
+            with zipfile.ZipFile(path, "w") as opened:
+                for name, content in members.items():
+                    opened.writestr(name, content)
+        try:
+            load_model(path, stage="30_train")
+        except LabError as error:
+            assert "run stage 30_train" in str(error)
+
+
 TABLE = b"image_id,group,y_true,p_a,p_b\na/1.png,0,a,0.75,0.25\nb/1.png,1,b,0.1,0.9\n"
 
 
