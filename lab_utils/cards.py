@@ -166,7 +166,7 @@ def shortcomings(
         if (what := WITHOUT_LUNGS.get(str(name))) and row["low"] > majority
     ]
     if attribution:
-        found.append(attribution.replace("*", "").replace("\\", ""))
+        found.append(attribution)
     leak = leaks.iloc[0]
     if leak["copied"]:
         copied, count = (f"{leak[name]:,.0f}" for name in ("copied", "validation"))

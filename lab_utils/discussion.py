@@ -281,7 +281,7 @@ def findings_by_check(findings: pd.DataFrame) -> pd.DataFrame:
 
 
 def attribution(table: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
-    """How much of each network's attribution lies in the lungs, between its floor and its ceiling.
+    """How much of each network's attribution lies in the lungs, between floor and ceiling; plain text, not markdown.
 
     Parameters
     ----------
@@ -291,8 +291,7 @@ def attribution(table: pd.DataFrame, scenarios: Sequence[Scenario]) -> str:
     overall = table[table["class"] == ""].set_index("scenario")
     titles = {s.name: s.title for s in scenarios}
     lines = [
-        f"*{verbatim(titles[str(name)])}* {with_interval(row.rename({'share': 'value'}))}"
-        for name, row in overall.iterrows()
+        f"{titles[str(name)]!r} {with_interval(row.rename({'share': 'value'}))}" for name, row in overall.iterrows()
     ]
     area, ceiling = overall[["area", "ceiling"]].mean()
     return (
@@ -342,8 +341,8 @@ def conclusion(metrics: pd.DataFrame, backbone: str, weights: str, *, synthetic:
     if synthetic:
         return text + "That shows that the lab works, and nothing about disease."
     return (
-        text
-        + "The split is random over images: how the model does on patients of another hospital is not measured here."
+        f"{text}Training and validation images come from one collection: how the model does on patients of another "
+        "hospital is not measured here."
     )
 
 

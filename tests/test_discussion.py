@@ -217,7 +217,7 @@ def test_attribution_in_words() -> None:
     row = {"outcome": "", "images": 9, "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2, "ceiling": 0.6}
     table = pd.DataFrame([{**row, "scenario": "one", "class": ""}, {**row, "scenario": "one", "class": "a_b"}])
     said = attribution(table, SCENARIOS)
-    assert "*Title of one* 40.0 % [35.0, 45.0]" in said
+    assert "'Title of one' 40.0 % [35.0, 45.0]" in said
     assert "20.0 % of the image" in said
     assert said.endswith("reaches 60.0 %.")
     assert describe_shares(table) == "a b, : 40.0 % of the attribution of 9 images, lungs 20.0 %, ceiling 60.0 %"
