@@ -28,8 +28,8 @@ test: .venv/ready lint  ## run every test (as root on Debian, installs chromium 
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "no chromium: tests in a browser are skipped"
 	$(BIN)/python -m pytest
 
-test-faults: .venv/ready  ## kill runs at sixty random moments, fill the disk, and look at what is left (an hour)
-	LAB_FAULTS=60 $(BIN)/python -m pytest -s tests/faults tests/test_download.py
+test-faults: .venv/ready  ## kill runs at 72 moments, in every stage, fill the disk, and look at what is left (an hour)
+	LAB_FAULTS=72 $(BIN)/python -m pytest -s tests/faults tests/test_download.py
 
 test-slurm: .venv/ready  ## run the lab on a SLURM cluster of this machine (Debian, as root: installs SLURM)
 	@command -v slurmctld slurmd munged sbatch > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends munge slurmctld slurmd slurm-client; } > /dev/null

@@ -1,6 +1,6 @@
 """Runs that are killed at random moments, or find the disk full: whatever was finished stays, and the next run ends well.
 
-`make test` tries a few points, `make test-faults` sixty and more: LAB_FAULTS says how many, LAB_FAULTS_SEED which.
+`make test` tries a few points, `make test-faults` 72: LAB_FAULTS says how many, LAB_FAULTS_SEED which.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ import signal
 import subprocess
 import time
 import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,23 +32,44 @@ PARALLEL = ("--cores", "4")  # the undisturbed run had two: what runs beside it 
 WHOLE = 10  # points from which on the campaign is the whole one
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 GONE_WITHIN = 5.0  # seconds, for Ctrl-C and a polite end; a kernel that lost its parent by SIGKILL may take as long too
-DELAYS = (1.0, 28.0)  # seconds into a run: from its start to the middle of its third stage or so
+STARTING = "planning"  # no stage: a run that has just been started
+STAGES = {  # in order, with the seconds that each takes or so
+    STARTING: 4,
+    "10_download": 5,
+    "20_preprocess-described": 5,
+    "25_features-described-MobileNetV2": 10,
+    "30_train-described-fc_only-0": 8,
+    "30_train-described-last_conv-0": 8,
+    "30_train-described-last_two_convs-0": 8,
+    "45_audit": 14,
+    "40_evaluate": 5,
+    "lab_report": 7,
+    "render-html": 3,
+    "render-pdf": 3,
+}
+LAST_HALF = ("30_train-described-fc_only-0", "45_audit", "lab_report")
 CHANGING = {"seconds", "finished", "memory_mb", "sha256", "plain_rate", "cpus", "commit"}  # of records, from run to run
 TOLERANCE = 1e-3  # of a probability, across numbers of threads
 TIMES = {"times.csv", "audit_times.csv"}
 
 
 class Point(NamedTuple):
-    """One fault: how far into a run, and which."""
+    """One fault: how many seconds into which stage, and which."""
 
+    stage: str
     delay: float
     number: signal.Signals
 
 
-def plan(count: int, seed: int) -> list[Point]:
-    """The campaign's points, the same for the same seed."""
+def plan(count: int, seed: int, stages: Sequence[str] = tuple(STAGES)) -> list[Point]:
+    """The campaign's points, the same for the same seed: every stage in turn, every signal for every stage in turn."""
     chance = random.Random(seed)
-    return [Point(round(chance.uniform(*DELAYS), 1), SIGNALS[number % len(SIGNALS)]) for number in range(count)]
+    points = []
+    for place in range(count):
+        turn, at = divmod(place, len(stages))
+        delay = round(chance.uniform(0, STAGES[stages[at]]), 1)
+        points.append(Point(stages[at], delay, SIGNALS[(at + turn) % len(SIGNALS)]))
+    return points
 
 
 def content(path: Path) -> str:
@@ -118,7 +141,7 @@ def tree(mark: str) -> list[psutil.Process]:
 
 
 def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[bool, float]:
-    """Start a run, strike after the delay; whether that stopped it, and how long its processes then lived on."""
+    """Start a run, strike at a point; whether that stopped it, and how long its processes then lived on."""
     mark = str(workspace)
     with said.open("w") as words:
         run = subprocess.Popen(
@@ -129,11 +152,11 @@ def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[boo
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        try:
+        started = time.time()
+        while run.poll() is None and point.stage not in begun(workspace, started):
+            time.sleep(0.05)
+        with suppress(subprocess.TimeoutExpired):
             run.wait(point.delay)
-        except subprocess.TimeoutExpired:
-            pass
-        else:
             assert run.returncode == 0, said.read_text()
             return False, 0.0
         struck = time.monotonic()
@@ -148,10 +171,10 @@ def strike(workspace: Path, config: Path, point: Point, said: Path) -> tuple[boo
     return run.returncode != 0, time.monotonic() - struck
 
 
-def under_way(workspace: Path, since: float, done: set[str]) -> str:
-    """The stages whose logs were begun since and that had not ended: where a run was struck."""
-    logs = (path for path in (workspace / "logs").glob("*.log") if path.stat().st_mtime > since)
-    return ", ".join(sorted(path.stem for path in logs if path.stem not in done)) or "between stages"
+def begun(workspace: Path, since: float) -> set[str]:
+    """The stages whose logs were begun since."""
+    logs = [path for path in (workspace / "logs").glob("*.log") if path.stat().st_mtime > since]
+    return {STARTING, *(path.stem for path in logs)}
 
 
 def before_the_lab(said: str) -> bool:
@@ -167,19 +190,22 @@ def ended(said: str) -> set[str]:
 
 def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path], tmp_path: Path) -> None:
     undisturbed, config = artefacts(finished[0]), finished[1]
-    points, workspace, done, chain = plan(POINTS, SEED), tmp_path / "chain-0", set[str](), 0
+    points = plan(POINTS, SEED, tuple(STAGES) if POINTS >= WHOLE else LAST_HALF)
+    workspace, done, chain = tmp_path / "chain-0", set[str](), 0
     if POINTS < WHOLE:  # a run's second half alone: the last training and what follows it
         shutil.copytree(finished[0], workspace)
         shutil.rmtree(workspace / "runs" / "described" / "fc_only")
         done = {"10_download", "20_preprocess-described", "25_features-described-MobileNetV2"}
     while points:
-        point, before, started = points[0], stamps(workspace, done), time.time()
+        point = next((own for own in points if own.stage not in done), points[0])
+        before, started = stamps(workspace, done), time.time()
         stopped, lived_on = strike(workspace, config, point, tmp_path / "said.txt")
         said = (tmp_path / "said.txt").read_text()
         now = ended(said)
         print(
-            f"{POINTS - len(points) + 1}: {point.number.name} after {point.delay} s of run {chain + 1}, "
-            f"{under_way(workspace, started, now)}; {lived_on:.1f} s to the end"
+            f"{POINTS - len(points) + 1}: {point.number.name} {point.delay} s after {point.stage}, run {chain + 1}; "
+            f"at work: {', '.join(sorted(begun(workspace, started) - now - {STARTING})) or 'no stage'}; "
+            f"{lived_on:.1f} s to the end"
             if stopped
             else f"run {chain + 1} came to its end",
             flush=True,
@@ -193,8 +219,8 @@ def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path]
         for name, digest in artefacts(workspace).items():
             assert undisturbed.get(name, digest) == digest, f"{point}: {name} is not what an undisturbed run leaves"
         if stopped:
-            points.pop(0)
-        else:  # the same point again, in a new workspace
+            points.remove(point)
+        else:
             compare(workspace, undisturbed)
             chain += 1
             workspace, done = tmp_path / f"chain-{chain}", set()
@@ -279,4 +305,7 @@ def test_on_one_core_the_numbers_are_the_same_within_rounding(finished: tuple[Pa
 
 def test_the_campaign_is_the_same_for_the_same_seed() -> None:
     assert plan(60, 7) == plan(60, 7) != plan(60, 8)
-    assert {point.number for point in plan(3, 0)} == set(SIGNALS)
+    for points, stages in ((plan(3, 0, LAST_HALF), LAST_HALF), (plan(len(STAGES) * 3, 0), STAGES)):
+        assert {point.stage for point in points} == set(stages)
+        assert {point.number for point in points} == set(SIGNALS)
+    assert len({(point.stage, point.number) for point in plan(len(STAGES) * 3, 0)}) == len(STAGES) * 3
