@@ -116,6 +116,10 @@ def test_it_says_what_it_is(page: BeautifulSoup, document: PdfReader) -> None:
         assert all(line in sheet.extract_text() for sheet in document.pages)
 
 
+def test_it_says_how_to_run_it_again(page: BeautifulSoup) -> None:
+    assert "make report CONFIG=lab.yaml" in page.get_text()  # not the project's own lab.yaml, though it is named so
+
+
 def test_it_is_one_small_file_that_fetches_nothing(page: BeautifulSoup, report: Path) -> None:
     assert (report / "lab_report.html").stat().st_size < 3e6
     assert not page.find_all(["script", "link", "iframe", "object"])
