@@ -19,6 +19,7 @@ NOISE = re.compile(
     r"returned non-zero exit status \d+\.$|died with <Signals\.\w+: \d+>\.$"
     r"|^Exiting because a job|^Restored previous|^WorkflowError:\s+At least one"
 )
+SILENT = "  it said nothing; it may not have started"
 AT_ONCE = 3  # jobs whose progress is shown
 SECONDS_BETWEEN = 60.0  # lines about work under way, where there is no terminal to rewrite one
 
@@ -31,16 +32,24 @@ class Job:
     ----------
     log : Path
         Its stem names the job.
+    stamp : int
+        Of the log that an earlier run left: until it changes, nothing in it is this job's.
     began : float
         `time.monotonic` then.
     """
 
     log: Path
+    stamp: int
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the log is this job's."""
+        return stamp(self.log) != self.stamp
 
     def progress(self) -> str:
         """Name and, if the log ends in a progress bar, how far: "25_features 62 %, 00:12 left"."""
-        *_, last = tail(self.log).strip().splitlines() or [""]
+        *_, last = (tail(self.log).strip().splitlines() if self.has_spoken else []) or [""]
         bar = BAR.search(last)
         return f"{self.log.stem} {bar[1]} %, {bar[2]} left" if bar else self.log.stem
 
@@ -73,7 +82,7 @@ class Terminal(logging.Handler):
         if event == LogEvent.RUN_INFO:
             self._plan()
         elif event == LogEvent.JOB_INFO and record.log:  # type: ignore[attr-defined]
-            self._running[record.jobid] = Job(Path(record.log[0]))  # type: ignore[attr-defined]
+            self._running[record.jobid] = Job(Path(record.log[0]), stamp(Path(record.log[0])))  # type: ignore[attr-defined]
         elif event == LogEvent.JOB_FINISHED and record.job_id in self._running:  # type: ignore[attr-defined]
             job = self._running.pop(record.job_id)  # type: ignore[attr-defined]
             self._done += 1
@@ -81,7 +90,9 @@ class Terminal(logging.Handler):
         elif event == LogEvent.JOB_ERROR and record.jobid in self._running:  # type: ignore[attr-defined]
             job = self._running.pop(record.jobid)  # type: ignore[attr-defined]
             also = f"{record.rule_msg}\n" if record.rule_msg else ""  # type: ignore[attr-defined]  # of a cluster, say
-            self._say(f"\n{job.log.stem} failed after {job.seconds():.0f} s\n{also}{reason(job.log)}\n")
+            self._say(
+                f"\n{job.log.stem} failed after {job.seconds():.0f} s\n{also}{reason(job.log) if job.has_spoken else SILENT}\n"
+            )
         elif event in (None, LogEvent.ERROR) and record.levelno >= logging.WARNING:
             if not NOISE.search(record.getMessage().strip()):
                 self._say(record.getMessage())
@@ -136,6 +147,11 @@ def reason(log: Path) -> str:
     _, found, why = said.rpartition(FAILED)
     last = why.strip().splitlines()[1:] if found else said.strip().splitlines()[-5:]
     return "\n".join([*last, f"  all it said: {log.absolute()}"])
+
+
+def stamp(log: Path) -> int:
+    """When a log was last written (ns); 0 if there is none."""
+    return log.stat().st_mtime_ns if log.is_file() else 0
 
 
 def tail(log: Path, size: int = 20_000) -> str:

@@ -62,10 +62,10 @@ def test_what_is_up_to_date_is_said_and_not_counted(tmp_path: Path) -> None:
 
 def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
     log = tmp_path / "30_train.log"
-    log.write_text(f"{BARS}Traceback ...\n{FAILED}3 s\nno such file: x\n  look there\n\n")
     out = io.StringIO()
     handler = terminal.Terminal(workflow({}), out)
     handler.emit(record("job_info", jobid=1, log=[str(log)]))
+    log.write_text(f"{BARS}Traceback ...\n{FAILED}3 s\nno such file: x\n  look there\n\n")
     handler.emit(record("job_error", "Error in rule", logging.ERROR, jobid=1, rule_msg="SLURM status is 'TIMEOUT'"))
     handler.emit(record(None, "Command 'x' returned non-zero exit status 1.", logging.ERROR))
     handler.emit(record(None, "Command 'x' died with <Signals.SIGINT: 2>.", logging.ERROR))
@@ -73,6 +73,18 @@ def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
     handler.emit(record(None, "The disk is full", logging.ERROR))
     assert out.getvalue() == (
         f"\n30_train failed after 0 s\nSLURM status is 'TIMEOUT'\nno such file: x\n  look there\n  all it said: {log}\n\nThe disk is full\n"
+    )
+
+
+def test_what_an_earlier_run_said_is_no_reason(tmp_path: Path) -> None:
+    log = tmp_path / "30_train.log"
+    log.write_text(f"{FAILED}3 s\nan old mistake\n")
+    out = io.StringIO()
+    handler = terminal.Terminal(workflow({}), out)
+    handler.emit(record("job_info", jobid=1, log=[str(log)]))
+    handler.emit(record("job_error", "Error in rule", logging.ERROR, jobid=1, rule_msg="SLURM status is 'NODE_FAIL'"))
+    assert out.getvalue() == (
+        "\n30_train failed after 0 s\nSLURM status is 'NODE_FAIL'\n  it said nothing; it may not have started\n\n"
     )
 
 
@@ -85,11 +97,11 @@ def test_who_was_killed_has_only_its_last_lines(tmp_path: Path) -> None:
 
 def test_a_terminal_shows_how_far_the_work_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "25_features.log"
-    log.write_text(BARS)
     screen = Screen()
     handler = terminal.Terminal(workflow({str(log): True}), screen)
     handler.emit(record("run_info"))
     handler.emit(record("job_info", jobid=1, log=[str(log)]))
+    log.write_text(BARS)
     deadline = time.monotonic() + 20
     while "25_features" not in screen.getvalue() and time.monotonic() < deadline:
         time.sleep(0.1)
