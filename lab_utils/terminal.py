@@ -90,9 +90,8 @@ class Terminal(logging.Handler):
         elif event == LogEvent.JOB_ERROR and record.jobid in self._running:  # type: ignore[attr-defined]
             job = self._running.pop(record.jobid)  # type: ignore[attr-defined]
             also = f"{record.rule_msg}\n" if record.rule_msg else ""  # type: ignore[attr-defined]  # of a cluster, say
-            self._say(
-                f"\n{job.log.stem} failed after {job.seconds():.0f} s\n{also}{reason(job.log) if job.has_spoken else SILENT}\n"
-            )
+            why = reason(job.log) if job.has_spoken else SILENT
+            self._say(f"\n{job.log.stem} failed after {job.seconds():.0f} s\n{also}{why}\n")
         elif event in (None, LogEvent.ERROR) and record.levelno >= logging.WARNING:
             if not NOISE.search(record.getMessage().strip()):
                 self._say(record.getMessage())
