@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from lab_utils.download import Dataset
 from lab_utils.errors import LabError
@@ -41,7 +41,7 @@ class Sliced(typing.Protocol):
 
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
-UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, EOFError)
+UNREADABLE = (OSError, ValueError)  # of reading a file and decoding it
 WINDOW = 256  # images under way at once: bounds the memory of a pass over any number of files
 
 
@@ -56,13 +56,16 @@ def decode(data: bytes) -> Pixels:
 
     Raises
     ------
-    OSError, ValueError, ...
-        One of `UNREADABLE`, with the decoder's reason.
+    ValueError
+        With the decoder's reason.
     """
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-        if image.mode.startswith("I"):
-            return (np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        pixels = np.asarray(image.convert("L" if image.mode in ("L", "1", "LA") else "RGB"))
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.mode.startswith("I"):
+                return (np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+            pixels = np.asarray(image.convert("L" if image.mode in ("L", "1", "LA") else "RGB"))
+    except Exception as error:  # Pillow's own, and whatever spoilt chunks make of its decoders
+        raise ValueError(str(error) or type(error).__name__) from error
     grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
     return np.ascontiguousarray(pixels[..., 0]) if grey else pixels
 

@@ -125,7 +125,7 @@ def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
         pixels = decode(data)
         mode = mode_of(data)
     except UNREADABLE as error:
-        return str(error) or type(error).__name__
+        return str(error)
     levels = np.bincount(pixels.ravel(), minlength=256)
     mean = np.average(np.arange(256), weights=levels)
     return {
