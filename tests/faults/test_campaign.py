@@ -54,8 +54,9 @@ TIMES = {"times.csv", "audit_times.csv"}
 
 
 class Point(NamedTuple):
-    """One fault: how many seconds into which stage, and which."""
+    """One fault: how many seconds into which stage, and which; in each turn every stage has one."""
 
+    turn: int
     stage: str
     delay: float
     number: signal.Signals
@@ -68,7 +69,7 @@ def plan(count: int, seed: int, stages: Sequence[str] = tuple(STAGES)) -> list[P
     for place in range(count):
         turn, at = divmod(place, len(stages))
         delay = round(chance.uniform(0, STAGES[stages[at]]), 1)
-        points.append(Point(stages[at], delay, SIGNALS[(at + turn) % len(SIGNALS)]))
+        points.append(Point(turn, stages[at], delay, SIGNALS[(at + turn) % len(SIGNALS)]))
     return points
 
 
@@ -197,7 +198,8 @@ def test_whatever_kills_a_run_the_next_one_ends_well(finished: tuple[Path, Path]
         shutil.rmtree(workspace / "runs" / "described" / "fc_only")
         done = {"10_download", "20_preprocess-described", "25_features-described-MobileNetV2"}
     while points:
-        point = next((own for own in points if own.stage not in done), points[0])
+        turn = [own for own in points if own.turn == points[0].turn]
+        point = next((own for own in turn if own.stage not in done), points[0])
         before, started = stamps(workspace, done), time.time()
         stopped, lived_on = strike(workspace, config, point, tmp_path / "said.txt")
         said = (tmp_path / "said.txt").read_text()
