@@ -73,6 +73,9 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> No
         raise LabError(
             f"{notebook.stem}: its kernel died, for want of memory perhaps; executed so far: {failed}"
         ) from None
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # who waited for the kernel would have the last word
+        raise
     running.replace(output)
     failed.unlink(missing_ok=True)
 
