@@ -97,9 +97,11 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
             kind, archive = "kaggle", download_kaggle(workspace.archive())
             fingerprint = sha256(archive)
             extract(archive, files, is_download=True)
-        elif (path := Path(dataset).expanduser()).is_dir():
-            kind, fingerprint, files = "folder", listing_fingerprint(path), path.resolve()
+        elif (path := _resolved(dataset)).is_dir():
+            _refuse_one_in_the_other(path, workspace)
+            kind, fingerprint, files = "folder", listing_fingerprint(path), path
         elif path.is_file():
+            _refuse_one_in_the_other(path, workspace)
             kind, fingerprint = "zip", sha256(path)
             extract(path, files)
         else:
@@ -163,12 +165,31 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
     """
     if dataset in ("kaggle", "phantom"):
         return dataset, ""
-    path = Path(dataset).expanduser().resolve()
+    path = _resolved(dataset)
     if path.is_dir():
         return str(path), listing_fingerprint(path)
     if path.is_file():
         return str(path), digest(path.stat().st_size, path.stat().st_mtime_ns)
     raise _absent(dataset)
+
+
+def _resolved(dataset: str) -> Path:
+    if not dataset:
+        raise _absent("''")
+    try:
+        return Path(dataset).expanduser().resolve()
+    except RuntimeError as error:  # ~nobody
+        raise _absent(dataset) from error
+
+
+def _refuse_one_in_the_other(source: Path, workspace: Workspace) -> None:
+    """A workspace is the lab's to write into and to clear; what is in its download/ is there for this."""
+    is_ours = source.is_relative_to(workspace.root) and not source.is_relative_to(workspace.archive())
+    if is_ours or workspace.root.is_relative_to(source):
+        raise LabError(
+            f"{source}: data set and workspace ({workspace.root}) lie in one another; "
+            "move the data set, or choose another WORKSPACE"
+        )
 
 
 def _absent(dataset: str) -> LabError:
@@ -294,18 +315,30 @@ def find_root(folder: Path, *, shown_as: str) -> Path:
     Raises
     ------
     LabError
-        If there is none.
+        If there is none, or several side by side, such as train/ and test/.
     """
     level = [folder]
     for _ in range(4):
-        for candidate in level:
-            holders = {child.name for child in _folders(candidate) if list_images(child)}
-            if holders - {"images", "masks"}:
-                return candidate
+        holders = {candidate: _class_folders(candidate) for candidate in level}
+        found = [candidate for candidate in level if holders[candidate]]
+        found = [candidate for candidate in found if len(holders[candidate]) > 1] or found
+        if len(found) > 1:
+            several = ", ".join(repr(candidate.relative_to(folder).as_posix()) for candidate in found[:8])
+            raise LabError(
+                f"{shown_as}: class folders in each of {several}{', ...' if len(found) > 8 else ''}; "
+                f"give one of these as the data set, or put all images of a class into one folder; {LAYOUTS}"
+            )
+        if found:
+            return found[0]
         level = [child for candidate in level for child in _folders(candidate)]
-    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    here = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") or "nothing"
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    here = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "nothing"
     raise LabError(f"{shown_as}: no class folders in it; {LAYOUTS}; found {here}")
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    found = [child for child in _folders(folder) if list_images(child)]
+    return found if {child.name.casefold() for child in found} - {"images", "masks"} else []
 
 
 def inspect(root: Path, *, shown_as: str) -> dict[str, dict[str, int]]:
@@ -331,12 +364,14 @@ def inspect(root: Path, *, shown_as: str) -> dict[str, dict[str, int]]:
 
 def list_images(folder: Path) -> list[Path]:
     """The images of one class folder in lexicographic order (-1, -10, -100), as Keras lists them."""
-    return _images_in(folder / "images" if (folder / "images").is_dir() else folder)
+    own = _below(folder, "images")
+    return (_images_in(own) if own else []) or _images_in(folder)
 
 
 def list_masks(folder: Path) -> list[Path]:
     """The lung masks of one class folder in lexicographic order; empty where there are none."""
-    return _images_in(folder / "masks") if (folder / "masks").is_dir() else []
+    own = _below(folder, "masks")
+    return _images_in(own) if own else []
 
 
 def list_strays(folder: Path) -> list[Path]:
@@ -416,9 +451,7 @@ def _images_in(folder: Path) -> list[Path]:
             for entry in entries
             if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and _is_file(entry)
         ]
-    for name in names:
-        if _is_no_text(name):
-            raise LabError(f"{folder}: the file name {os.fsencode(name)!r} is not UTF-8; rename it")
+    _refuse_no_text(folder, names)
     return [folder / name for name in sorted(names)]
 
 
@@ -427,20 +460,26 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
     return (entry.is_symlink() and not Path(entry.path).is_dir()) or entry.is_file(follow_symlinks=False)
 
 
-def _is_no_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+def _refuse_no_text(folder: Path, names: list[str]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise LabError(f"{folder}: the name {os.fsencode(name)!r} is not UTF-8; rename it") from None
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    """The folder of this name, in whatever case."""
+    return next((child for child in _folders(folder) if child.name.casefold() == name), None)
 
 
 def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        child for child in folder.iterdir() if child.is_dir() and not child.name.startswith((".", "__MACOSX"))
-    )
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith((".", "__MACOSX")) and entry.is_dir()]
+    _refuse_no_text(folder, names)
+    return [folder / name for name in sorted(names)]
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ import os
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from lab_utils.download import Dataset
 from lab_utils.errors import LabError
 from lab_utils.paths import Workspace
 from lab_utils.progress import progress
-from lab_utils.records import cpus, digest, whole
+from lab_utils.records import check_seal, cpus, digest, sampled_sha256, seal, whole
 from lab_utils.scenarios import Protocol
 
 Pixels = NDArray[np.uint8]
@@ -184,7 +185,9 @@ def _ensure_array(target: Path, shape: tuple[int, ...], load: Callable[[str], Pi
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_suffix(".lock")):
         if target.is_file():
-            return
+            with suppress(LabError):
+                check_seal(target, sampled_sha256, stage="20_preprocess")
+                return
         with (
             whole(target) as draft,
             ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer,
@@ -193,6 +196,7 @@ def _ensure_array(target: Path, shape: tuple[int, ...], load: Callable[[str], Pi
             for row, pixels in enumerate(in_parallel(load, items)):
                 writer.write(row, pixels[None])
                 bar.update()
+            seal(target, draft, sampled_sha256)
 
 
 def open_store(workspace: Workspace, key: str) -> Pixels:
@@ -201,13 +205,16 @@ def open_store(workspace: Workspace, key: str) -> Pixels:
     Raises
     ------
     LabError
-        If it is not there.
+        If it is not there, or not as stage 20 wrote it.
     """
     path = workspace.images(key) / "images.npy"
+    check_seal(path, sampled_sha256, stage="20_preprocess")
     try:
         store: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise LabError(f"{path}: not there; run stage 20_preprocess again") from None
+    except (ValueError, OSError) as error:
+        raise LabError(f"{path}: damaged ({error}); delete it and run stage 20_preprocess again") from error
     return store
 
 

@@ -48,7 +48,12 @@ class Workspace:
         LabError
             If the folder cannot be made or written into.
         """
-        root = Path(workspace).expanduser().resolve() if workspace else project_root() / "workspace"
+        try:
+            root = Path(workspace).expanduser().resolve() if workspace else project_root() / "workspace"
+        except RuntimeError as error:  # ~nobody
+            raise LabError(f"{workspace}: no such home folder; choose another folder with WORKSPACE=path") from error
+        if (root / EXPERIMENT_FILE).is_file() and (root / "Snakefile").is_file():
+            raise LabError(f"{root}: holds the lab itself; choose another folder with WORKSPACE=path")
         try:
             root.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=root).close()

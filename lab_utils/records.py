@@ -9,7 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,6 +20,7 @@ import pandas as pd
 
 from lab_utils.errors import LabError
 
+SAMPLES, SAMPLE = 64, 2**16  # blocks of a large file that stand for it, and their bytes
 VERSIONS_OF = (
     "tensorflow",
     "keras",
@@ -66,9 +67,14 @@ def _remove(path: Path) -> None:
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write `record` as indented JSON, whole or not at all."""
+    """Write `record` as indented JSON, whole or not at all, with a digest of it under "seal"."""
+    sealed = {**record, "seal": _seal_of(json.loads(json.dumps(record)))}
     with whole(path) as draft:
-        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _seal_of(record: dict[str, Any]) -> str:
+    return digest(json.dumps(record, sort_keys=True))
 
 
 def read_json(path: Path, *, stage: str) -> dict[str, Any]:
@@ -84,23 +90,54 @@ def read_json(path: Path, *, stage: str) -> dict[str, Any]:
     Raises
     ------
     LabError
-        If the file is missing or no JSON object.
+        If the file is missing, no JSON object, or not what `write_json` has written.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise LabError(f"{path}: not there yet; run stage {stage} first") from None
     except (ValueError, RecursionError) as error:
         raise LabError(f"{path}: not readable as JSON ({error}); delete it and run stage {stage} again") from error
     if not isinstance(record, dict):
         raise LabError(f"{path}: expected a JSON object, found a {type(record).__name__}; run stage {stage} again")
+    if record.pop("seal", None) != _seal_of(record):
+        raise LabError(f"{path}: edited, or of another version of the lab; delete it and run stage {stage} again")
     return record
 
 
+def seal(path: Path, draft: Path, digest_of: Callable[[Path], str]) -> None:
+    """Note beside `path` what `draft`, which is about to be renamed to it, holds."""
+    with whole(_note(path)) as note:
+        note.write_text(digest_of(draft))
+
+
+def check_seal(path: Path, digest_of: Callable[[Path], str], *, stage: str, artefact: Path | None = None) -> None:
+    """Raise LabError, which says to delete the artefact, if a file of it is not as it was sealed."""
+    note = _note(path)
+    if path.is_file() and note.is_file() and note.read_text() != digest_of(path):
+        raise LabError(f"{path}: not as stage {stage} wrote it; delete {artefact or path} and run stage {stage} again")
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def sampled_sha256(path: Path) -> str:
+    """SHA-256 of a file's size and of 64 blocks of 64 kB spread over it: quick, however large the file."""
+    size = path.stat().st_size
+    total = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(SAMPLES):
+            file.seek(max(0, size - SAMPLE) * number // (SAMPLES - 1))
+            total.update(file.read(SAMPLE))
+    return total.hexdigest()
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` without its index, whole or not at all; floats with the 9 digits that float32 needs."""
+    """Write `table` without its index, whole or not at all, and sealed; floats with the 9 digits that float32 needs."""
     with whole(path) as draft:
         table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
+        seal(path, draft, sha256)
 
 
 NAMES = (  # columns of text, also where all of it looks like numbers
@@ -117,11 +154,12 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
     Raises
     ------
     LabError
-        If the file is missing or no table: names the stage that writes it.
+        If the file is missing, no table, or not as it was written: names the stage that writes it.
     """
+    check_seal(path, sha256, stage=stage)
     options["dtype"] = {**dict.fromkeys(NAMES, str), **options.get("dtype", {})}
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], lineterminator="\n", **options)
     except FileNotFoundError:
         raise LabError(f"{path}: not there yet; run stage {stage} first") from None
     except (ValueError, OverflowError, csv.Error) as error:  # pandas' own are ValueErrors

@@ -1,4 +1,3 @@
-import json
 import shutil
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from lab_utils.features import Extraction, Features, ensure_features, ensure_row
 from lab_utils.images import open_store
 from lab_utils.paths import Workspace
 from lab_utils.prefix import Prefix
-from lab_utils.records import read_json
+from lab_utils.records import read_json, write_json
 from lab_utils.runtime import keras
 from lab_utils.scenarios import Experiment
 
@@ -125,16 +124,16 @@ def test_a_truncated_file_is_reported(prepared_copy: Workspace) -> None:
     _, _, (found,) = sets_of(prepared_copy, [0])
     with found.shards[0].path.open("r+b") as file:
         file.truncate(1000)
-    with pytest.raises(LabError, match=r"features\.npy: expected float32 .*delete .* and run stage 25_features again"):
+    with pytest.raises(LabError, match=r"features\.npy: not as stage 25_features wrote it; delete .* and run stage 25"):
         sets_of(prepared_copy, [0])
 
 
 def test_a_file_of_other_features_is_reported(prepared_copy: Workspace) -> None:
     _, _, (found,) = sets_of(prepared_copy, [0])
     path = found.shards[0].path.with_name("features.json")
-    record = json.loads(path.read_text())
+    record = read_json(path, stage="25")
     record["shape"][0] += 1
-    path.write_text(json.dumps(record))
+    write_json(path, record)
     with pytest.raises(LabError, match=r"features\.npy: expected float32"):
         sets_of(prepared_copy, [0])
 
@@ -142,7 +141,7 @@ def test_a_file_of_other_features_is_reported(prepared_copy: Workspace) -> None:
 def test_features_of_earlier_images_are_refused(prepared_copy: Workspace) -> None:
     path = prepared_copy.preprocessing("described")
     record = read_json(path, stage="20")
-    path.write_text(json.dumps({**record, "store": "0" * 16}))
+    write_json(path, {**record, "store": "0" * 16})
     with pytest.raises(LabError, match="the manifest now belongs to 0000000000000000; run stage 25_features again"):
         load_extraction("described", "MobileNetV2", prepared_copy)
 
@@ -151,7 +150,7 @@ def test_records_of_another_version_are_refused(prepared_copy: Workspace) -> Non
     path = prepared_copy.extraction("described", "MobileNetV2")
     record = read_json(path, stage="25")
     del record["storage"]
-    path.write_text(json.dumps(record))
+    write_json(path, record)
     with pytest.raises(LabError, match=r"written by another version of the lab .*storage.*run stage 25_features again"):
         load_extraction("described", "MobileNetV2", prepared_copy)
 

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from lab_utils.errors import LabError
-from lab_utils.records import digest, provenance, read_csv, read_json, whole, write_csv, write_json
+from lab_utils.records import (
+    digest,
+    provenance,
+    read_csv,
+    read_json,
+    sampled_sha256,
+    whole,
+    write_csv,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -93,3 +102,33 @@ def test_a_class_called_by_a_number_stays_text(tmp_path: Path) -> None:
     table = read_csv(tmp_path / "t.csv", stage="20")
     assert table["class"].tolist() == ["0", "001"]
     assert table["images"].tolist() == [3, 4]
+
+
+def test_what_was_edited_is_refused(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", pd.DataFrame({"class": ["a", "b"], "accuracy": [0.5, 0.25]}))
+    (tmp_path / "t.csv").write_text((tmp_path / "t.csv").read_text().replace("0.25", "0.99"))
+    with pytest.raises(LabError, match=r"t\.csv: not as stage 40 wrote it; delete .*t\.csv and run stage 40 again"):
+        read_csv(tmp_path / "t.csv", stage="40")
+    write_json(tmp_path / "r.json", {"kind": "phantom", "loss": [0.1, float("nan")]})
+    assert read_json(tmp_path / "r.json", stage="10")["kind"] == "phantom"
+    (tmp_path / "r.json").write_text((tmp_path / "r.json").read_text().replace("phantom", "folder"))
+    with pytest.raises(LabError, match=r"r\.json: edited, .*delete it and run stage 10 again"):
+        read_json(tmp_path / "r.json", stage="10")
+
+
+def test_a_large_file_is_known_by_samples(tmp_path: Path) -> None:
+    path, content = tmp_path / "a.npy", np.random.default_rng(0).integers(0, 255, 10**7).astype(np.uint8)
+    content.tofile(path)
+    before = sampled_sha256(path)
+    assert sampled_sha256(path) == before
+    for changed in (content[:-1], content[::-1], np.r_[content[: 10**6], content[10**6 + 3 :], content[:3]]):
+        changed.tofile(path)
+        assert sampled_sha256(path) != before
+
+
+def test_any_text_comes_back_from_a_table(tmp_path: Path) -> None:
+    names = ["a\rb", "a\nb", 'a"b', "a,b", "\r", "", "NA", "1"]
+    write_csv(tmp_path / "t.csv", pd.DataFrame({"image_id": names, "class": names[::-1]}))
+    table = read_csv(tmp_path / "t.csv", stage="20")
+    assert list(table["image_id"]) == names
+    assert list(table["class"]) == names[::-1]

@@ -48,7 +48,16 @@ STAGES = {  # in order, with the seconds that each takes or so
     "render-pdf": 3,
 }
 LAST_HALF = ("30_train-described-fc_only-0", "45_audit", "lab_report")
-CHANGING = {"seconds", "finished", "memory_mb", "sha256", "plain_rate", "cpus", "commit"}  # of records, from run to run
+CHANGING = {
+    "seal",
+    "seconds",
+    "finished",
+    "memory_mb",
+    "sha256",
+    "plain_rate",
+    "cpus",
+    "commit",
+}  # of records, from run to run
 TOLERANCE = 1e-3  # of a probability, across numbers of threads
 TIMES = {"times.csv", "audit_times.csv"}
 
