@@ -3,26 +3,32 @@
 DATASET ?=
 WORKSPACE ?= workspace
 CONFIG ?=
+AGAIN ?=
 PYTHON ?= python3
 BIN := .venv/bin
 ifdef KERAS_HOME
 export KERAS_HOME := $(abspath $(KERAS_HOME))
 endif
-SETTINGS := "workspace=$(WORKSPACE)" $(if $(DATASET),"dataset=$(DATASET)") $(if $(CONFIG),"config=$(CONFIG)")
+# Names reach the shell as values of its variables: what stands in them is no command.
+export LAB_WORKSPACE := $(value WORKSPACE)
+export LAB_DATASET := $(value DATASET)
+export LAB_CONFIG := $(value CONFIG)
+SETTINGS := "workspace=$$LAB_WORKSPACE" $${LAB_DATASET:+"dataset=$$LAB_DATASET"} $${LAB_CONFIG:+"config=$$LAB_CONFIG"}
+BENCH := --workspace "$$LAB_WORKSPACE" $${LAB_DATASET:+--dataset "$$LAB_DATASET"}
 
 .DEFAULT_GOAL := help
 .PHONY: help report view test test-faults test-slurm lint audit lab bench bench-scale bench-load bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml"
+	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml  AGAIN=stage"
 
 report: .venv/ready  ## run the whole lab on phantoms, or on DATASET=, and leave the report as HTML and PDF
-	@$(BIN)/snakemake --config $(SETTINGS)
-	@echo "Report: $(WORKSPACE)/report/lab_report.html and $(WORKSPACE)/report/lab_report.pdf (make view opens it)"
+	@$(BIN)/snakemake $(if $(AGAIN),--forcerun $(AGAIN)) --config $(SETTINGS)
+	@echo "Report: $$LAB_WORKSPACE/report/lab_report.html and $$LAB_WORKSPACE/report/lab_report.pdf (make view opens it)"
 
 view: .venv/ready  ## open the report in the browser
-	@$(BIN)/python -m webbrowser -t "file://$(abspath $(WORKSPACE))/report/lab_report.html"
+	@$(BIN)/python -m webbrowser -t "file://$$(cd "$$LAB_WORKSPACE" && pwd)/report/lab_report.html"
 
 test: .venv/ready lint  ## run every test (as root on Debian, installs chromium to look at the report with)
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "no chromium: tests in a browser are skipped"
@@ -47,16 +53,16 @@ lab: .venv/ready  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 bench: .venv/ready  ## measure speed and memory against the plain way (DATASET=, half an hour)
-	@$(BIN)/python bench/speed.py --workspace "$(WORKSPACE)" $(if $(DATASET),--dataset "$(DATASET)")
+	@$(BIN)/python bench/speed.py $(BENCH)
 
 bench-scale: .venv/ready  ## measure how time and memory grow, up to 21,165 generated images
-	@$(BIN)/python bench/scale.py --workspace "$(WORKSPACE)"
+	@$(BIN)/python bench/scale.py --workspace "$$LAB_WORKSPACE"
 
 bench-load: .venv/ready  ## measure downloading and preprocessing of 21,165 images, and of 100,000 small ones
-	@$(BIN)/python bench/load.py --workspace "$(WORKSPACE)"
+	@$(BIN)/python bench/load.py --workspace "$$LAB_WORKSPACE"
 
 bench-agreement: .venv/ready  ## compare the accuracies of the lab's way and the plain way over five seeds (DATASET=)
-	@$(BIN)/python bench/agreement.py --workspace "$(WORKSPACE)" $(if $(DATASET),--dataset "$(DATASET)")
+	@$(BIN)/python bench/agreement.py $(BENCH)
 
 lock: .venv/ready  ## pin the newest versions that pyproject.toml admits
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

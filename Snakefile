@@ -39,10 +39,19 @@ ALL = 1024  # threads: all that there are here, or as many as a cluster's profil
 # A cluster's job reads this file again, elsewhere: relative paths keep meaning what they meant to who gave the command.
 os.chdir(os.environ.setdefault("LAB_FOLDER", os.getcwd()))
 
+
+def given_path(name):
+    """A path of --config, whose values Snakemake reads as YAML: 0 is a number there, and no is false."""
+    value = config.get(name, "")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise WorkflowError(f"{name}: read as {value!r}, expected a path; write ./ in front of such a name, and no ': ' in it")
+    return str(value)
+
+
 try:
-    CONFIG = experiment_file(config.get("config", "")).resolve()
-    experiment = load_experiment(str(CONFIG), **({"dataset": str(config["dataset"])} if config.get("dataset") else {}))
-    lab = Workspace.open(str(config.get("workspace", "")) or str(PROJECT / "workspace"))
+    CONFIG = experiment_file(given_path("config")).resolve()
+    experiment = load_experiment(str(CONFIG), **({"dataset": given_path("dataset")} if given_path("dataset") else {}))
+    lab = Workspace.open(given_path("workspace") or str(PROJECT / "workspace"))
     DATASET, FINGERPRINT = source_fingerprint(experiment.dataset) if workflow.is_main_process else ("", "")  # for `download`
 except LabError as error:
     raise WorkflowError(str(error))
@@ -73,7 +82,8 @@ onsuccess:
 
 onerror:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print(f"What is finished is kept: mend the cause and give the command again. All that snakemake said: {log[0]}")
+    print(f"What is finished is kept: mend the cause and give the command again (with AGAIN=train, say, for a stage that is to")
+    print(f"run again though nothing has changed). All that snakemake said: {log[0]}")
 
 
 def artefact(path):

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
-from lab_utils.download import Dataset, list_strays, unlike_published
+from lab_utils.download import Dataset, list_other_formats, list_strays, unlike_published
 from lab_utils.manifest import Unreadable
 from lab_utils.scenarios import Protocol
 
@@ -45,6 +45,7 @@ def audit(
         *(("unreadable", item.label, item.image_id, item.reason, "left out") for item in unreadable),
         *masks_as_images(manifest),
         *strays(dataset),
+        *other_formats(dataset),
         *duplicates(images, protocol),
         *mask_faults(images),
         *unusual(images),
@@ -79,6 +80,17 @@ def strays(dataset: Dataset) -> Iterator[Row]:
         if found:
             detail = f"{len(found):,} images beside the class's own, the first {found[0].relative_to(dataset.root)}"
             yield "not in the image folder", name, "", detail, "left out"
+
+
+def other_formats(dataset: Dataset) -> Iterator[Row]:
+    """Pictures of formats that are not read."""
+    for name in dataset.classes:
+        found = list_other_formats(dataset.root / name)
+        if found:
+            detail = (
+                f"{len(found):,} files that are neither PNG nor JPEG, the first {found[0].relative_to(dataset.root)}"
+            )
+            yield "format not read", name, "", detail, "left out: convert them to PNG"
 
 
 def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[Row]:

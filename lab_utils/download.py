@@ -26,6 +26,8 @@ from lab_utils.scenarios import Fault
 KAGGLE = "tawsifurrahman/covid19-radiography-database"
 PUBLISHED_COUNTS = {"COVID": 3616, "Lung_Opacity": 6012, "Normal": 10192, "Viral Pneumonia": 1345}  # images
 EXTENSIONS = (".png", ".jpg", ".jpeg")
+OTHER_FORMATS = (".tif", ".tiff", ".dcm", ".dicom", ".bmp", ".gif", ".webp", ".jp2", ".npy", ".nii", ".nii.gz")
+MOST_CLASSES = 50
 BOMB_BYTES, BOMB_RATIO = 200_000_000, 50  # a zip that unpacks to more than both is refused: pictures hardly shrink
 LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
 
@@ -357,6 +359,11 @@ def inspect(root: Path, *, shown_as: str) -> dict[str, dict[str, int]]:
                 f"{shown_as}: class {folder.name!r} holds no images (PNG or JPEG); fill its folder or remove it"
             )
         classes[folder.name] = {"images": len(images), "masks": len(list_masks(folder))}
+    if len(classes) > MOST_CLASSES:
+        raise LabError(
+            f"{shown_as}: {len(classes)} class folders ({', '.join(list(classes)[:4])}, ...); the lab's figures and "
+            f"tables have room for {MOST_CLASSES}; merge classes, or leave some out"
+        )
     if len(classes) < 2:
         raise LabError(f"{shown_as}: one class only ({', '.join(classes)}); a classifier needs two or more; {LAYOUTS}")
     return classes
@@ -403,6 +410,16 @@ def unlike_published(dataset: Dataset) -> dict[str, str]:
         if less_or_more:
             differences[name] = f"{len(found):,} images, {count:,} published: {'; '.join(less_or_more)}"
     return differences
+
+
+def list_other_formats(folder: Path) -> list[Path]:
+    """Pictures in a class folder, at whatever depth, that are neither PNG nor JPEG."""
+    return sorted(
+        Path(place) / name
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith(OTHER_FORMATS) and not name.startswith(".")
+    )
 
 
 def read_sources(root: Path, classes: Collection[str]) -> dict[str, dict[str, int]]:
@@ -455,6 +472,10 @@ def _images_in(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
+
+
 def _is_file(entry: "os.DirEntry[str]") -> bool:
     """Whether an entry is a file, or a link that should lead to one: where it does not, reading it will say so."""
     return (entry.is_symlink() and not Path(entry.path).is_dir()) or entry.is_file(follow_symlinks=False)
@@ -477,7 +498,7 @@ def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith((".", "__MACOSX")) and entry.is_dir()]
+        names = [entry.name for entry in entries if not entry.name.startswith((".", "__MACOSX")) and _is_folder(entry)]
     _refuse_no_text(folder, names)
     return [folder / name for name in sorted(names)]
 

@@ -88,9 +88,11 @@ def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
     LabError
         If there is no cell tagged 'parameters', or it does not set one of the names.
     """
-    cells = [
-        cell for cell in nbformat.read(notebook, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])
-    ]
+    try:
+        found = nbformat.read(notebook, as_version=4).cells
+    except (OSError, ValueError) as error:
+        raise LabError(f"{notebook}: expected a notebook ({error})") from error
+    cells = [cell for cell in found if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise LabError(f"{notebook}: expected one cell tagged 'parameters', found {len(cells)}")
     known = _assigned(cells[0].source)
@@ -165,10 +167,13 @@ def main() -> int:
     parser.add_argument("-y", "--parameters", default="{}", help="parameters as JSON or YAML")
     parser.add_argument("-r", nargs=2, action="append", default=[], dest="raw", metavar=("NAME", "TEXT"))
     given = parser.parse_args()
-    parameters = yaml.safe_load(given.parameters)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     def work() -> None:
+        try:
+            parameters = yaml.safe_load(given.parameters)
+        except yaml.YAMLError as error:
+            raise LabError(f"parameters: not valid YAML: {error}") from error
         if not isinstance(parameters, dict):
             raise LabError(f"parameters: expected names and values, found {json.dumps(parameters)}")
         run_notebook(given.notebook, given.output, {**parameters, **dict(given.raw)})

@@ -28,11 +28,14 @@ def quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
+os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with quiet():
     import keras
     import tensorflow as tf
 
+    keras.config.set_floatx("float32")  # whatever the user's keras.json says
+    keras.config.set_image_data_format("channels_last")
     tf.config.threading.set_intra_op_parallelism_threads(cpus())
     tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's features are to be a processor's
     for gpu in tf.config.list_physical_devices("GPU"):

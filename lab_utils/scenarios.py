@@ -13,7 +13,7 @@ from lab_utils.errors import LabError, choose
 from lab_utils.paths import experiment_file
 
 STRICT = ConfigDict(extra="forbid")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 Positive = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
@@ -251,7 +251,7 @@ def _named(kind: type, entries: Any, place: str, defaults: dict[str, Any], probl
     for name, entry in _mapping(entries, place, problems).items():
         where = f"{place}.{name}"
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            problems.append(f"{where}: a name is letters, digits, '_', '-' and '.', for it becomes a folder's")
+            problems.append(f"{where}: a name is up to 60 letters, digits, '_', '-' and '.', for it becomes a folder's")
             continue
         value = _build(
             kind, {"title": name, **defaults, **_mapping(entry, where, problems), "name": name}, where, problems

@@ -17,7 +17,7 @@ BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<([\d:?]+)")  # of tqdm: how far, and what 
 # Beginnings and ends of what Snakemake adds to a failure that has been told already.
 NOISE = re.compile(
     r"returned non-zero exit status \d+\.$|died with <Signals\.\w+: \d+>\.$"
-    r"|^Exiting because a job|^Restored previous|^WorkflowError:\s+At least one"
+    r"|^Exiting because a job|^Restored previous|^Cannot restore .*: no backup|^WorkflowError:\s+At least one"
 )
 SILENT = "  it said nothing; it may not have started"
 AT_ONCE = 3  # jobs whose progress is shown

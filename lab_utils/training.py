@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lab_utils.backbone import Float
 from lab_utils.download import Dataset
+from lab_utils.errors import LabError
 from lab_utils.features import Extraction, Features
 from lab_utils.network import Network, has_windows
 from lab_utils.predictions import predictions_table
@@ -83,6 +84,11 @@ def fit(
                 probabilities[place * scenario.batch_size :][: len(rows)] = found[: len(rows)]
                 val_sums += np.asarray(tally)
             (accuracy, loss), (val_accuracy, val_loss) = sums / len(train), val_sums / len(validation)
+            if not np.isfinite([loss, val_loss]).all():
+                raise LabError(
+                    f"{scenario.name}: the loss is {loss} after epoch {epoch} (validation {val_loss}): training "
+                    f"diverged; lower learning_rate, now {scenario.learning_rate:g}"
+                )
             history.append((epoch, accuracy, loss, val_accuracy, val_loss, time.perf_counter() - started))
             bar.set_postfix_str(f"accuracy {accuracy:.3f}, validation {val_accuracy:.3f}", refresh=False)
             bar.update()

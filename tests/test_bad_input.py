@@ -27,13 +27,13 @@ from lab_utils.download import load_dataset, obtain
 from lab_utils.errors import LabError
 from lab_utils.features import ensure_features, load_extraction
 from lab_utils.gradcam import trained_model
-from lab_utils.images import ensure_store
+from lab_utils.images import ensure_store, open_store
 from lab_utils.manifest import build_manifest
 from lab_utils.paths import Workspace
 from lab_utils.records import read_csv, read_json, write_csv
 from lab_utils.runs import Run, finished_runs
 from lab_utils.scenarios import Protocol, load_experiment
-from tests.conftest import PROJECT, tiny_settings, write_classes
+from tests.conftest import PROJECT, run_stage, tiny_settings, write_classes
 
 PROTOCOL = Protocol("described", "described")
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)
@@ -165,7 +165,7 @@ def test_any_file_name_is_taken_as_it_is(name: str, data: Path, lab: Workspace) 
 
 def test_a_name_that_is_no_text_is_a_message(data: Path, lab: Workspace) -> None:
     os.link(data / "mixed" / "mixed-1.png", os.fsencode(data / "mixed") + b"/\xff\xfe.png")
-    with pytest.raises(LabError, match=r"file name .* is not UTF-8; rename it"):
+    with pytest.raises(LabError, match=r"name .* is not UTF-8; rename it"):
         through(data, lab)
 
 
@@ -322,6 +322,107 @@ def test_a_member_that_is_there_twice_is_a_message(name: str, data: Path, tmp_pa
         obtain(str(archive), lab)
 
 
+def side_by_side(root: Path, **layouts: dict[str, int]) -> Path:
+    """Folders of class folders, one beside the other."""
+    for name, counts in layouts.items():
+        write_classes(root / name, counts)
+    return root
+
+
+@pytest.mark.parametrize(
+    "layouts",
+    [
+        {"train": {"a": 3, "b": 3}, "test": {"a": 1, "b": 1}, "val": {"a": 1, "b": 1}},
+        {"a": {"patient1": 2, "patient2": 3}, "b": {"patient1": 2, "patient2": 3}},
+    ],
+)
+def test_several_places_with_class_folders_are_a_message(
+    layouts: dict[str, dict[str, int]], tmp_path: Path, lab: Workspace
+) -> None:
+    with pytest.raises(LabError, match=f"class folders in each of .*{', '.join(map(repr, sorted(layouts)))}.*give one"):
+        obtain(str(side_by_side(tmp_path / "data", **layouts)), lab)
+
+
+def test_folders_of_images_and_masks_are_known_in_any_case(tmp_path: Path, lab: Workspace) -> None:
+    for folder in ("Images", "Masks"):
+        write_classes(tmp_path / "data", {"a": 3, "b": 4}, folder=folder)
+    assert obtain(str(tmp_path / "data"), lab).classes == {
+        "a": {"images": 3, "masks": 3},
+        "b": {"images": 4, "masks": 4},
+    }
+
+
+def test_an_empty_folder_for_images_is_passed_over(tmp_path: Path, lab: Workspace) -> None:
+    root = write_classes(tmp_path / "data", {"a": 3, "b": 4})
+    (root / "a" / "images").mkdir()
+    assert obtain(str(root), lab).classes["a"]["images"] == 3
+
+
+def test_too_many_classes_are_a_message(tmp_path: Path, lab: Workspace) -> None:
+    root = write_classes(tmp_path / "data", {f"c{number}": 1 for number in range(51)}, size=4)
+    with pytest.raises(LabError, match="51 class folders .*have room for 50"):
+        obtain(str(root), lab)
+
+
+@pytest.mark.parametrize("place", ["raw/files", "raw", "", ".."])
+def test_data_and_workspace_that_lie_in_one_another_are_refused(place: str, data: Path, lab: Workspace) -> None:
+    obtain(str(data), lab)
+    shutil.copytree(data, lab.raw() / "files")
+    before = sorted(lab.root.rglob("*"))
+    with pytest.raises(LabError, match="lie in one another"):
+        obtain(str(lab.root / place), lab)
+    assert sorted(lab.root.rglob("*")) == before
+
+
+def test_the_lab_itself_is_no_workspace() -> None:
+    with pytest.raises(LabError, match="holds the lab itself"):
+        Workspace.open(str(PROJECT))
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x", ""])
+def test_a_path_that_leads_nowhere_is_a_message(name: str, lab: Workspace) -> None:
+    with pytest.raises(LabError, match="no such file or folder"):
+        obtain(name, lab)
+
+
+def test_pictures_of_other_formats_are_a_finding(tmp_path: Path, lab: Workspace) -> None:
+    root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
+    for name in ("x.tif", "y.dcm"):
+        (root / "a" / name).touch()
+    _, findings = through(root, lab)
+    (row,) = findings[findings["check"] == "format not read"].to_dict("records")
+    assert row["class"] == "a"
+    assert row["detail"].startswith("2 files that are neither PNG nor JPEG, the first a/x.tif")
+
+
+def test_a_diverging_training_says_so(prepared_copy: Workspace, config: Path) -> None:
+    values = {"scenario": "fc_only", "seed": 0, "epochs": 3, "batch_size": 16, "learning_rate": 1e30}
+    with pytest.raises(LabError, match="training diverged; lower learning_rate, now 1e\\+30"):
+        run_stage("30_train", prepared_copy, config, **values)
+
+
+def test_an_edited_manifest_is_refused(prepared_copy: Workspace, config: Path) -> None:
+    path = prepared_copy.manifest("described")
+    table = pd.read_csv(path, keep_default_na=False).sort_values("sha256")
+    table.to_csv(path, index=False)
+    values = {"scenario": "fc_only", "seed": 0, "epochs": 1, "batch_size": 16, "learning_rate": 1e-3}
+    with pytest.raises(LabError, match=r"manifest\.csv: not as stage 20_preprocess wrote it"):
+        run_stage("30_train", prepared_copy, config, **values)
+
+
+@pytest.mark.parametrize("change", [truncate, lambda path: np.save(path, np.zeros((53, 64, 64), np.uint8))])
+def test_an_image_store_that_was_changed_is_refused_and_made_again(
+    change: Callable[[Path], object], prepared_copy: Workspace, config: Path
+) -> None:
+    (path,) = prepared_copy.images("").glob("*/images.npy")
+    before = path.read_bytes()
+    change(path)
+    with pytest.raises(LabError, match=r"images\.npy: not as stage 20_preprocess wrote it"):
+        open_store(prepared_copy, path.parent.name)
+    run_stage("20_preprocess", prepared_copy, config, protocol="described")
+    assert path.read_bytes() == before
+
+
 SHEETS: dict[str, Callable[[Path], object]] = {
     "no sheet": lambda path: path.write_text("FILE NAME,URL"),
     "nothing": lambda path: path.write_bytes(b""),
@@ -431,6 +532,7 @@ FEATURES: dict[str, Callable[[Path], object]] = {
     "no record": lambda folder: (folder / "features.json").unlink(),
     "another record": lambda folder: (folder / "features.json").write_text("{}"),
     "other numbers": lambda folder: np.save(folder / "features.npy", np.zeros((3, 3))),
+    "zeros": lambda folder: np.save(folder / "features.npy", np.zeros_like(np.load(folder / "features.npy"))),
 }
 
 

@@ -1,5 +1,6 @@
 """The whole lab through Snakemake, on tiny data."""
 
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 from lab_utils.paths import Workspace
 from lab_utils.predictions import read_predictions
 from lab_utils.records import read_csv, read_json
-from tests.conftest import SCENARIOS, opened, snakemake, tiny_settings, write_classes, write_config
+from tests.conftest import PROJECT, SCENARIOS, SNAKEMAKE, opened, snakemake, tiny_settings, write_classes, write_config
 
 
 def planned(workspace: Path, config: Path) -> set[str]:
@@ -199,6 +200,14 @@ def test_mistakes_in_the_yaml_end_in_one_message(tmp_path: Path, changes: dict[s
     said = done.stdout + done.stderr
     assert message in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("given", ["dataset=false", "workspace={a: b}", "config=[1]"])
+def test_what_yaml_takes_for_no_path_is_refused(given: str, tmp_path: Path) -> None:
+    words = [SNAKEMAKE, "-n", "--config", f"workspace={tmp_path}", given]
+    run = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert f"{given.split('=')[0]}: read as" in run.stdout + run.stderr
 
 
 def test_a_stage_that_failed_is_not_taken_for_done(finished: tuple[Path, Path]) -> None:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -102,3 +103,14 @@ def test_nothing_is_committed_that_does_not_belong() -> None:
         assert path.stat().st_size < 1_000_000, name
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"(?<![\w.])/(root|home|work)/\w", text), name
+
+
+def test_names_given_to_make_are_no_commands(tmp_path: Path) -> None:
+    (tmp_path / "snakemake").write_text(f'#!/bin/sh\nfor word in "$@"; do echo "$word"; done > \'{tmp_path}/words\'\n')
+    (tmp_path / "snakemake").chmod(0o755)
+    workspace, dataset = f"a \"b$HOME' `touch {tmp_path}/ran`", f"x; touch {tmp_path}/ran"
+    given = [f"BIN={tmp_path}", f"WORKSPACE={workspace}", f"DATASET={dataset}", "AGAIN=train"]
+    subprocess.run(["make", "report", "-o", ".venv/ready", *given], cwd=PROJECT, check=True, capture_output=True)
+    words = (tmp_path / "words").read_text().splitlines()
+    assert words == ["--forcerun", "train", "--config", f"workspace={workspace}", f"dataset={dataset}"]
+    assert not (tmp_path / "ran").exists()

@@ -83,7 +83,7 @@ def test_a_scenario_that_is_run_must_exist(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "two words"])
 def test_names_that_would_become_odd_folders_are_refused(tmp_path: Path, name: str) -> None:
     path = write_config(tmp_path / "lab.yaml", scenarios={name: {"trainable_convs": 0}})
-    with pytest.raises(LabError, match="a name is letters, digits"):
+    with pytest.raises(LabError, match="a name is up to 60 letters, digits"):
         load_experiment(str(path))
 
 
