@@ -28,6 +28,7 @@ PUBLISHED_COUNTS = {"COVID": 3616, "Lung_Opacity": 6012, "Normal": 10192, "Viral
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 OTHER_FORMATS = (".tif", ".tiff", ".dcm", ".dicom", ".bmp", ".gif", ".webp", ".jp2", ".npy", ".nii", ".nii.gz")
 MOST_CLASSES = 50
+SHEET_BYTES = 50_000_000  # that a metadata sheet may unpack to; the database's largest, of 10,192 rows, takes about 3 million
 BOMB_BYTES, BOMB_RATIO = 200_000_000, 50  # a zip that unpacks to more than both is refused: pictures hardly shrink
 LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
 
@@ -448,6 +449,10 @@ def read_sheet(root: Path, name: str) -> pd.Series:
     if not path.is_file():
         return pd.Series(dtype=str)
     try:
+        with zipfile.ZipFile(path) as opened:
+            size = sum(member.file_size for member in opened.infolist())
+        if size > SHEET_BYTES:
+            raise ValueError(f"unpacks to {size / 1e6:.0f} MB, expected {SHEET_BYTES / 1e6:.0f} at most")
         sheet = pd.read_excel(path, dtype=str)[["FILE NAME", "URL"]].dropna()
     except Exception as error:  # a spoilt workbook ends in errors of many kinds
         print(f"{path.name}: sources not read ({error})", file=sys.stderr)

@@ -281,6 +281,16 @@ def test_a_sheet_without_its_columns_is_passed_over(
     assert "a.metadata.xlsx: sources not read" in capsys.readouterr().err
 
 
+def test_a_sheet_that_unpacks_to_too_much_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.DataFrame({"FILE NAME": ["a-1"], "URL": ["x"]}).to_excel(tmp_path / "a.metadata.xlsx", index=False)
+    assert len(read_sheet(tmp_path, "a")) == 1
+    monkeypatch.setattr("lab_utils.download.SHEET_BYTES", 1000)
+    assert len(read_sheet(tmp_path, "a")) == 0
+    assert "a.metadata.xlsx: sources not read (unpacks to" in capsys.readouterr().err
+
+
 def test_strays_are_images_that_are_not_taken(tmp_path: Path) -> None:
     write_classes(tmp_path, {"a": 2}, folder="images")
     write_classes(tmp_path, {"a": 1}, folder="masks")
