@@ -28,7 +28,9 @@ PUBLISHED_COUNTS = {"COVID": 3616, "Lung_Opacity": 6012, "Normal": 10192, "Viral
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 OTHER_FORMATS = (".tif", ".tiff", ".dcm", ".dicom", ".bmp", ".gif", ".webp", ".jp2", ".npy", ".nii", ".nii.gz")
 MOST_CLASSES = 50
-SHEET_BYTES = 50_000_000  # that a metadata sheet may unpack to; the database's largest, of 10,192 rows, takes about 3 million
+SHEET_BYTES = (
+    50_000_000  # that a metadata sheet may unpack to; the database's largest, of 10,192 rows, takes about 3 million
+)
 BOMB_BYTES, BOMB_RATIO = 200_000_000, 50  # a zip that unpacks to more than both is refused: pictures hardly shrink
 LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
 

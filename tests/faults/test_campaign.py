@@ -47,7 +47,7 @@ STAGES = {  # in order, with the seconds that each takes or so
     "render-html": 3,
     "render-pdf": 3,
 }
-LAST_HALF = ("30_train-described-fc_only-0", "45_audit", "lab_report")
+LAST_HALF = ("30_train-described-fc_only-0", "lab_report", "render-html")
 CHANGING = {
     "seal",
     "seconds",
