@@ -82,7 +82,7 @@ onsuccess:
 
 onerror:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print(f"What is finished is kept: mend the cause and give the command again (with AGAIN=train, say, for a stage that is to")
+    print("What is finished is kept: mend the cause and give the command again (with AGAIN=train, say, for a stage that is to")
     print(f"run again though nothing has changed). All that snakemake said: {log[0]}")
 
 

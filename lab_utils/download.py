@@ -28,9 +28,7 @@ PUBLISHED_COUNTS = {"COVID": 3616, "Lung_Opacity": 6012, "Normal": 10192, "Viral
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 OTHER_FORMATS = (".tif", ".tiff", ".dcm", ".dicom", ".bmp", ".gif", ".webp", ".jp2", ".npy", ".nii", ".nii.gz")
 MOST_CLASSES = 50
-SHEET_BYTES = (
-    50_000_000  # that a metadata sheet may unpack to; the database's largest, of 10,192 rows, takes about 3 million
-)
+SHEET_BYTES = 50_000_000  # that a metadata sheet may unpack to; the database's largest takes about 3 million
 BOMB_BYTES, BOMB_RATIO = 200_000_000, 50  # a zip that unpacks to more than both is refused: pictures hardly shrink
 LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
 
@@ -417,12 +415,7 @@ def unlike_published(dataset: Dataset) -> dict[str, str]:
 
 def list_other_formats(folder: Path) -> list[Path]:
     """Pictures in a class folder, at whatever depth, that are neither PNG nor JPEG."""
-    return sorted(
-        Path(place) / name
-        for place, _, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith(OTHER_FORMATS) and not name.startswith(".")
-    )
+    return [path for place, _, _ in os.walk(folder) for path in _images_in(Path(place), OTHER_FORMATS)]
 
 
 def read_sources(root: Path, classes: Collection[str]) -> dict[str, dict[str, int]]:
@@ -468,12 +461,12 @@ def sheet_key(file_name: str) -> str:
     return next((name.removesuffix(ending) for ending in EXTENSIONS if name.endswith(ending)), name)
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path, endings: tuple[str, ...] = EXTENSIONS) -> list[Path]:
     with os.scandir(folder) as entries:
         names = [
             entry.name
             for entry in entries
-            if entry.name.lower().endswith(EXTENSIONS) and not entry.name.startswith(".") and _is_file(entry)
+            if entry.name.lower().endswith(endings) and not entry.name.startswith(".") and _is_file(entry)
         ]
     _refuse_no_text(folder, names)
     return [folder / name for name in sorted(names)]

@@ -34,7 +34,7 @@ from lab_utils.images import ArrayWriter, Pixels, open_store
 from lab_utils.paths import Workspace
 from lab_utils.prefix import Prefix, engine_version
 from lab_utils.progress import progress
-from lab_utils.records import check_seal, digest, read_csv, read_json, sampled_sha256, seal, sha256, whole, write_json
+from lab_utils.records import check_seal, digest, read_csv, read_json, seal, sha256, whole, write_json
 from lab_utils.runtime import keras
 from lab_utils.scenarios import Experiment, Protocol, Storage
 
@@ -328,7 +328,7 @@ def _compute(extraction: Extraction, trunk: keras.Model, targets: dict[str, Path
             engine = prefix.run(images, write)
         seconds, plain_rate = time.perf_counter() - began, prefix.plain_rate(images)
         for cut, draft, shape in zip(cuts, drafts, shapes, strict=True):
-            seal(draft / "features.npy", draft / "features.npy", sampled_sha256)
+            seal(draft / "features.npy", draft / "features.npy")
             record = {
                 "cut": cut,
                 "shape": shape,
@@ -390,7 +390,7 @@ def _open(folder: Path, count: int) -> Features:
 
 def _open_shard(folder: Path, first: int) -> tuple[Shard, dict[str, Any]]:
     record, path = read_json(folder / "features.json", stage="25_features"), folder / "features.npy"
-    check_seal(path, sampled_sha256, stage="25_features", artefact=folder)
+    check_seal(path, stage="25_features", artefact=folder)
     try:
         shape, storage = tuple(record["shape"]), np.dtype(record["storage"])
         with path.open("rb") as file:

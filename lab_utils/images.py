@@ -19,7 +19,7 @@ from lab_utils.download import Dataset
 from lab_utils.errors import LabError
 from lab_utils.paths import Workspace
 from lab_utils.progress import progress
-from lab_utils.records import check_seal, cpus, digest, sampled_sha256, seal, whole
+from lab_utils.records import check_seal, cpus, digest, seal, whole
 from lab_utils.scenarios import Protocol
 
 Pixels = NDArray[np.uint8]
@@ -186,7 +186,7 @@ def _ensure_array(target: Path, shape: tuple[int, ...], load: Callable[[str], Pi
     with FileLock(target.with_suffix(".lock")):
         if target.is_file():
             with suppress(LabError):
-                check_seal(target, sampled_sha256, stage="20_preprocess")
+                check_seal(target, stage="20_preprocess")
                 return
         with (
             whole(target) as draft,
@@ -196,7 +196,7 @@ def _ensure_array(target: Path, shape: tuple[int, ...], load: Callable[[str], Pi
             for row, pixels in enumerate(in_parallel(load, items)):
                 writer.write(row, pixels[None])
                 bar.update()
-            seal(target, draft, sampled_sha256)
+            seal(target, draft)
 
 
 def open_store(workspace: Workspace, key: str) -> Pixels:
@@ -208,7 +208,7 @@ def open_store(workspace: Workspace, key: str) -> Pixels:
         If it is not there, or not as stage 20 wrote it.
     """
     path = workspace.images(key) / "images.npy"
-    check_seal(path, sampled_sha256, stage="20_preprocess")
+    check_seal(path, stage="20_preprocess")
     try:
         store: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

@@ -9,7 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -105,21 +105,25 @@ def read_json(path: Path, *, stage: str) -> dict[str, Any]:
     return record
 
 
-def seal(path: Path, draft: Path, digest_of: Callable[[Path], str]) -> None:
-    """Note beside `path` what `draft`, which is about to be renamed to it, holds."""
+def seal(path: Path, draft: Path) -> None:
+    """Note beside `path` what `draft`, which is about to be renamed to it, holds; of an array, samples."""
     with whole(_note(path)) as note:
-        note.write_text(digest_of(draft))
+        note.write_text(_digest_of(draft))
 
 
-def check_seal(path: Path, digest_of: Callable[[Path], str], *, stage: str, artefact: Path | None = None) -> None:
+def check_seal(path: Path, *, stage: str, artefact: Path | None = None) -> None:
     """Raise LabError, which says to delete the artefact, if a file of it is not as it was sealed."""
     note = _note(path)
-    if path.is_file() and note.is_file() and note.read_text() != digest_of(path):
+    if path.is_file() and note.is_file() and note.read_text() != _digest_of(path):
         raise LabError(f"{path}: not as stage {stage} wrote it; delete {artefact or path} and run stage {stage} again")
 
 
 def _note(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
+
+
+def _digest_of(path: Path) -> str:
+    return sampled_sha256(path) if path.suffix == ".npy" else sha256(path)
 
 
 def sampled_sha256(path: Path) -> str:
@@ -137,7 +141,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write `table` without its index, whole or not at all, and sealed; floats with the 9 digits that float32 needs."""
     with whole(path) as draft:
         table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
-        seal(path, draft, sha256)
+        seal(path, draft)
 
 
 NAMES = (  # columns of text, also where all of it looks like numbers
@@ -156,7 +160,7 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
     LabError
         If the file is missing, no table, or not as it was written: names the stage that writes it.
     """
-    check_seal(path, sha256, stage=stage)
+    check_seal(path, stage=stage)
     options["dtype"] = {**dict.fromkeys(NAMES, str), **options.get("dtype", {})}
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], lineterminator="\n", **options)

@@ -48,16 +48,8 @@ STAGES = {  # in order, with the seconds that each takes or so
     "render-pdf": 3,
 }
 LAST_HALF = ("30_train-described-fc_only-0", "lab_report", "render-html")
-CHANGING = {
-    "seal",
-    "seconds",
-    "finished",
-    "memory_mb",
-    "sha256",
-    "plain_rate",
-    "cpus",
-    "commit",
-}  # of records, from run to run
+# Of records, from run to run.
+CHANGING = {"seal", "seconds", "finished", "memory_mb", "sha256", "plain_rate", "cpus", "commit"}
 TOLERANCE = 1e-3  # of a probability, across numbers of threads
 TIMES = {"times.csv", "audit_times.csv"}
 
