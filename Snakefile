@@ -26,12 +26,12 @@ from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from lab_utils.download import source_fingerprint
-from lab_utils.errors import LabError
-from lab_utils.notebooks import PICTURES, code_digest
-from lab_utils.paths import Workspace, experiment_file
-from lab_utils.scenarios import load_experiment
-from lab_utils.terminal import take_over
+from lab_utils.data.download import source_fingerprint
+from lab_utils.core.errors import LabError
+from lab_utils.pipeline.runner import PICTURES, code_digest
+from lab_utils.core.paths import Workspace, experiment_file
+from lab_utils.core.config import load_experiment
+from lab_utils.pipeline.terminal import take_over
 
 PROJECT = Path(workflow.basedir)
 ALL = 1024  # threads: all that there are here, or as many as a cluster's profile says
@@ -124,11 +124,11 @@ def manifest(wildcards):
 # Where the experiment file lies is no reason to run anything again, so it goes to the shell and not into `params`.
 shell.prefix(f"set -euo pipefail; experiment={shlex.quote(str(CONFIG))}; ")
 RUN = (
-    f"{shlex.quote(sys.executable)} -m lab_utils.notebooks {{params.notebook:q}} {{output.notebook:q}} -y {{params.given:q}}"
+    f"{shlex.quote(sys.executable)} -m lab_utils.pipeline.runner {{params.notebook:q}} {{output.notebook:q}} -y {{params.given:q}}"
     ' -r workspace . -r config "$experiment" > {log:q} 2>&1'
 )
 SHARD = (
-    f"{shlex.quote(sys.executable)} -m lab_utils.shards {{wildcards.protocol}} {{wildcards.backbone}} {{params.number}}"
+    f"{shlex.quote(sys.executable)} -m lab_utils.models.shards {{wildcards.protocol}} {{wildcards.backbone}} {{params.number}}"
     ' --workspace . --config "$experiment" > {log:q} 2>&1'
 )
 RUNS = [lab.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in experiment.chosen_scenarios() for seed in experiment.seeds]
@@ -257,7 +257,7 @@ rule weights:
     params:
         number="",
         settings=[experiment.weights, experiment.storage],
-        code=code_digest(PROJECT / "lab_utils" / "shards.py", ignore=PICTURES),
+        code=code_digest(PROJECT / "lab_utils" / "models" / "shards.py", ignore=PICTURES),
     log:
         "logs/25_features-{protocol}-{backbone}-weights.log",
     shell:
@@ -272,7 +272,7 @@ rule shard:
     params:
         number="{number}",
         settings=[experiment.weights, experiment.storage],
-        code=code_digest(PROJECT / "lab_utils" / "shards.py", ignore=PICTURES),
+        code=code_digest(PROJECT / "lab_utils" / "models" / "shards.py", ignore=PICTURES),
     threads: ALL
     resources:
         **resources(2000, 240),
@@ -364,7 +364,7 @@ rule report:
 rule render:
     input:
         "report/lab_report.ipynb",
-        PROJECT / "lab_utils" / "exporters.py",
+        PROJECT / "lab_utils" / "reporting" / "exporters.py",
         sorted((PROJECT / "report" / "templates" / "lab_report").iterdir()),
     output:
         page=update("report/lab_report.{format}"),

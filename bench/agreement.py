@@ -12,18 +12,19 @@ import numpy as np
 import pandas as pd
 from speed import PROTOCOL, prepare
 
-from lab_utils import network as network_module
-from lab_utils.backbone import load_backbone, trunk_of
-from lab_utils.download import load_dataset
-from lab_utils.features import Extraction, cuts_of, ensure_features, extract
-from lab_utils.images import open_store
-from lab_utils.paths import Workspace
-from lab_utils.prefix import Prefix
-from lab_utils.progress import progress
-from lab_utils.records import provenance, read_csv, write_json
-from lab_utils.runtime import keras, tf
-from lab_utils.scenarios import Scenario, load_experiment
-from lab_utils.training import fit
+from lab_utils.core.config import Scenario, load_experiment
+from lab_utils.core.files import read_csv, write_json
+from lab_utils.core.paths import Workspace
+from lab_utils.core.progress import progress
+from lab_utils.core.provenance import provenance
+from lab_utils.data.download import load_dataset
+from lab_utils.data.store import open_store
+from lab_utils.models import network as network_module
+from lab_utils.models.backbone import load_backbone, trunk_of
+from lab_utils.models.features import Extraction, cuts_of, ensure_features, extract
+from lab_utils.models.prefix import Prefix
+from lab_utils.models.runtime import keras, tf
+from lab_utils.models.training import fit
 
 SEEDS = range(5)
 

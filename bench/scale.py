@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from speed import watching
 
-from lab_utils.images import ArrayWriter
-from lab_utils.paths import Workspace
-from lab_utils.records import provenance, read_csv, read_json, whole, write_csv, write_json
-from lab_utils.scenarios import load_experiment
+from lab_utils.core.config import load_experiment
+from lab_utils.core.files import read_csv, read_json, whole, write_csv, write_json
+from lab_utils.core.paths import Workspace
+from lab_utils.core.provenance import provenance
+from lab_utils.data.store import ArrayWriter
 
 SIZES = (500, 1000, 2000, 21_165)
 SCENARIO = "last_two_convs"  # the one with the largest features
@@ -39,9 +40,9 @@ def generate(lab: Workspace, count: int) -> pd.DataFrame:
 
 def features(lab: Workspace, count: int) -> float:
     """Seconds of the extraction; the images are generated first."""
-    from lab_utils.backbone import CALIBRATION_IMAGES, calibrate, obtain_backbone, save_backbone, weights_sha256
-    from lab_utils.features import Extraction, ensure_features, scaled
-    from lab_utils.images import open_store
+    from lab_utils.data.store import open_store
+    from lab_utils.models.backbone import CALIBRATION_IMAGES, calibrate, obtain_backbone, save_backbone, weights_sha256
+    from lab_utils.models.features import Extraction, ensure_features, scaled
 
     experiment = load_experiment()
     plan = experiment.scenario(SCENARIO)
@@ -58,10 +59,10 @@ def features(lab: Workspace, count: int) -> float:
 
 def epoch(lab: Workspace, count: int) -> float:
     """Seconds of the second epoch on the features."""
-    from lab_utils.backbone import load_backbone
-    from lab_utils.features import Extraction, ensure_features
-    from lab_utils.network import build_network
-    from lab_utils.training import fit
+    from lab_utils.models.backbone import load_backbone
+    from lab_utils.models.features import Extraction, ensure_features
+    from lab_utils.models.network import build_network
+    from lab_utils.models.training import fit
 
     plan = load_experiment().scenario(SCENARIO, epochs=2)
     extraction = Extraction(**read_json(lab.extraction(NAME, plan.backbone), stage="features"))

@@ -22,12 +22,13 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from lab_utils.download import load_dataset, obtain
-from lab_utils.images import ensure_store, open_store
-from lab_utils.manifest import build_manifest
-from lab_utils.paths import Workspace, project_root
-from lab_utils.records import provenance, read_csv, write_csv, write_json
-from lab_utils.scenarios import Experiment, load_experiment
+from lab_utils.core.config import Experiment, load_experiment
+from lab_utils.core.files import read_csv, write_csv, write_json
+from lab_utils.core.paths import Workspace, project_root
+from lab_utils.core.provenance import provenance
+from lab_utils.data.download import load_dataset, obtain
+from lab_utils.data.manifest import build_manifest
+from lab_utils.data.store import ensure_store, open_store
 
 PROTOCOL = "described"
 PLAIN_EPOCHS = 2  # timed; the second stands for those that follow
@@ -51,9 +52,9 @@ def prepare(dataset: str, lab: Workspace) -> None:
 
 def plain_way(lab: Workspace, scenario: str) -> dict[str, float]:
     """Keras' ``fit`` of the whole network on images that tf.data decodes and resizes once and keeps in memory."""
-    from lab_utils.backbone import obtain_backbone
-    from lab_utils.network import build_network
-    from lab_utils.runtime import keras, tf
+    from lab_utils.models.backbone import obtain_backbone
+    from lab_utils.models.network import build_network
+    from lab_utils.models.runtime import keras, tf
 
     experiment, data = load_experiment(), load_dataset(lab)
     plan, size, classes = experiment.scenario(scenario), experiment.image_size, list(data.classes)
@@ -89,10 +90,10 @@ def plain_way(lab: Workspace, scenario: str) -> dict[str, float]:
 
 def lab_way(lab: Workspace, *scenarios: str) -> dict[str, float]:
     """Some scenarios from image files to predictions: image store, features and training, nothing kept from before."""
-    from lab_utils.backbone import load_backbone
-    from lab_utils.features import ensure_features, extract
-    from lab_utils.network import build_network
-    from lab_utils.training import fit
+    from lab_utils.models.backbone import load_backbone
+    from lab_utils.models.features import ensure_features, extract
+    from lab_utils.models.network import build_network
+    from lab_utils.models.training import fit
 
     experiment = replace(load_experiment(), scenarios=scenarios)
     data, rules = load_dataset(lab), experiment.protocol(PROTOCOL)
@@ -116,9 +117,9 @@ def lab_way(lab: Workspace, *scenarios: str) -> dict[str, float]:
 
 def extraction_rate(lab: Workspace, engine: str, batch: str = "1") -> dict[str, float]:
     """Images per second through the prefix, all cuts at once; `batch` is TensorFlow's, LiteRT takes one at a time."""
-    from lab_utils import prefix as prefix_module
-    from lab_utils.backbone import load_backbone, trunk_of
-    from lab_utils.features import cuts_of, load_extraction
+    from lab_utils.models import prefix as prefix_module
+    from lab_utils.models.backbone import load_backbone, trunk_of
+    from lab_utils.models.features import cuts_of, load_extraction
 
     extraction = load_extraction(PROTOCOL, "MobileNetV2", lab)
     images, backbone = open_store(lab, extraction.store_key), load_backbone(lab, extraction.backbone_key)
@@ -136,11 +137,11 @@ def extraction_rate(lab: Workspace, engine: str, batch: str = "1") -> dict[str, 
 
 def suffix_step(lab: Workspace, scenario: str) -> dict[str, float]:
     """A training step on features in memory, and the matrix products that it is made of, as sgemm."""
-    from lab_utils.backbone import load_backbone
-    from lab_utils.features import ensure_features, load_extraction
-    from lab_utils.network import MatrixProduct, build_network
-    from lab_utils.runtime import keras, tf
-    from lab_utils.training import compiled_steps
+    from lab_utils.models.backbone import load_backbone
+    from lab_utils.models.features import ensure_features, load_extraction
+    from lab_utils.models.network import MatrixProduct, build_network
+    from lab_utils.models.runtime import keras, tf
+    from lab_utils.models.training import compiled_steps
 
     plan = load_experiment().scenario(scenario)
     extraction = load_extraction(PROTOCOL, plan.backbone, lab)
@@ -209,7 +210,14 @@ def run_stage(lab: Workspace, config: Path, name: str, **values: object) -> tupl
     """Run a stage's notebook, named by the first word of `name`: seconds, and peak resident memory (GB)."""
     given = json.dumps({"workspace": str(lab.root), "config": str(config), **values})
     notebook = project_root() / "notebooks" / f"{name.split()[0]}.ipynb"
-    words = ["-m", "lab_utils.notebooks", str(notebook), str(lab.root / "notebooks" / f"{name}.ipynb"), "-y", given]
+    words = [
+        "-m",
+        "lab_utils.pipeline.runner",
+        str(notebook),
+        str(lab.root / "notebooks" / f"{name}.ipynb"),
+        "-y",
+        given,
+    ]
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with watching(process) as peak:

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from lab_utils.notebooks import run_notebook
-from lab_utils.paths import Workspace
-from lab_utils.phantoms import write_phantoms
-from lab_utils.scenarios import Experiment, load_experiment
+from lab_utils.core.config import Experiment, load_experiment
+from lab_utils.core.paths import Workspace
+from lab_utils.data.phantoms import write_phantoms
+from lab_utils.pipeline.runner import run_notebook
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"

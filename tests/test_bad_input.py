@@ -21,18 +21,18 @@ import pytest
 import yaml
 from PIL import Image
 
-from lab_utils.audit import audit
-from lab_utils.backbone import obtain_backbone
-from lab_utils.download import load_dataset, obtain
-from lab_utils.errors import LabError
-from lab_utils.features import ensure_features, load_extraction
-from lab_utils.gradcam import trained_model
-from lab_utils.images import ensure_store, open_store
-from lab_utils.manifest import build_manifest
-from lab_utils.paths import Workspace
-from lab_utils.records import read_csv, read_json, write_csv
-from lab_utils.runs import Run, finished_runs
-from lab_utils.scenarios import Protocol, load_experiment
+from lab_utils.audits.attribution import trained_model
+from lab_utils.core.config import Protocol, load_experiment
+from lab_utils.core.errors import LabError
+from lab_utils.core.files import read_csv, read_json, write_csv
+from lab_utils.core.paths import Workspace
+from lab_utils.data.download import load_dataset, obtain
+from lab_utils.data.manifest import build_manifest
+from lab_utils.data.quality import audit
+from lab_utils.data.store import ensure_store, open_store
+from lab_utils.evaluation.runs import Run, finished_runs
+from lab_utils.models.backbone import obtain_backbone
+from lab_utils.models.features import ensure_features, load_extraction
 from tests.conftest import PROJECT, run_stage, tiny_settings, write_classes
 
 PROTOCOL = Protocol("described", "described")
@@ -538,7 +538,7 @@ FEATURES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("kind", FEATURES)
 def test_features_edited_by_hand_are_a_message(kind: str, prepared_copy: Workspace) -> None:
-    from lab_utils.backbone import load_backbone
+    from lab_utils.models.backbone import load_backbone
 
     extraction = load_extraction("described", "MobileNetV2", prepared_copy)
     backbone = load_backbone(prepared_copy, extraction.backbone_key)
@@ -591,8 +591,8 @@ LAYERS: dict[str, dict[str, Any]] = {
 def test_a_model_with_anything_but_layers_of_keras_is_refused(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab_utils.backbone import load_model
-    from lab_utils.runtime import keras
+    from lab_utils.models.backbone import load_model
+    from lab_utils.models.runtime import keras
 
     monkeypatch.chdir(tmp_path)
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save("sound.keras")
@@ -610,7 +610,7 @@ def test_a_model_with_anything_but_layers_of_keras_is_refused(
 
 
 def test_a_backbone_of_other_weights_than_its_name_says_is_refused(prepared_copy: Workspace) -> None:
-    from lab_utils.backbone import load_backbone, load_model
+    from lab_utils.models.backbone import load_backbone, load_model
 
     extraction = load_extraction("described", "MobileNetV2", prepared_copy)
     path = prepared_copy.backbone(extraction.backbone_key)

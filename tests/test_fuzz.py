@@ -21,13 +21,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lab_utils.download import extract, read_sheet
-from lab_utils.errors import LabError
-from lab_utils.images import decode, mode_of
-from lab_utils.paths import Workspace
-from lab_utils.predictions import read_predictions
-from lab_utils.records import read_csv, read_json
-from lab_utils.scenarios import Experiment, load_experiment
+from lab_utils.core.config import Experiment, load_experiment
+from lab_utils.core.errors import LabError
+from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.paths import Workspace
+from lab_utils.data.download import extract, read_sheet
+from lab_utils.data.store import decode, mode_of
+from lab_utils.evaluation.predictions import read_predictions
 from tests.conftest import tiny_settings
 
 INPUTS = int(os.environ.get("LAB_FUZZ", "60"))
@@ -207,7 +207,7 @@ def check_settings(data: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def model() -> bytes:
-    from lab_utils.runtime import keras
+    from lab_utils.models.runtime import keras
 
     with TemporaryDirectory() as place:
         path = Path(place) / "a.keras"
@@ -218,7 +218,7 @@ def model() -> bytes:
 @FUZZ
 @given(data=st.data())
 def test_a_model_is_loaded_or_refused(model: bytes, data: st.DataObject) -> None:
-    from lab_utils.backbone import load_model
+    from lab_utils.models.backbone import load_model
 
     with TemporaryDirectory() as place:
         path = Path(place) / "a.keras"

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab_utils.images import open_store
-from lab_utils.paths import Workspace
-from lab_utils.predictions import predicted_of, probabilities_of, read_predictions
-from lab_utils.records import read_csv, read_json
+from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.paths import Workspace
+from lab_utils.data.store import open_store
+from lab_utils.evaluation.predictions import predicted_of, probabilities_of, read_predictions
 from tests.conftest import ARCHIVE, WEIGHTS, run_stage, write_config
 
 pytestmark = [
@@ -46,7 +46,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
 
 @pytest.mark.parametrize("scenario", ["last_two_convs", "last_conv", "fc_only"])
 def test_training_on_features_gives_a_model_of_images(real: tuple[Workspace, Path], scenario: str) -> None:
-    from lab_utils.runtime import keras
+    from lab_utils.models.runtime import keras
 
     lab, config = real
     run_stage("30_train", lab, config, scenario=scenario, epochs=8, batch_size=16)

@@ -23,7 +23,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from lab_utils.predictions import probabilities_of, read_predictions
+from lab_utils.evaluation.predictions import probabilities_of, read_predictions
 from tests.conftest import PROJECT, command, snakemake
 
 POINTS = int(os.environ.get("LAB_FAULTS", "3"))

@@ -1,0 +1,1 @@
+"""Measure what else than disease a score could come from. Probes, masked images, and where the networks look."""

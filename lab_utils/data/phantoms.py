@@ -1,0 +1,162 @@
+"""Synthetic chest radiographs, lung masks and metadata in the layout of the real archive.
+
+They carry four patterns that can be learned and nothing of medicine: a stand-in that lets the whole lab
+run in minutes with no download. On request they also carry what is wrong with real collections, for the audits to find.
+"""
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from lab_utils.core.config import Fault
+from lab_utils.core.progress import progress
+
+CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+SHARES = (0.171, 0.284, 0.482, 0.063)  # of the real database's 3,616, 6,012, 10,192 and 1,345 images
+SIZE, MASK_SIZE = 299, 256
+URL = "https://example.org/synthetic-phantom"
+
+Array = NDArray[np.float64]
+
+
+def write_phantoms(root: Path, images: int = 480, *, faults: Collection[Fault] = (), seed: int = 0) -> None:
+    """Write phantoms as `root`/<class>/images/*.png, .../masks/*.png and <class>.metadata.xlsx.
+
+    Parameters
+    ----------
+    root : Path
+        Made if absent.
+    images : int
+        How many in all, shared among the classes as in the real database (at least 8 each).
+    faults : collection of {"duplicates", "marker", "source"}
+        What to plant: copies of an eighth of each class's images, every other one a grey level brighter; a white square
+        in the corner that is the class's own; a hospital for each class, with an exposure of its own.
+    seed : int
+        Same seed, same pixels.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    counts = {name: max(8, round(images * share)) for name, share in zip(CLASSES, SHARES, strict=True)}
+    bar = progress(total=sum(counts.values()), desc="phantoms", unit="image")
+    for label, (name, count) in enumerate(counts.items()):
+        for kind in ("images", "masks"):
+            (root / name / kind).mkdir(parents=True, exist_ok=True)
+        for number in range(1, count + 1):
+            image, lungs = phantom(label, np.random.default_rng([seed, label, number]))
+            if "marker" in faults:
+                _mark(image, label)
+            if "source" in faults:
+                image = _exposed(image, label)
+            Image.fromarray(image).save(root / name / "images" / f"{name}-{number}.png")
+            mask = Image.fromarray(lungs.astype(np.uint8) * 255).resize(
+                (MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST
+            )
+            mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
+            bar.update()
+        if "duplicates" in faults:
+            _duplicate(root / name, name, count)
+        url = f"{URL}/hospital-{label + 1}" if "source" in faults else URL
+        sheet = pd.DataFrame(
+            {"FILE NAME": [f"{name}-{n}" for n in range(1, count + 1)], "FORMAT": "PNG", "SIZE": "256*256", "URL": url}
+        )
+        sheet.to_excel(root / f"{name}.metadata.xlsx", sheet_name="Sheet1", index=False)
+    bar.close()
+
+
+def _mark(image: NDArray[np.uint8], label: int) -> None:
+    rows, columns = (slice(4, 28) if first else slice(-28, -4) for first in (label < 2, label % 2 == 0))
+    image[rows, columns] = 255
+
+
+def _exposed(image: NDArray[np.uint8], label: int) -> NDArray[np.uint8]:
+    return (255 * (image / 255) ** (0.75 + 0.2 * label)).astype(np.uint8)
+
+
+def _duplicate(folder: Path, name: str, count: int) -> None:
+    """Make the last eighth of a class copies of its first."""
+    for place in range(count // 8):
+        original, copy = f"{name}-{place + 1}.png", f"{name}-{count - place}.png"
+        shutil.copyfile(folder / "masks" / original, folder / "masks" / copy)
+        image = np.asarray(Image.open(folder / "images" / original)).astype(int) + place % 2
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / copy)
+
+
+def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw one phantom.
+
+    Parameters
+    ----------
+    label : int
+        Index into `CLASSES`: scattered patches, one consolidation, clear lungs, fine reticulation.
+    rng : numpy.random.Generator
+        Source of everything that varies from patient to patient.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    image : uint8 (size, size) in [0, 255]
+    lungs : bool (size, size)
+    """
+    y, x = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
+    width, height = rng.uniform(0.26, 0.31), rng.uniform(0.52, 0.62)
+    top = rng.uniform(-0.12, 0.04)
+    sides = [(side * rng.uniform(0.36, 0.42), top + rng.uniform(-0.03, 0.03)) for side in (-1, 1)]
+    left, right = (_ellipse(x, y, cx, cy, width, height) for cx, cy in sides)
+    lungs = left + right
+    body = _ellipse(x, y, 0, 0.25, rng.uniform(0.88, 0.98), 1.25)
+    heart = _ellipse(x, y, 0.14, 0.3, rng.uniform(0.22, 0.3), 0.3)
+    spine = np.exp(-((x / 0.09) ** 2))
+    ribs = np.sin(2 * np.pi * (rng.uniform(4.5, 6) * (y + 0.35 * x**2) + rng.uniform())) ** 8
+    soft = (1 - lungs) * body * _soft_tissue(size, rng)
+    tissue = 0.12 + 0.5 * body + 0.07 * soft - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.05 * ribs * body
+    tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, width, height, rng)
+    tissue = tissue * rng.uniform(0.94, 1.06) + rng.uniform(-0.02, 0.02) + 0.012 * rng.standard_normal(x.shape)
+    return (255 * tissue.clip(0, 1)).astype(np.uint8), lungs > 0.5
+
+
+def _soft_tissue(size: int, rng: np.random.Generator) -> Array:
+    """A smooth field, of another shape in every patient, in about [-2, 2]: without it phantoms pass for copies."""
+    coarse = rng.standard_normal((7, 7)).astype(np.float32)
+    return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC), float)
+
+
+def _ellipse(x: Array, y: Array, cx: float, cy: float, width: float, height: float) -> Array:
+    """A filled ellipse with soft edges, in [0, 1]."""
+    radius = np.sqrt(((x - cx) / width) ** 2 + ((y - cy) / height) ** 2)
+    return 1 / (1 + np.exp(25 * (radius - 1)))
+
+
+def _pattern(
+    label: int,
+    x: Array,
+    y: Array,
+    sides: list[tuple[float, float]],
+    width: float,
+    height: float,
+    rng: np.random.Generator,
+) -> Array:
+    """What tells the classes apart, in about [-1, 1], to be seen through the lungs."""
+    strength = rng.uniform(0.1, 0.9)  # from barely there to plain: some errors should be made
+    field = np.zeros_like(x)
+    if CLASSES[label] == "COVID":
+        for cx, cy in sides:
+            for _ in range(rng.integers(4, 8)):
+                outward = np.sign(cx) * width * rng.uniform(0.3, 0.9)
+                field += np.exp(
+                    -(((x - cx - outward) / 0.07) ** 2) - ((y - cy - height * rng.uniform(-0.3, 0.8)) / 0.09) ** 2
+                )
+    elif CLASSES[label] == "Lung_Opacity":
+        cx, cy = sides[rng.integers(2)]
+        drop = height * rng.uniform(-0.4, 0.6)
+        field += 1.1 * np.exp(-(((x - cx) / 0.2) ** 2) - ((y - cy - drop) / 0.22) ** 2)
+    elif CLASSES[label] == "Viral Pneumonia":
+        fine = rng.uniform(22, 30)
+        field += (
+            0.8 * np.sin(fine * (x + 0.4 * y) + rng.uniform(0, 6)) * np.sin(fine * (y - 0.4 * x) + rng.uniform(0, 6))
+        )
+    return strength * field.clip(-1, 1.2)

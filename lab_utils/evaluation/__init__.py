@@ -1,0 +1,1 @@
+"""Turn tables of predicted probabilities into scores with intervals and tests. Nothing here knows about networks."""

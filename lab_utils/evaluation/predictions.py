@@ -1,0 +1,65 @@
+"""The waist of the lab: a table of predicted probabilities, all that evaluation needs of a model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lab_utils.core.errors import LabError
+from lab_utils.core.files import read_csv
+
+
+def predictions_table(manifest: pd.DataFrame, classes: list[str], probabilities: NDArray[np.float32]) -> pd.DataFrame:
+    """One row per validation image.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        The rows of the images, in order; columns image_id, group, class.
+    classes : list of str
+        In the order of the columns of `probabilities`.
+    probabilities : float32 (N, C) in [0, 1]
+
+    Returns
+    -------
+    DataFrame
+        Columns image_id, group, y_true (class name), then p_<class> per class.
+    """
+    table = manifest[["image_id", "group", "class"]].rename(columns={"class": "y_true"}).reset_index(drop=True)
+    return table.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read and check a predictions table.
+
+    Raises
+    ------
+    LabError
+        If it is missing, has other columns, or probabilities that do not sum to 1.
+    """
+    table = read_csv(path, stage="30_train", dtype={"image_id": str, "y_true": str})
+    if list(table.columns[:3]) != ["image_id", "group", "y_true"] or len(classes_of(table)) < 2:
+        raise LabError(
+            f"{path}: expected columns image_id, group, y_true, p_<class>..., found {', '.join(table.columns)}; "
+            "run stage 30_train again"
+        )
+    shares = table.iloc[:, 3:]
+    if not all(map(pd.api.types.is_numeric_dtype, shares.dtypes)) or not np.allclose(shares.sum(axis=1), 1, atol=1e-3):
+        raise LabError(f"{path}: probabilities do not sum to 1; run stage 30_train again")
+    return table
+
+
+def classes_of(table: pd.DataFrame) -> list[str]:
+    """The classes of a predictions table, in the order of its columns."""
+    return [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
+
+
+def probabilities_of(table: pd.DataFrame) -> NDArray[np.float64]:
+    """float64 (N, C) in [0, 1]."""
+    return table[[f"p_{name}" for name in classes_of(table)]].to_numpy(float)
+
+
+def predicted_of(table: pd.DataFrame) -> NDArray[np.object_]:
+    """The most probable class of each row, by name: (N,)."""
+    return np.array(classes_of(table), object)[probabilities_of(table).argmax(axis=1)]

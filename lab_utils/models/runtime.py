@@ -1,0 +1,45 @@
+"""TensorFlow and Keras, started without chatter and with the threads that were granted.
+
+Modules that compute with them import them from here, so that whoever comes first starts them this way.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lab_utils.core.machine import cpus
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Send what native libraries print to standard error nowhere; failures still arrive as exceptions.
+
+    TensorFlow 2.21 prints its first lines before it looks at TF_CPP_MIN_LOG_LEVEL.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with quiet():
+    import keras
+    import tensorflow as tf
+
+    keras.config.set_floatx("float32")  # whatever the user's keras.json says
+    keras.config.set_image_data_format("channels_last")
+    tf.config.threading.set_intra_op_parallelism_threads(cpus())
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's features are to be a processor's
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.list_logical_devices()  # starts the devices, which is another occasion to talk
+
+__all__ = ["keras", "quiet", "tf"]

@@ -1,0 +1,194 @@
+"""nbconvert exporters for the report: one template gives the HTML page, and that page, handed to Typst as XML, the PDF.
+
+``jupyter nbconvert --to lab-html`` and ``--to lab-pdf`` find them by entry point.
+"""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import typst
+from bs4 import BeautifulSoup
+from nbconvert.exporters.html import HTMLExporter
+from nbconvert.preprocessors import Preprocessor
+from nbformat import NotebookNode
+from traitlets import default
+
+from lab_utils.core.errors import LabError
+from lab_utils.reporting import fonts
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "report" / "templates"
+TEMPLATE = "lab_report"
+REFERENCE = re.compile(r"\[\]\(#([^)\s]+)\)")
+KINDS = {"fig": "Figure", "tbl": "Table"}
+
+
+class Numbering(Preprocessor):
+    """Number captioned outputs, resolve references ``[](#label)``, lift the title block into the metadata.
+
+    Captions, labels and the title block are output metadata, written by `lab_utils.reporting.display`.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        """Return the numbered notebook."""
+        names: dict[str, str] = {}
+        counts = dict.fromkeys(KINDS, 0)
+        outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
+        for output in outputs:
+            meta = output.get("metadata", {})
+            if "front" in meta:
+                nb.metadata["front"] = meta["front"]
+            if "front" in meta or "is_caption" in meta:
+                output.data = {}
+            if "label" in meta:
+                kind = meta["label"].split("-")[0]
+                counts[kind] += 1
+                if meta["label"] in names:
+                    self.log.warning("label %r stands twice", meta["label"])
+                meta["number"] = names[meta["label"]] = f"{KINDS[kind]} {counts[kind]}"
+
+        def resolve(match: re.Match[str]) -> str:
+            if match[1] not in names:
+                self.log.warning("no figure or table is labelled %r", match[1])
+            return f"[{names.get(match[1], '??')}](#{match[1]})"
+
+        for cell in nb.cells:
+            if cell.cell_type == "markdown":
+                cell.source = REFERENCE.sub(resolve, cell.source)
+        for output in outputs:
+            if "text/markdown" in output.get("data", {}):
+                output.data["text/markdown"] = REFERENCE.sub(resolve, output.data["text/markdown"])
+        if "front" not in nb.metadata:
+            raise LabError("the report has no title block; was it executed to its end?")
+        return nb, resources
+
+
+class LabHTMLExporter(HTMLExporter):
+    """The report as one self-contained HTML page without scripts, which asks nothing from anywhere."""
+
+    export_from_notebook = "Lab report (HTML)"
+    embed_images = True
+    exclude_input_prompt = True
+
+    @default("template_name")
+    def _template_name(self) -> str:
+        return TEMPLATE
+
+    @default("extra_template_basedirs")
+    def _extra_template_basedirs(self) -> list[str]:
+        return [str(TEMPLATES)]
+
+    @default("exclude_anchor_links")
+    def _exclude_anchor_links(self) -> bool:
+        return True
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Render the page."""
+        page, resources = super().from_notebook_node(nb, resources, **options)
+        soup = BeautifulSoup(page, "html.parser")
+        _outline(soup)
+        _forbid_all_else(soup)
+        return str(soup), resources
+
+
+def _outline(soup: BeautifulSoup) -> None:
+    """Set the notebook's headings below the title, and fill in the table of contents."""
+    contents = soup.new_tag("ol")
+    for place, heading in enumerate(soup.select("main > :is(h1, h2, h3)"), start=1):
+        is_section = heading.name == "h1"
+        heading.name = f"h{int(heading.name[1]) + 1}"
+        heading["id"] = f"section-{place}"
+        if is_section:
+            entry, link = soup.new_tag("li"), soup.new_tag("a", href=f"#section-{place}")
+            link.string = heading.get_text()
+            entry.append(link)
+            contents.append(entry)
+    nav = soup.select_one("nav")
+    if nav is not None:
+        nav.append(contents)
+
+
+def _forbid_all_else(soup: BeautifulSoup) -> None:
+    """Let the page itself forbid what it has not: scripts, styles besides the template's, and all that is remote.
+
+    Source: Content Security Policy Level 3, https://www.w3.org/TR/CSP3/.
+    """
+    for style in soup.select("main style"):
+        style.decompose()
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(style.encode_contents()).digest()).decode()}'"
+        for style in soup("style")
+    ]
+    policy = f"default-src 'none'; img-src data:; style-src {' '.join(hashes)}; base-uri 'none'; form-action 'none'"
+    if soup.head is not None:
+        soup.head.insert(0, soup.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": policy}))
+
+
+class LabPDFExporter(LabHTMLExporter):
+    """The same page, typeset by Typst (a wheel from PyPI: no TeX, no browser) as tagged PDF/UA-1."""
+
+    export_from_notebook = "Lab report (PDF)"
+    output_mimetype = "application/pdf"
+
+    @default("file_extension")
+    def _file_extension(self) -> str:
+        return ".pdf"
+
+    @default("template_extension")
+    def _template_extension(self) -> str:
+        return ".html.j2"
+
+    def from_notebook_node(  # type: ignore[override]  # a PDF is bytes
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
+    ) -> tuple[bytes, dict[str, Any]]:
+        """Render the page, then typeset it."""
+        page, resources = super().from_notebook_node(nb, resources, **options)
+        return self.typeset(page), resources
+
+    def typeset(self, page: str) -> bytes:
+        """Typeset an HTML page of the report's template.
+
+        Text reaches Typst as XML and is never part of its source, so that no character can break it.
+
+        Raises
+        ------
+        LabError
+            With Typst's message.
+        """
+        soup = BeautifulSoup(page, "html.parser")
+        body = soup.body
+        if body is None or body.main is None:
+            raise LabError("the report's template has no <main>")
+        for element in body(["style", "script", "details", "input"]):
+            element.decompose()
+        with TemporaryDirectory() as folder:
+            root = Path(folder)
+            for place, image in enumerate(body("img")):
+                found = re.fullmatch(r"data:image/([a-z]+)[^;]*;base64,(.*)", str(image.get("src", "")), re.DOTALL)
+                image["src"] = ""
+                if found:
+                    image["src"] = f"{place}.{found[1]}"
+                    (root / f"{place}.{found[1]}").write_bytes(base64.b64decode(found[2]))
+            xml = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", body.decode(formatter="minimal"))
+            (root / "article.xml").write_text(xml, encoding="utf-8")
+            (root / "article.typ").write_bytes((TEMPLATES / TEMPLATE / "article.typ").read_bytes())
+            try:
+                return self._compile(root / "article.typ")
+            except typst.TypstError as error:
+                raise LabError(f"the PDF could not be typeset: {error.diagnostic or error}") from error
+
+    def _compile(self, source: Path) -> Any:
+        families = typst.Fonts(include_system_fonts=False, font_paths=fonts.folders())
+        compiler = typst.Compiler(source, root=source.parent, font_paths=families)
+        try:
+            return compiler.compile(format="pdf", pdf_standards=["ua-1"])
+        except typst.TypstError as error:
+            if "PDF/UA-1" not in str(error.diagnostic):
+                raise
+            self.log.warning("not accessible as PDF/UA-1 asks, written without the claim: %s", error.diagnostic)
+            return compiler.compile(format="pdf")

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from lab_utils.core.config import load_experiment
+from lab_utils.core.errors import LabError
+from tests.conftest import PROJECT, write_config
+
+
+def test_the_project_s_experiment_is_the_write_up_s() -> None:
+    experiment = load_experiment(str(PROJECT / "lab.yaml"))
+    assert [s.trainable_convs for s in experiment.chosen_scenarios()] == [2, 1, 0]
+    assert {(s.epochs, s.batch_size, s.learning_rate, s.head) for s in experiment.chosen_scenarios()} == {
+        (20, 64, 1e-3, (1024, 512))
+    }
+    assert experiment.protocols == ("described", "published", "corrected")
+    assert experiment.convs_of("MobileNetV2") == [2, 1, 0]
+
+
+def test_the_protocols_are_data() -> None:
+    experiment = load_experiment(str(PROJECT / "lab.yaml"))
+    described, published, corrected = (experiment.protocol(name) for name in ("described", "published", "corrected"))
+    assert (described.masks, described.interpolation, described.scaling, described.split) == (
+        False,
+        "bilinear",
+        "unit",
+        "stratified",
+    )
+    assert (published.masks, published.interpolation, published.scaling, published.split) == (
+        True,
+        "nearest",
+        "unit",
+        "listing",
+    )
+    assert (corrected.masks, corrected.interpolation, corrected.scaling, corrected.split) == (
+        False,
+        "bilinear",
+        "backbone",
+        "grouped",
+    )
+
+
+def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
+    experiment = load_experiment(str(write_config(tmp_path / "lab.yaml")))
+    with pytest.raises(
+        LabError, match="no scenario 'fc_onyl'.*last_two_convs, last_conv, fc_only.*did you mean 'fc_only'"
+    ):
+        experiment.scenario("fc_onyl")
+    with pytest.raises(LabError, match="no protocol 'x'.*described, published, corrected"):
+        experiment.protocol("x")
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    path = write_config(
+        tmp_path / "lab.yaml",
+        phantoms=-3,
+        datset="kaggle",
+        run={"scenarios": ["fc_only", "fc_onyl"], "seeds": [0, 0]},
+        training={"epochs": 0},
+        protocols={"mine": {"val_fraction": 1, "split": "random"}},
+    )
+    with pytest.raises(LabError) as caught:
+        load_experiment(str(path))
+    message = str(caught.value)
+    for part in (
+        "phantoms: Input should be greater than or equal to 40, found -3",
+        "no key 'datset'",
+        "did you mean 'dataset'",
+        "seeds: Value error, names something twice: 0, 0",
+        "scenarios.fc_only.epochs: Input should be greater than 0, found 0",
+        "protocols.mine.val_fraction: Input should be less than 1, found 1",
+        "protocols.mine.split: Input should be 'stratified', 'grouped' or 'listing', found 'random'",
+    ):
+        assert part in message, message
+
+
+def test_a_scenario_that_is_run_must_exist(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "lab.yaml", run={"scenarios": ["fc_onyl"]})
+    with pytest.raises(LabError, match="run.scenarios: no scenario 'fc_onyl'.*did you mean 'fc_only'"):
+        load_experiment(str(path))
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "two words"])
+def test_names_that_would_become_odd_folders_are_refused(tmp_path: Path, name: str) -> None:
+    path = write_config(tmp_path / "lab.yaml", scenarios={name: {"trainable_convs": 0}})
+    with pytest.raises(LabError, match="a name is up to 60 letters, digits"):
+        load_experiment(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("a: [", "not valid YAML"), ("- a", "expected keys and values"), ("", "expected keys and values")],
+)
+def test_a_file_that_is_no_experiment_says_so(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "lab.yaml").write_text(text)
+    with pytest.raises(LabError, match=reason):
+        load_experiment(str(tmp_path / "lab.yaml"))
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no such experiment file; copy lab.yaml"):
+        load_experiment(str(tmp_path / "none.yaml"))
+
+
+def test_changed_values_are_checked(tmp_path: Path) -> None:
+    experiment = load_experiment(str(write_config(tmp_path / "lab.yaml")))
+    assert experiment.scenario("fc_only", epochs=7).epochs == 7
+    with pytest.raises(LabError, match=r"fc_only\.epochs: Input should be greater than 0, found -1"):
+        experiment.scenario("fc_only", epochs=-1)

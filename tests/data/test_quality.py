@@ -1,0 +1,268 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lab_utils.core.config import Fault, Protocol
+from lab_utils.core.paths import Workspace
+from lab_utils.data.download import obtain
+from lab_utils.data.manifest import build_manifest
+from lab_utils.data.phantoms import CLASSES, write_phantoms
+from lab_utils.data.quality import (
+    COLUMNS,
+    audit,
+    by_protocol,
+    leaks,
+    matches,
+    missing_in_sheets,
+    source_rule,
+    telling_sources,
+    unusual,
+)
+from tests.conftest import write_classes
+
+DESCRIBED = Protocol("described", "described")
+GROUPED = Protocol("corrected", "corrected", split="grouped")
+
+
+def findings_of(root: Path, lab: Workspace, protocol: Protocol = DESCRIBED) -> pd.DataFrame:
+    data = replace(obtain(str(root), lab), kind="phantom")  # whose counts are no one's
+    return audit(data, *build_manifest(data, protocol), protocol)
+
+
+def checks(findings: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(findings["check"], findings["image_id"], strict=True))
+
+
+def test_nothing_odd_gives_an_empty_table(tmp_path: Path, lab: Workspace) -> None:
+    findings = findings_of(write_classes(tmp_path / "d", {"a": 10, "b": 10}), lab)
+    assert list(findings.columns) == COLUMNS
+    assert len(findings) == 0
+
+
+def test_exact_duplicates_name_their_original_and_the_class_it_has(tmp_path: Path, lab: Workspace) -> None:
+    root = write_classes(tmp_path / "d", {"a": 10, "b": 10})
+    original = (root / "a" / "a-1.png").read_bytes()
+    (root / "a" / "a-2.png").write_bytes(original)
+    (root / "b" / "b-3.png").write_bytes(original)
+    findings = findings_of(root, lab)
+    findings = findings[findings["check"].str.contains("duplicate")]
+    assert checks(findings) == [("exact duplicate", "a/a-2.png"), ("exact duplicate", "b/b-3.png")]
+    assert findings["detail"].str.startswith("same pixels as a/a-1.png").all()
+    assert findings["detail"].str.contains("of another class (a)", regex=False).tolist() == [False, True]
+
+
+def test_near_duplicates_are_told_from_exact_ones_and_the_action_is_what_the_split_did(
+    tmp_path: Path, lab: Workspace
+) -> None:
+    root = write_classes(tmp_path / "d", {"a": 10, "b": 10})
+    brighter = np.asarray(Image.open(root / "a" / "a-1.png")) + np.uint8(1)
+    for number in range(2, 10):
+        Image.fromarray(brighter).save(root / "a" / f"a-{number}.png")
+    for protocol, actions in (
+        (DESCRIBED, {"kept", "kept on both sides"}),
+        (GROUPED, {"kept on one side, with its group"}),
+    ):
+        findings = findings_of(root, lab, protocol)
+        findings = findings[findings["check"].str.contains("duplicate")]
+        assert findings["check"].tolist() == ["near-duplicate"] + 7 * ["exact duplicate"]
+        assert set(findings["action"]) <= actions
+        crossing = findings["detail"].str.contains("the other side")
+        assert (findings["action"] == "kept on both sides").equals(crossing)
+
+
+def test_a_mask_among_the_images_is_noticed_by_its_content(phantom_copy: Path, lab: Workspace) -> None:
+    shutil.copy(phantom_copy / "COVID/masks/COVID-1.png", phantom_copy / "COVID/images/COVID-999.png")
+    findings = findings_of(phantom_copy, lab)
+    found = findings[findings["check"] == "looks like a mask"]
+    assert found["image_id"].tolist() == ["COVID/images/COVID-999.png"]
+    assert found["detail"].iloc[0] == "2 grey levels: a mask or an empty picture"
+
+
+def test_masks_that_the_protocol_counts_as_images_are_a_finding_per_class(phantoms: Path, lab: Workspace) -> None:
+    findings = findings_of(phantoms, lab, Protocol("published", "published", masks=True, split="listing"))
+    found = findings[findings["check"] == "mask as image"]
+    assert found["class"].tolist() == sorted(CLASSES)
+    assert found["detail"].iloc[0] == "8 files of masks/ count as images of this class"
+
+
+def test_images_outside_the_image_folder_are_left_out_and_said(phantom_copy: Path, lab: Workspace) -> None:
+    for place in ("COVID/COVID-70.png", "COVID/more/COVID-71.png"):
+        (phantom_copy / place).parent.mkdir(exist_ok=True)
+        shutil.copy(phantom_copy / "COVID/images/COVID-1.png", phantom_copy / place)
+    findings = findings_of(phantom_copy, lab)
+    assert findings["check"].tolist() == ["not in the image folder"]
+    assert findings["detail"].iloc[0] == "2 images beside the class's own, the first COVID/COVID-70.png"
+
+
+def test_masks_that_are_missing_empty_or_spoilt_are_named(phantom_copy: Path, lab: Workspace) -> None:
+    masks = phantom_copy / "Normal" / "masks"
+    (masks / "Normal-1.png").unlink()
+    Image.new("RGB", (256, 256)).save(masks / "Normal-2.png")
+    (masks / "Normal-3.png").write_text("no picture")
+    findings = findings_of(phantom_copy, lab)
+    assert checks(findings) == [
+        ("mask missing", "Normal/images/Normal-1.png"),
+        ("mask empty", "Normal/images/Normal-2.png"),
+        ("mask unreadable", "Normal/images/Normal-3.png"),
+    ]
+
+
+def test_a_class_without_any_mask_is_one_finding(phantom_copy: Path, lab: Workspace) -> None:
+    shutil.rmtree(phantom_copy / "Normal" / "masks")
+    found = findings_of(phantom_copy, lab)
+    assert found[["check", "class", "image_id"]].to_numpy().tolist() == [["mask missing", "Normal", ""]]
+
+
+def test_masks_of_zeros_and_ones_are_masks(phantom_copy: Path, lab: Workspace) -> None:
+    for path in (phantom_copy / "Normal" / "masks").glob("*.png"):
+        Image.fromarray((np.asarray(Image.open(path).convert("L")) > 127).astype(np.uint8)).save(path)
+    assert len(findings_of(phantom_copy, lab)) == 0
+
+
+def images(**columns: object) -> pd.DataFrame:
+    base = {"class": "a", "image_id": "i", "width": 10, "height": 10, "mode": "L", "mean": 100.0, "deviation": 30.0}
+    table = pd.DataFrame({"n": range(100), **base})
+    table["mean"] += table["n"] % 7
+    table["deviation"] += table["n"] % 5
+    for name, value in columns.items():
+        table.loc[3, name] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "check"),
+    [
+        ("width", 12, "unusual size"),
+        ("mode", "RGB", "unusual mode"),
+        ("mean", 3.0, "unusual brightness"),
+        ("deviation", 90.0, "unusual contrast"),
+    ],
+)
+def test_one_image_unlike_all_others_is_named(column: str, value: object, check: str) -> None:
+    assert list(unusual(images())) == []
+    assert [row[0] for row in unusual(images(**{column: value}))] == [check]
+
+
+def test_sizes_that_have_nothing_in_common_are_one_finding() -> None:
+    table = images()
+    table["width"] = 10 + table["n"]
+    assert [row[:3] for row in unusual(table)] == [("unusual size", "", "")]
+
+
+def sourced(classes: str, sources: str, times: int = 30) -> pd.DataFrame:
+    table = pd.DataFrame({"class": list(classes) * times, "source": list(sources) * times})
+    table["split"] = np.where(np.arange(len(table)) % (2 * len(classes)) < len(classes), "train", "validation")
+    return table
+
+
+def test_sources_that_tell_the_class_are_measured() -> None:
+    table = sourced("aab", "xyz")
+    rule = source_rule(table)
+    assert rule is not None
+    assert (rule.images, rule.accuracy) == (45, 1)
+    assert rule.low > 0.9
+    assert rule.majority == pytest.approx(2 / 3)
+    assert [row[:2] for row in telling_sources(table)] == [
+        ("source tells the class", ""),
+        ("source of its own", "a"),
+        ("source of its own", "b"),
+    ]
+
+
+@pytest.mark.parametrize("sources", ["xx", "xy"])
+def test_sources_that_say_nothing_are_not_reported(sources: str) -> None:
+    table = sourced("ab", "xx", 200)
+    if sources == "xy":
+        table["source"] = np.where(np.random.default_rng(0).random(len(table)) < 0.5, "x", "y")
+    assert list(telling_sources(table)) == []
+
+
+def test_a_source_for_every_image_tells_nothing() -> None:
+    table = sourced("ab", "xx")
+    assert source_rule(table.assign(source=table.index.astype(str))) is None
+    assert source_rule(table.assign(source="")) is None
+    assert list(telling_sources(table.assign(source=""))) == []
+
+
+def test_images_that_a_sheet_does_not_name_are_counted() -> None:
+    table = pd.DataFrame({"class": list("aab"), "source": ["x", "", ""], "image_id": list("123")})
+    assert [row[:4] for row in missing_in_sheets(table)] == [
+        ("metadata sheet", "a", "", "1 of 2 images are not in it, the first 2")
+    ]
+
+
+def test_leaks_count_validation_images_with_a_copy_in_training() -> None:
+    sides = ["train"] * 3 + ["validation"] * 10
+    manifest = pd.DataFrame({"kind": "image", "split": sides, "group": [0, 1, 2, 0, *range(10, 19)]})
+    row = leaks(manifest).iloc[0]
+    assert (row["validation"], row["copied"], row["share"]) == (10, 1, 0.1)
+    z = 1.959964  # Wilson's interval by its formula
+    center = (0.1 + z**2 / 20) / (1 + z**2 / 10)
+    half = z * np.sqrt(0.09 / 10 + z**2 / 400) / (1 + z**2 / 10)
+    assert np.allclose([row["low"], row["high"]], [center - half, center + half], atol=1e-6)
+    assert leaks(manifest.assign(group=range(13))).iloc[0][["share", "low"]].tolist() == [0, 0]
+
+
+def test_matches_are_those_of_comparing_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    base = random.integers(0, 2**63, 5, dtype=np.uint64)
+    hashes = [int(base[n % 5] ^ np.uint64(1 << int(random.integers(64)))) for n in range(40)]
+    manifest = pd.DataFrame(
+        {
+            "kind": "image",
+            "image_id": [f"i{n}" for n in range(40)],
+            "class": [("a", "b")[n % 3 == 0] for n in range(40)],
+            "phash": [f"{value:016x}" for value in hashes],
+        }
+    )
+    expected = np.zeros((11, 2), int)
+    for first in range(40):
+        for second in range(first):
+            distance = (hashes[first] ^ hashes[second]).bit_count()
+            if distance <= 10:
+                expected[distance, int(manifest["class"][first] != manifest["class"][second])] += 1
+    monkeypatch.setattr("lab_utils.data.quality.AT_ONCE", 7)
+    counts, pairs = matches(manifest)
+    assert counts[["within", "across"]].to_numpy().tolist() == expected.tolist()
+    assert len(pairs) == 6
+    assert pairs["distance"].tolist() == sorted(np.repeat(np.arange(11), expected[:, 1]))[:6]
+
+
+def test_tables_of_protocols_are_put_together() -> None:
+    table = by_protocol({"p": pd.DataFrame({"a": [1]}), "q": pd.DataFrame({"a": [2, 3]})})
+    assert table.to_dict("list") == {"protocol": ["p", "q", "q"], "a": [1, 2, 3]}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("planted")
+    faults: tuple[Fault, ...] = ("duplicates", "source")
+    write_phantoms(root, 160, faults=faults)
+    return root
+
+
+def test_what_is_planted_is_found_and_what_is_not_is_not(planted: Path, phantoms: Path, lab: Workspace) -> None:
+    findings = findings_of(planted, lab)
+    counts = findings["check"].value_counts()
+    copies = sum(max(8, round(160 * share)) // 8 for share in (0.171, 0.284, 0.482, 0.063))
+    assert counts["exact duplicate"] + counts["near-duplicate"] == copies
+    assert counts["source of its own"] == 3, "the fourth class is too small for its source to be learned"
+    assert "100% of classes" in findings.loc[findings["check"] == "source tells the class", "detail"].iloc[0]
+    assert findings["detail"].str.contains("the other side").sum() > 0
+    assert len(findings_of(phantoms, lab)) == 0
+
+
+def test_corrected_keeps_every_group_on_one_side(planted: Path, lab: Workspace) -> None:
+    data = obtain(str(planted), lab)
+    crossing = {}
+    for protocol in (DESCRIBED, GROUPED):
+        manifest, _ = build_manifest(data, protocol)
+        crossing[protocol.name] = (manifest.groupby("group")["split"].nunique() > 1).sum()
+        assert bool(leaks(manifest)["copied"].iloc[0]) == bool(crossing[protocol.name])
+    assert crossing["described"] > 0
+    assert crossing["corrected"] == 0

@@ -1,0 +1,99 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab_utils.core.config import Protocol, load_experiment
+from lab_utils.core.errors import LabError
+from lab_utils.core.paths import Workspace
+from lab_utils.data.download import PUBLISHED_COUNTS, obtain
+from lab_utils.data.manifest import build_manifest
+from lab_utils.data.splits import split
+from tests.conftest import PROJECT
+
+
+def protocol(name: str) -> Protocol:
+    return load_experiment(str(PROJECT / "lab.yaml")).protocol(name)
+
+
+def real_listing(*, masks: bool) -> pd.DataFrame:
+    """The real database's listing: per class its images, then its masks."""
+    rows = []
+    for name, count in PUBLISHED_COUNTS.items():
+        for kind in ("image", "mask") if masks else ("image",):
+            rows += [(name, kind, f"{name}-{n}") for n in sorted(map(str, range(1, count + 1)))]
+    items = pd.DataFrame(rows, columns=["class", "kind", "image_id"])
+    return items.assign(group=np.arange(len(items)))
+
+
+def test_published_gives_the_write_up_s_supports() -> None:
+    items = real_listing(masks=True)
+    side = split(items, protocol("published"))
+    validation = items[side == "validation"]
+    assert validation["class"].value_counts().to_dict() == {
+        "COVID": 2169,
+        "Lung_Opacity": 3607,
+        "Normal": 6115,
+        "Viral Pneumonia": 807,
+    }
+    assert len(validation) == 12_698
+    assert set(validation["kind"]) == {"image"}
+    train = items[side == "train"]
+    assert len(train) == 29_632
+    assert (train["kind"] == "mask").sum() == 21_165
+
+
+def test_published_is_keras_own_split(phantoms: Path, lab: Workspace) -> None:
+    rules = protocol("published")
+    manifest, _ = build_manifest(obtain(str(phantoms), lab), rules)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+        generator = ImageDataGenerator(validation_split=rules.val_fraction)
+        for subset, side in (("validation", "validation"), ("training", "train")):
+            flow = generator.flow_from_directory(str(phantoms), subset=subset, shuffle=False)
+            assert sorted(flow.filenames) == sorted(manifest["image_id"][manifest["split"] == side])
+
+
+def test_described_draws_the_same_share_of_every_class() -> None:
+    items = real_listing(masks=False)
+    side = split(items, protocol("described"))
+    assert (side == split(items, protocol("described"))).all()
+    shares = (side == "validation").groupby(items["class"]).mean()
+    assert np.allclose(shares, 0.3, atol=1e-3)
+
+
+def test_another_split_seed_gives_another_split() -> None:
+    items = real_listing(masks=False)
+    other = Protocol("other", "other", split_seed=1)
+    assert (split(items, protocol("described")) != split(items, other)).any()
+
+
+def test_corrected_keeps_every_group_on_one_side() -> None:
+    items = real_listing(masks=False)
+    items["group"] = np.random.default_rng(0).integers(0, 9000, len(items))
+    side = split(items, protocol("corrected"))
+    assert (side.groupby(items["group"]).nunique() == 1).all()
+    assert (side == "validation").mean() == pytest.approx(0.3, abs=0.02)
+    assert (split(items, protocol("described")).groupby(items["group"]).nunique() == 2).any()
+
+
+def test_a_class_of_one_image_cannot_be_split() -> None:
+    items = pd.DataFrame({"class": ["a"] * 9 + ["b"], "group": range(10)})
+    with pytest.raises(LabError, match="class b: one image cannot be on both sides"):
+        split(items, protocol("described"))
+
+
+def test_a_class_that_falls_on_one_side_is_refused() -> None:
+    items = pd.DataFrame({"class": ["a"] * 9 + ["b"] * 3, "group": range(12)})
+    with pytest.raises(LabError, match=r"class b: all 3 of its images fall into train.*val_fraction 0\.3"):
+        split(items, protocol("published"))
+
+
+def test_too_few_images_for_the_share_are_refused() -> None:
+    items = pd.DataFrame({"class": ["a", "a", "b", "b", "c", "c"], "group": range(6)})
+    with pytest.raises(LabError, match="6 images cannot be divided with val_fraction"):
+        split(items, protocol("described"))

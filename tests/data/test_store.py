@@ -1,0 +1,167 @@
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lab_utils.core.config import Protocol
+from lab_utils.core.errors import LabError
+from lab_utils.core.paths import Workspace
+from lab_utils.data.download import Dataset, obtain
+from lab_utils.data.manifest import build_manifest
+from lab_utils.data.store import ArrayWriter, decode, ensure_masks, ensure_store, mode_of, open_store, resize, store_key
+
+RAMP = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
+PROTOCOL = Protocol("described", "described")
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+def test_grey_images_have_one_channel_however_they_are_stored(mode: str) -> None:
+    data = encoded(Image.fromarray(RAMP).convert(mode))
+    assert (decode(data) == RAMP).all()
+    assert mode_of(data) == mode
+
+
+def test_sixteen_bit_images_keep_their_upper_bits() -> None:
+    assert (decode(encoded(Image.fromarray(RAMP.astype(np.uint16) * 257))) == RAMP).all()
+
+
+def test_colour_stays() -> None:
+    colour = np.stack([RAMP, RAMP // 2, RAMP // 3], axis=-1)
+    assert (decode(encoded(Image.fromarray(colour))) == colour).all()
+
+
+def test_bilevel_images_are_black_and_white() -> None:
+    assert set(np.unique(decode(encoded(Image.fromarray(RAMP > 50))))) == {0, 255}
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])
+def test_other_formats_are_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match="cannot identify"):
+        decode(encoded(Image.fromarray(RAMP), kind))
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    with pytest.raises(ValueError, match="decompression bomb"):
+        decode(encoded(Image.fromarray(RAMP)))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_resizing_is_keras_own(tmp_path: Path, interpolation: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (57, 43), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    expected = keras.utils.load_img(
+        tmp_path / "a.png", color_mode="grayscale", target_size=(32, 32), interpolation=interpolation
+    )
+    assert (resize(pixels, 32, interpolation) == np.asarray(expected)).all()
+
+
+@pytest.fixture
+def data(phantom_copy: Path, lab: Workspace) -> Dataset:
+    return obtain(str(phantom_copy), lab)
+
+
+def test_the_store_is_a_memory_map_in_the_manifest_s_order(data: Dataset, lab: Workspace) -> None:
+    manifest, _ = build_manifest(data, PROTOCOL)
+    store = open_store(lab, ensure_store(data, manifest, PROTOCOL, 32, lab))
+    assert isinstance(store, np.memmap)
+    assert (store.dtype, store.shape) == (np.uint8, (53, 32, 32))
+    for row in (0, 17, 52):
+        path = data.root / manifest["image_id"][row]
+        assert (store[row] == resize(decode(path.read_bytes()), 32, "bilinear")).all()
+
+
+def test_one_colour_image_gives_all_three_channels(data: Dataset, lab: Workspace) -> None:
+    path = data.root / "COVID" / "images" / "COVID-1.png"
+    Image.fromarray(np.stack([RAMP, RAMP // 2, RAMP // 3], axis=-1)).save(path)
+    manifest, _ = build_manifest(data, PROTOCOL)
+    store = open_store(lab, ensure_store(data, manifest, PROTOCOL, 32, lab))
+    assert store.shape == (53, 32, 32, 3)
+    assert (store[5, ..., 0] == store[5, ..., 2]).all()
+    assert (store[0, ..., 0] != store[0, ..., 2]).any()
+
+
+def test_the_key_is_what_the_pixels_depend_on(data: Dataset) -> None:
+    manifest, _ = build_manifest(data, PROTOCOL)
+    key = store_key(manifest, PROTOCOL, 32)
+    assert store_key(manifest.assign(split="train", group=0), PROTOCOL, 32) == key
+    nearest = Protocol("published", "published", interpolation="nearest")
+    others = [
+        store_key(manifest, PROTOCOL, 64),
+        store_key(manifest, nearest, 32),
+        store_key(manifest[::-1], PROTOCOL, 32),
+    ]
+    assert len({key, *others}) == 4
+
+
+def test_a_finished_store_is_not_written_again(data: Dataset, lab: Workspace) -> None:
+    manifest, _ = build_manifest(data, PROTOCOL)
+    path = lab.images(ensure_store(data, manifest, PROTOCOL, 32, lab)) / "images.npy"
+    before = path.stat().st_mtime_ns
+    ensure_store(data, manifest, PROTOCOL, 32, lab)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_file_that_vanished_is_named(data: Dataset, lab: Workspace) -> None:
+    manifest, _ = build_manifest(data, PROTOCOL)
+    (data.root / manifest["image_id"][3]).unlink()
+    with pytest.raises(
+        LabError, match=rf"{manifest['image_id'][3]}: was readable when the manifest was made.*stage 20 again"
+    ):
+        ensure_store(data, manifest, PROTOCOL, 32, lab)
+    assert not list(lab.root.rglob("*.npy"))
+
+
+def test_a_missing_store_names_its_stage(lab: Workspace) -> None:
+    with pytest.raises(LabError, match="run stage 20_preprocess again"):
+        open_store(lab, "0" * 16)
+
+
+def test_an_array_written_in_blocks_is_numpy_s(tmp_path: Path) -> None:
+    array = np.arange(60, dtype=np.float32).reshape(10, 3, 2)
+    with ArrayWriter(tmp_path / "a.npy", array.shape, array.dtype) as writer:
+        for start in (8, 0, 4):
+            writer.write(start, array[start : start + 4])
+    assert (np.load(tmp_path / "a.npy", allow_pickle=False) == array).all()
+
+
+def test_an_array_must_have_all_its_rows_and_the_right_shape(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="2 rows written, 10 announced"),
+        ArrayWriter(tmp_path / "a.npy", (10, 3), np.dtype("f4")) as writer,
+    ):
+        writer.write(0, np.zeros((2, 3)))
+    with (
+        pytest.raises(ValueError, match="expected"),
+        ArrayWriter(tmp_path / "a.npy", (10, 3), np.dtype("f4")) as writer,
+    ):
+        writer.write(0, np.zeros((2, 4)))
+
+
+def test_decoding_in_parallel_keeps_the_order(data: Dataset) -> None:
+    manifest, _ = build_manifest(data, PROTOCOL)
+    assert manifest["image_id"].tolist() == sorted(manifest["image_id"], key=lambda name: (name.split("/")[0], name))
+    assert pd.Series(manifest["image_id"]).is_unique
+
+
+def test_a_store_of_masks_has_a_row_per_image_and_black_where_there_is_none(phantoms: Path, lab: Workspace) -> None:
+    data = obtain(str(phantoms), lab)
+    masks = ["COVID/masks/COVID-1.png", "COVID/masks/gone.png", "COVID/masks/COVID-2.png"]
+    manifest = pd.DataFrame({"mask": masks, "lungs": [0.2, np.nan, 0.2]})
+    store = open_store(lab, ensure_masks(data, manifest, 64, lab))
+    assert store.shape == (3, 64, 64)
+    assert not store[1].any()
+    for row in (0, 2):
+        mask = np.asarray(Image.open(phantoms / masks[row]).convert("L"))
+        assert set(np.unique(store[row])) == {0, 255}
+        assert abs((store[row] > 127).mean() - (mask > 127).mean()) < 0.01

@@ -1,0 +1,253 @@
+"""The whole lab through Snakemake, on tiny data."""
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.paths import Workspace
+from lab_utils.evaluation.predictions import read_predictions
+from tests.conftest import PROJECT, SCENARIOS, SNAKEMAKE, opened, snakemake, tiny_settings, write_classes, write_config
+
+
+def planned(workspace: Path, config: Path) -> set[str]:
+    """The log files of the jobs that a run would do: one per job."""
+    done = snakemake(workspace, config, "--dry-run", "--quiet", "host", "progress")
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    return {Path(line.split("log: ")[1].split(" ")[0]).stem for line in lines if line.strip().startswith("log: ")}
+
+
+def change(config: Path, **changes: Any) -> None:
+    write_config(config, **changes)
+
+
+def test_shards_are_jobs_of_their_own_behind_the_weights(tmp_path: Path) -> None:
+    jobs = planned(tmp_path / "workspace", write_config(tmp_path / "lab.yaml", shards=2))
+    name = "25_features-described-MobileNetV2"
+    assert {job for job in jobs if job.startswith("25")} == {name, f"{name}-weights", f"{name}-1of2", f"{name}-2of2"}
+
+
+def test_everything_is_there(finished: tuple[Path, Path]) -> None:
+    lab = Workspace(finished[0])
+    for name in SCENARIOS:
+        folder = lab.run("described", name, 0)
+        assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+            "history.csv",
+            "model.keras",
+            "predictions.csv",
+            "run.json",
+            "train.ipynb",
+        ]
+        record = read_json(folder / "run.json", stage="30")
+        assert record["seed"] == 0
+        assert record["weights"] == "random"
+        predictions = read_predictions(folder / "predictions.csv")
+        assert len(predictions) == record["images"]["validation"] == 16
+    metrics = read_csv(lab.results("metrics"), stage="40")
+    assert metrics["scenario"].tolist() == SCENARIOS
+    assert metrics["accuracy"].between(0, 1).all()
+    shortcuts = read_csv(lab.results("shortcuts"), stage="45")
+    assert list(shortcuts.columns) == ["protocol", "input", "accuracy", "macro_f1", "low", "high"]
+    assert shortcuts["input"].tolist() == [
+        *("full", "histogram", "thumbnail_8x8", "border", "lungs_erased", "lungs_only", "permuted_labels")
+    ]
+    attribution = read_csv(lab.results("attribution"), stage="45")
+    assert attribution["share"].between(0, 1).all()
+    assert not (attribution["low"] > attribution["high"]).any()
+    assert attribution.loc[attribution["class"] == "", "scenario"].tolist() == SCENARIOS
+    assert not list(lab.root.rglob("*.partial*"))
+    assert not list(lab.root.rglob("*.failed.ipynb"))
+
+
+def test_a_second_run_finds_nothing_to_do(finished: tuple[Path, Path]) -> None:
+    began = time.monotonic()
+    done = snakemake(*finished)
+    assert done.returncode == 0
+    assert done.stdout == "Nothing to be done: everything is up to date.\n"
+    assert len(done.stderr.splitlines()) == 1, "more than the profile's name"
+    assert time.monotonic() - began < 60
+
+
+def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Path]) -> None:
+    workspace, config = finished
+    assert planned(workspace, config) == set()
+    after_training = {"40_evaluate", "45_audit", "lab_report", "render-html", "render-pdf"}
+    try:
+        change(config, scenarios={"fc_only": {"title": "Train only FC layers", "trainable_convs": 0, "epochs": 3}})
+        assert planned(workspace, config) == {"30_train-described-fc_only-0"} | after_training
+        change(config, title="Another title")
+        assert planned(workspace, config) == after_training - {"40_evaluate", "45_audit"}
+        change(config, run={"protocols": ["described"], "scenarios": SCENARIOS, "seeds": [0, 1]})
+        assert planned(workspace, config) == {f"30_train-described-{name}-1" for name in SCENARIOS} | (
+            after_training - {"45_audit"}
+        )
+        change(config, image_size=96)
+        assert {"20_preprocess-described", "25_features-described-MobileNetV2"} < planned(workspace, config)
+        assert "10_download" not in planned(workspace, config)
+    finally:
+        change(config)
+    assert planned(workspace, config) == set()
+
+
+def stamps(lab: Workspace, names: list[str]) -> dict[str, int]:
+    return {name: (lab.run("described", name, 0) / "run.json").stat().st_mtime_ns for name in names}
+
+
+def test_another_file_of_the_same_experiment_reruns_nothing(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    assert planned(finished[0], write_config(tmp_path / "copy.yaml")) == set()
+
+
+def test_a_fourth_scenario_takes_lines_in_the_yaml_alone(finished: tuple[Path, Path]) -> None:
+    workspace, config = finished
+    lab = Workspace(workspace)
+    before = stamps(lab, SCENARIOS)
+    settings = tiny_settings()
+    settings["scenarios"]["last_three_convs"] = {"title": "Train last three conv layers", "trainable_convs": 3}
+    settings["run"]["scenarios"] = [*SCENARIOS, "last_three_convs"]
+    config.write_text(yaml.safe_dump(settings, sort_keys=False))
+    try:
+        done = snakemake(workspace, config, "notebooks/40_evaluate.ipynb")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert stamps(lab, SCENARIOS) == before
+        record = read_json(lab.run("described", "last_three_convs", 0) / "run.json", stage="30")
+        assert record["cut"] == "block_15_add"
+        metrics = read_csv(lab.results("metrics"), stage="40")
+        assert metrics["scenario"].tolist() == [*SCENARIOS, "last_three_convs"]
+    finally:
+        change(config)
+
+
+SCRIPT = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A finished run on images of a user's own, whose names are odd and whose sheet, title and author mean harm."""
+    folder = tmp_path_factory.mktemp("mine")
+    root = write_classes(folder / "images", {SCRIPT: 24, "001": 20, "中文": 16}, size=50)
+    (root / "001" / "001-1.png").rename(root / "001" / f"{SCRIPT}.png")
+    files = [path.name for path in (root / "001").iterdir()]
+    urls = ["javascript:alert(1)", f'x"{SCRIPT}'] * 10
+    pd.DataFrame({"FILE NAME": files, "URL": urls}).to_excel(root / "001.metadata.xlsx", index=False)
+    config = write_config(
+        folder / "mine.yaml",
+        dataset=str(root),
+        title=f"A title {SCRIPT} <script>alert(1)</script>",
+        author="[me](javascript:alert(1))",
+        run={"protocols": ["corrected"], "scenarios": ["other"], "seeds": [3, 4]},
+        scenarios={"other": {"title": f"Head {SCRIPT}", "trainable_convs": 1, "backbone": "MobileNet"}},
+    )
+    done = snakemake(folder / "workspace", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Workspace(folder / "workspace")
+
+
+def test_other_classes_another_backbone_and_two_seeds_take_the_yaml_alone(mine: Workspace) -> None:
+    for seed in (3, 4):
+        predictions = read_predictions(mine.run("corrected", "other", seed) / "predictions.csv")
+        assert list(predictions.columns[3:]) == ["p_001", f"p_{SCRIPT}", "p_中文"]
+    page = (mine.root / "report" / "lab_report.html").read_text()
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "The images come from a folder given by the user" in page
+    inputs = read_csv(mine.results("shortcuts"), stage="45")["input"]
+    assert set(inputs) == {"full", "histogram", "thumbnail_8x8", "border", "permuted_labels"}, "there are no masks"
+
+
+def test_no_name_runs_a_script(mine: Workspace, browser: Any, tmp_path: Path) -> None:
+    """Neither in the report nor in the executed notebooks, as nbconvert's own template shows them."""
+    from nbconvert import HTMLExporter
+
+    pages = [mine.root / "report" / "lab_report.html"]
+    for notebook in (*mine.root.glob("notebooks/*.ipynb"), *mine.root.glob("runs/*/*/*/train.ipynb")):
+        body, _ = HTMLExporter(template_name="basic").from_filename(str(notebook))
+        pages.append(tmp_path / f"{notebook.parent.name}-{notebook.stem}.html")
+        pages[-1].write_text(f"<!DOCTYPE html><meta charset='utf-8'><title>.</title>{body}")
+    assert len(pages) == 8
+    for page in pages:
+        said: list[str] = []
+        tab = opened(browser, page, 1280, "light", said)
+        assert tab.locator("script, img[onerror], [src='x'], a[href^='javascript:']").count() == 0, page
+        tab.close()
+        assert said == [], page
+
+
+def test_a_second_run_in_the_same_workspace_is_refused(finished: tuple[Path, Path]) -> None:
+    from filelock import FileLock
+
+    with FileLock(finished[0] / ".lock"):
+        done = snakemake(*finished)
+    assert done.returncode != 0
+    assert "another run is at work in this workspace; wait for it, or choose another" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "no/such/zip"}, "no/such/zip: no such file or folder"),
+        ({"run": {"scenarios": ["fc_onyl"]}}, "did you mean 'fc_only'"),
+        ({"phantons": 3}, "did you mean 'phantoms'"),
+    ],
+)
+def test_mistakes_in_the_yaml_end_in_one_message(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    done = snakemake(tmp_path / "workspace", write_config(tmp_path / "lab.yaml", **changes))
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("given", ["dataset=False", "workspace={a: b}", "config=[1]"])
+def test_what_yaml_takes_for_no_path_is_refused(given: str, tmp_path: Path) -> None:
+    words = [SNAKEMAKE, "-n", "--config", f"workspace={tmp_path}", given]
+    run = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert f"{given.split('=')[0]}: read as" in run.stdout + run.stderr
+
+
+def test_a_stage_that_failed_is_not_taken_for_done(finished: tuple[Path, Path]) -> None:
+    workspace, config = finished
+    whole = {path: path.read_bytes() for path in workspace.glob("features/*/*/features.npy")}
+    before = {path: path.read_bytes() for path in (workspace / "runs" / "described" / "fc_only").rglob("*.csv")}
+    try:
+        change(config, scenarios={"fc_only": {"title": "Train only FC layers", "trainable_convs": 0, "epochs": 3}})
+        for path, data in whole.items():
+            path.write_bytes(data[:-1])
+        done = snakemake(workspace, config)
+        assert done.returncode != 0, done.stdout
+        assert "30_train-described-fc_only-0 failed" in done.stdout
+        assert "delete" in done.stdout
+        assert "and run stage 25_features again" in done.stdout
+        for path, data in whole.items():
+            path.write_bytes(data)
+        assert {path: path.read_bytes() for path in before} == before
+        assert "30_train-described-fc_only-0" in planned(workspace, config)
+    finally:
+        for path, data in whole.items():
+            path.write_bytes(data)
+        change(config)
+    done = snakemake(workspace, config, "runs/described/fc_only/seed-0/train.ipynb")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "30_train-described-fc_only-0" not in planned(workspace, config)
+
+
+def test_a_failing_stage_leaves_earlier_results(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    workspace, config = finished
+    before = {path: path.read_bytes() for path in (workspace / "results").iterdir()}
+    raw = (workspace / "raw" / "dataset.json").read_bytes()
+    try:
+        change(config, dataset=str(write_classes(tmp_path / "one", {"alone": 5})))
+        done = snakemake(workspace, config)
+        assert done.returncode != 0
+        assert "one class only (alone)" in done.stdout
+        assert "Traceback" not in done.stdout
+        assert {path: path.read_bytes() for path in (workspace / "results").iterdir()} == before
+        assert (workspace / "raw" / "dataset.json").read_bytes() == raw
+    finally:
+        change(config)
+    assert "10_download" in planned(workspace, config)

@@ -1,0 +1,224 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from lab_utils.core.errors import LabError
+from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.paths import Workspace
+from lab_utils.pipeline.runner import PACKAGE, check_parameters, code_digest, main, run_notebook
+from tests.conftest import PROJECT, run_stage
+
+NOTEBOOKS = sorted([*(PROJECT / "notebooks").glob("*.ipynb"), *(PROJECT / "report").glob("*.ipynb")])
+STAGES = ["10_download", "20_preprocess", "25_features", "30_train", "40_evaluate", "45_audit", "lab_report"]
+
+
+def parameters_cell(notebook: Path) -> nbformat.NotebookNode:
+    (cell,) = (c for c in nbformat.read(notebook, 4).cells if "parameters" in c.metadata.get("tags", []))
+    return cell
+
+
+def text_of(notebook: Path) -> str:
+    """All that an executed notebook shows."""
+    texts = []
+    for cell in nbformat.read(notebook, 4).cells:
+        for output in cell.get("outputs", []):
+            texts.append(output.get("text", "") + "".join(str(value) for value in output.get("data", {}).values()))
+    return "\n".join(texts)
+
+
+def labels_of(notebook: Path) -> list[str]:
+    cells = nbformat.read(notebook, 4).cells
+    return [o.metadata["label"] for c in cells for o in c.get("outputs", []) if "label" in o.get("metadata", {})]
+
+
+def write(path: Path, *cells: nbformat.NotebookNode) -> Path:
+    """A notebook of these cells."""
+    notebook = nbformat.v4.new_notebook(cells=list(cells), metadata={"language_info": {"name": "python"}})
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_every_stage_has_a_notebook() -> None:
+    assert [notebook.stem for notebook in NOTEBOOKS] == STAGES
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=STAGES)
+def test_committed_notebooks_have_no_outputs(notebook: Path) -> None:
+    for cell in nbformat.read(notebook, 4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=STAGES)
+def test_parameters_are_tagged_typed_and_commented(notebook: Path) -> None:
+    cell = parameters_cell(notebook)
+    lines = cell.source.splitlines()
+    statements = ast.parse(cell.source).body
+    assert len(statements) == len(lines)
+    for statement, line in zip(statements, lines, strict=True):
+        assert isinstance(statement, ast.AnnAssign)
+        assert isinstance(statement.annotation, ast.Name)
+        assert isinstance(statement.value, ast.Constant)
+        assert " # " in line
+
+
+def test_papermill_shows_the_parameters_help() -> None:
+    command = [str(Path(sys.executable).parent / "papermill"), "--help-notebook", "notebooks/30_train.ipynb"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert 'config: str (default "")' in said
+    assert "experiment file; empty: lab.yaml in the project" in said
+
+
+def test_a_misspelt_parameter_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    notebook, output = PROJECT / "notebooks" / "30_train.ipynb", tmp_path / "out.ipynb"
+    with pytest.raises(LabError, match=r"no parameter of 30_train\.ipynb 'senario'.*did you mean 'scenario'"):
+        run_notebook(notebook, output, {"senario": "fc_only"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_without_a_parameters_cell_is_refused(tmp_path: Path) -> None:
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "n.ipynb")
+    with pytest.raises(LabError, match="expected one cell tagged 'parameters', found 0"):
+        check_parameters(tmp_path / "n.ipynb", [])
+
+
+def test_a_misspelt_parameter_stops_papermill_itself(prepared: Workspace, config: Path, tmp_path: Path) -> None:
+    papermill = str(Path(sys.executable).parent / "papermill")
+    command = [
+        papermill,
+        "notebooks/40_evaluate.ipynb",
+        str(tmp_path / "o.ipynb"),
+        "-p",
+        "workspce",
+        str(prepared.root),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode != 0
+    assert "no parameter of this notebook 'workspce'" in done.stderr
+    assert "did you mean 'workspace'" in done.stderr
+
+
+def test_a_stage_runs_with_papermill_itself(prepared_copy: Workspace, config: Path, tmp_path: Path) -> None:
+    papermill = str(Path(sys.executable).parent / "papermill")
+    values = {"scenario": "fc_only", "epochs": "1", "workspace": str(prepared_copy.root), "config": str(config)}
+    given = [word for name, value in values.items() for word in ("-p", name, value)]
+    command = [papermill, "notebooks/30_train.ipynb", str(tmp_path / "o.ipynb"), *given]
+    subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT)
+    record = read_json(prepared_copy.run("described", "fc_only", 0) / "run.json", stage="30")
+    assert record["scenario"]["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scenario": "fc_onyl"}, "no scenario 'fc_onyl': choose one of last_two_convs, last_conv, fc_only"),
+        ({"protocol": "descibed"}, "no protocol 'descibed'.*did you mean 'described'"),
+        ({"epochs": 0}, "fc_only.epochs: Input should be greater than 0, found 0"),
+    ],
+)
+def test_wrong_values_name_the_right_ones_and_change_nothing(
+    prepared_copy: Workspace, config: Path, values: dict[str, Any], message: str
+) -> None:
+    files = {path: path.read_bytes() for path in prepared_copy.root.rglob("*") if path.is_file()}
+    with pytest.raises(LabError, match=rf"30_train, cell \d+: {message}"):
+        run_stage("30_train", prepared_copy, config, **values)
+    after = {path: path.read_bytes() for path in prepared_copy.root.rglob("*") if path.is_file()}
+    assert {path: after[path] for path in files} == files
+    assert [path.name for path in set(after) - set(files)] == ["30_train.failed.ipynb"]
+
+
+def test_a_dead_kernel_is_a_failure(tmp_path: Path) -> None:
+    cells = [
+        nbformat.v4.new_code_cell("seed: int = 0  # any", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"),
+    ]
+    notebook, output = write(tmp_path / "n.ipynb", *cells), tmp_path / "out" / "n.ipynb"
+    output.parent.mkdir()
+    output.write_text("earlier")
+    with pytest.raises(LabError, match=r"n: its kernel died.*n\.failed\.ipynb"):
+        run_notebook(notebook, output, {"seed": 1})
+    assert output.read_text() == "earlier"
+
+
+def test_the_command_line_ends_with_one_clear_message(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ["notebooks", str(PROJECT / "notebooks/30_train.ipynb"), str(tmp_path / "o.ipynb"), "-y", '{"sed": 1}']
+    monkeypatch.setattr(sys, "argv", words)
+    assert main() == 1
+    assert "no parameter of 30_train.ipynb 'sed'" in capfd.readouterr().out.splitlines()[-2]
+
+
+def test_stage_notebooks_show_what_they_should(prepared: Workspace) -> None:
+    folder = prepared.root / "notebooks"
+    download = text_of(folder / "10_download.ipynb")
+    assert "Synthetic phantoms, not radiographs" in download
+    assert labels_of(folder / "10_download.ipynb") == ["tbl-counts", "fig-samples", "tbl-sources"]
+    assert labels_of(folder / "20_preprocess.ipynb")[:3] == ["tbl-balance", "fig-balance", "fig-store"]
+    assert labels_of(folder / "25_features.ipynb") == ["tbl-cuts", "fig-features"]
+    assert "Untrained backbone" in text_of(folder / "25_features.ipynb")
+
+
+@pytest.mark.parametrize("stage", ["10_download", "20_preprocess", "25_features"])
+def test_outputs_are_free_of_chatter(prepared: Workspace, stage: str) -> None:
+    shown = text_of(prepared.root / "notebooks" / f"{stage}.ipynb")
+    for word in ("oneDNN", "cuda", "Warning", "absl", "Traceback"):
+        assert word not in shown
+
+
+def test_stage_20_leaves_manifest_findings_and_store(prepared: Workspace) -> None:
+    manifest = read_csv(prepared.manifest("described"), stage="20")
+    assert len(manifest) == 53
+    assert set(manifest["split"]) == {"train", "validation"}
+    record = read_json(prepared.preprocessing("described"), stage="20")
+    assert record["shape"] == [53, 64, 64]
+    assert prepared.findings("described").is_file()
+
+
+def test_the_code_digest_follows_code_and_not_comments(tmp_path: Path) -> None:
+    def digest_of(source: str, text: str = "text") -> str:
+        cells = nbformat.v4.new_code_cell(source), nbformat.v4.new_markdown_cell(text)
+        return code_digest(write(tmp_path / "n.ipynb", *cells))
+
+    assert digest_of("a = 1") == digest_of("a = 1  # why") == digest_of("a  =  1", "other text")
+    others = [digest_of("a = 2"), digest_of("from lab_utils.core.progress import progress\na = 1")]
+    assert len({digest_of("a = 1"), *others}) == 3
+
+
+def test_the_code_digest_reaches_imported_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "lab_utils"
+    package.mkdir()
+    for path in PACKAGE.glob("*.py"):
+        (package / path.name).write_text(path.read_text())
+    monkeypatch.setattr("lab_utils.pipeline.runner.PACKAGE", package)
+    train = PROJECT / "notebooks" / "30_train.ipynb"
+    before = code_digest(train), code_digest(train, ignore=["figures"])
+    (package / "figures.py").write_text((package / "figures.py").read_text() + "\nNEW = 1\n")
+    assert code_digest(train) != before[0]
+    assert code_digest(train, ignore=["figures"]) == before[1]
+    (package / "backbone.py").write_text((package / "backbone.py").read_text() + "\nNEW = 1\n")
+    assert code_digest(train, ignore=["figures"]) != before[1]
+
+
+def test_parameters_given_as_json_keep_their_types(tmp_path: Path) -> None:
+    source = 'flag: bool = True  # a switch\nname: str = ""  # a name'
+    cells = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("(flag, name)"),
+    ]
+    run_notebook(write(tmp_path / "n.ipynb", *cells), tmp_path / "o.ipynb", {"flag": False, "name": "false"})
+    assert "(False, 'false')" in text_of(tmp_path / "o.ipynb")
+
+
+def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
+    cells = [
+        nbformat.v4.new_code_cell("seed: int = 0  # any", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("open('/dev/full', 'w').write('a' * 10**6)"),
+    ]
+    with pytest.raises(LabError, match="No space left on device; make room or choose another WORKSPACE"):
+        run_notebook(write(tmp_path / "n.ipynb", *cells), tmp_path / "o.ipynb", {"seed": 1})

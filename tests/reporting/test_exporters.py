@@ -1,0 +1,195 @@
+import base64
+import hashlib
+import io
+import re
+from html import escape as html_escape
+from typing import Any
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbconvert.exporters import get_exporter
+from pypdf import PdfReader
+
+from lab_utils.core.errors import LabError
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><rect width="90" height="30" fill="#0072B2"/></svg>'
+)
+FRONT = {"title": "Title & <b>", "author": "A. Author", "date": "2026-01-01", "notices": ["Not a medical device."]}
+SPECIAL = r"100 % & $x$ # _under_ {braces} ~ ^ \ <tag> é 中 العربية 한"
+
+
+def shown(data: dict[str, str], **metadata: Any) -> nbformat.NotebookNode:
+    output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+    return nbformat.v4.new_code_cell("secret = 1", outputs=[output])
+
+
+def table(label: str, rows: int = 2, text: str = "cell") -> nbformat.NotebookNode:
+    body = "".join(f'<tr><td class="text">{text}</td><td class="number">{row}</td></tr>' for row in range(rows))
+    head = '<thead><tr><th scope="col">Class</th><th scope="col" class="number">N</th></tr></thead>'
+    return shown({"text/html": f"<table>{head}<tbody>{body}</tbody></table>"}, label=label, caption="A table & more")
+
+
+def figure(label: str, kind: str = "image/png", data: str = PIXEL) -> nbformat.NotebookNode:
+    return shown({kind: data, "text/plain": "alt"}, label=label, caption="A figure", alt="A blue rectangle")
+
+
+def notebook(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    front = shown({"text/html": "<h1>x</h1>"}, front=FRONT)
+    return nbformat.v4.new_notebook(cells=[front, *cells])
+
+
+def html(*cells: nbformat.NotebookNode) -> BeautifulSoup:
+    page, _ = get_exporter("lab-html")().from_notebook_node(notebook(*cells))
+    return BeautifulSoup(page, "html.parser")
+
+
+def pdf(*cells: nbformat.NotebookNode) -> PdfReader:
+    data, _ = get_exporter("lab-pdf")().from_notebook_node(notebook(*cells))
+    return PdfReader(io.BytesIO(data))
+
+
+def text_of(document: PdfReader) -> str:
+    return "\n".join(page.extract_text() for page in document.pages)
+
+
+def test_figures_and_tables_are_numbered_apart_and_referred_to() -> None:
+    markdown = nbformat.v4.new_markdown_cell("# Results\n\nSee [](#tbl-b) and [](#fig-a).")
+    page = html(markdown, table("tbl-a"), figure("fig-a"), table("tbl-b"), table("fig-b"))
+    captions = [caption.text for caption in page.find_all("figcaption")]
+    assert captions == [
+        "Table 1: A table & more",
+        "Figure 1: A figure",
+        "Table 2: A table & more",
+        "Figure 2: A table & more",
+    ]
+    links = {link.text: link["href"] for link in page.select("p a")}
+    assert links == {"Table 2": "#tbl-b", "Figure 1": "#fig-a"}
+    for target in links.values():
+        assert page.select_one(str(target)) is not None
+
+
+def test_captions_stand_above_tables_and_below_figures() -> None:
+    page = html(table("tbl-a"), figure("fig-a"))
+    above, below = page.find_all("figure")
+    assert [child.name for child in above.find_all(recursive=False)] == ["figcaption", "div"]
+    assert [child.name for child in below.find_all(recursive=False)] == ["label", "figcaption"]
+
+
+def test_the_page_is_self_contained_escaped_and_has_alternative_texts() -> None:
+    page = html(figure("fig-a"), figure("fig-b", "image/svg+xml", SVG))
+    assert page.title is not None
+    assert page.title.text == FRONT["title"]
+    assert page.find("b") is None
+    images = page.find_all("img")
+    assert len(images) == 2
+    assert all(str(image["src"]).startswith("data:image/") and image["alt"] == "A blue rectangle" for image in images)
+    assert not re.search(r'(src|href)="https?:', str(page))
+    assert "Not a medical device." in page.text
+
+
+def test_the_pdf_has_everything_the_page_has() -> None:
+    markdown = nbformat.v4.new_markdown_cell(
+        "# Results\n\nSee [](#tbl-b).\n\n- one\n- two **bold** *slanted* `code`\n\n<https://example.org/a_b>"
+    )
+    document = pdf(markdown, table("tbl-a"), figure("fig-a"), figure("fig-b", "image/svg+xml", SVG), table("tbl-b"))
+    text = text_of(document)
+    for part in (
+        "Title & <b>",
+        "A. Author",
+        "1 Results",
+        "See Table 2.",
+        "two bold slanted code",
+        "Table 1: A table & more",
+        "Figure 1: A figure",
+        "Figure 2: A figure",
+        "Not a medical device.",
+    ):
+        assert part in text, part
+    assert document.metadata is not None
+    assert document.metadata.title == FRONT["title"]
+    assert [entry["/Title"] for entry in document.outline] == ["1 Results"]
+    notes = [note.get_object() for page in document.pages for note in page.get("/Annots") or []]
+    targets = [note["/A"]["/URI"] for note in notes if "/A" in note]
+    assert "https://example.org/a_b" in targets
+
+
+def test_code_is_hidden_on_the_page_and_left_out_of_the_pdf() -> None:
+    cells = (figure("fig-a"),)
+    assert [code.text.strip() for code in html(*cells).select("details:not([open]) pre")] == ["secret = 1"] * 2
+    assert "secret" not in text_of(pdf(*cells))
+
+
+def test_a_notebook_s_own_styles_and_captions_stay_there() -> None:
+    styled = table("tbl-a")
+    styled.outputs[0].data["text/html"] = "<style>td{color:red}</style>" + styled.outputs[0].data["text/html"]
+    caption = shown({"text/markdown": "*A table*"}, is_caption=True)
+    page = html(caption, styled)
+    assert len(page.find_all("style")) == 1
+    assert "color:red" not in str(page)
+    assert page.text.count("A table") == 1
+
+
+def test_headings_stand_below_the_title_and_in_the_contents() -> None:
+    page = html(nbformat.v4.new_markdown_cell("# A & b\n\n## Part\n\n# A & b"))
+    assert [(head.name, head.text) for head in page.find_all(["h1", "h2", "h3"])] == [
+        ("h1", FRONT["title"]),
+        ("h2", "A & b"),
+        ("h3", "Part"),
+        ("h2", "A & b"),
+    ]
+    assert [link["href"] for link in page.select("nav a")] == ["#section-1", "#section-3"]
+    assert {element["id"] for element in page.select("h2, h3")} == {"section-1", "section-2", "section-3"}
+
+
+def test_the_page_s_policy_admits_its_own_style() -> None:
+    page, _ = get_exporter("lab-html")().from_notebook_node(notebook())
+    style = re.search(r"<style[^>]*>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in page
+
+
+def test_special_characters_reach_both_documents() -> None:
+    cells = (table("tbl-a", text=SPECIAL.replace("&", "&amp;").replace("<", "&lt;")),)
+    assert SPECIAL in html(*cells).text
+    assert SPECIAL.replace(" ", "") in re.sub(r"\s", "", text_of(pdf(*cells)))
+
+
+def test_a_long_table_runs_over_pages_and_repeats_its_head() -> None:
+    document = pdf(table("tbl-a", rows=120))
+    assert len(document.pages) >= 3
+    assert all("Class" in page.extract_text() for page in document.pages[1:])
+
+
+def test_much_of_everything_is_typeset_as_accessible_pdf() -> None:
+    names = [SPECIAL, "x" * 60, "a name of sixty characters, with words in it, and then more"]
+    wide = "".join(f'<th scope="col" class="text">{html_escape(names[place % 3])}</th>' for place in range(12))
+    head = f"<table><thead><tr>{wide}</tr></thead><tbody><tr>{wide.replace('th', 'td')}</tr></tbody></table>"
+    cells = [figure(f"fig-{place}", "image/svg+xml", SVG.replace("30", "160")) for place in range(30)]
+    document = pdf(*cells, shown({"text/html": head}, label="tbl-wide", caption=SPECIAL), table("tbl-long", rows=120))
+    text = text_of(document)
+    assert all(f"Figure {number}:" in text for number in range(1, 31))
+    assert 8 < len(document.pages) < 20
+    root = document.trailer["/Root"]
+    assert b"<pdfuaid:part>1</pdfuaid:part>" in root["/Metadata"].get_object().get_data()
+    fonts = {
+        str(font["/BaseFont"]) for page in document.pages for font in (page["/Resources"].get("/Font") or {}).values()
+    }
+    assert {"NewCM10", "NotoSansSC", "DejaVuSans"} <= {name.split("+")[-1].split("-")[0] for name in fonts}
+
+
+def test_a_missing_image_is_said_to_be_missing() -> None:
+    markdown = nbformat.v4.new_markdown_cell("![gone](nowhere.png)")
+    assert "missing image: gone" in text_of(pdf(markdown))
+
+
+def test_a_reference_to_nothing_is_visible() -> None:
+    assert "??" in html(nbformat.v4.new_markdown_cell("See [](#fig-none).")).text
+
+
+def test_a_report_without_a_title_block_is_refused() -> None:
+    with pytest.raises(LabError, match="no title block; was it executed to its end"):
+        get_exporter("lab-html")().from_notebook_node(nbformat.v4.new_notebook(cells=[table("tbl-a")]))
