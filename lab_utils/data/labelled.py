@@ -1,0 +1,59 @@
+"""Images, their classes and their split, as the models' fit and predict take them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lab_utils.core.config import Storage
+from lab_utils.data.store import Pixels
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of one protocol with their classes and their split.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, W) or (N, H, W, 3), in [0, 255]
+        A memory map of the image store, or an array.
+    manifest : DataFrame
+        Columns image_id, class, split and group; row i describes image i.
+    classes : tuple of str
+        The classes in the order of the model's outputs.
+    store_key : str
+        Key of the image store; cached features depend on it.
+    features_folder : Path
+        The folder of the cached features.
+    storage : {"float32", "float16"}
+        Number format of the cached features on disk.
+    """
+
+    images: Pixels
+    manifest: pd.DataFrame
+    classes: tuple[str, ...]
+    store_key: str
+    features_folder: Path
+    storage: Storage = "float32"
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.manifest)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one image as the network sees it: (H, W, 3)."""
+        height, width = self.images.shape[1:3]
+        return height, width, 3
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """One-hot classes: float32 (N, C), columns in the order of `classes`."""
+        index = pd.Index(self.classes).get_indexer(self.manifest["class"])
+        return np.eye(len(self.classes), dtype=np.float32)[index]
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Return the rows of one side of the split, "train" or "validation", as int64."""
+        return np.flatnonzero(self.manifest["split"] == split)
