@@ -58,3 +58,47 @@ def test_paths_in_records_are_relative_where_they_can_be(tmp_path: Path) -> None
     lab = Workspace(tmp_path)
     assert lab.relative(lab.manifest("described")) == "protocols/described/manifest.csv"
     assert lab.relative(Path("/elsewhere")) == "/elsewhere"
+
+
+def test_an_overlay_reads_what_lies_below_and_writes_above(tmp_path: Path) -> None:
+    batch, by_hand = Workspace.open(str(tmp_path)), Workspace.open(str(tmp_path), by_hand=True)
+    assert (batch.is_by_hand, by_hand.is_by_hand) == (False, True)
+    assert by_hand.root == tmp_path / "by_hand"
+    assert by_hand.base == batch.base == batch.root == tmp_path
+    manifest = by_hand.manifest("described")
+    assert manifest == by_hand.root / "protocols" / "described" / "manifest.csv"
+    batch.manifest("described").parent.mkdir(parents=True)
+    batch.manifest("described").write_text("")
+    assert by_hand.manifest("described") == batch.manifest("described")
+    assert by_hand.writable.manifest("described") == manifest
+    assert batch.writable.manifest("described") == batch.manifest("described")
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("")
+    assert by_hand.manifest("described") == manifest
+
+
+def test_an_unfinished_run_by_hand_hides_no_finished_one(tmp_path: Path) -> None:
+    batch, by_hand = Workspace.open(str(tmp_path)), Workspace.open(str(tmp_path), by_hand=True)
+    finished, unfinished = batch.run("described", "fc_only", 0), by_hand.writable.run("described", "fc_only", 0)
+    for folder in (finished, unfinished):
+        folder.mkdir(parents=True)
+    (finished / "run.json").write_text("{}")
+    assert by_hand.run("described", "fc_only", 0) == finished
+    (unfinished / "run.json").write_text("{}")
+    assert by_hand.run("described", "fc_only", 0) == unfinished
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_places_named_by_their_content_are_shared(tmp_path: Path, by_hand: bool) -> None:
+    lab = Workspace.open(str(tmp_path), by_hand=by_hand)
+    for place in (lab.images("k"), lab.writable.features("k"), lab.backbone("k"), lab.archive()):
+        assert place.is_relative_to(tmp_path)
+        assert not place.is_relative_to(tmp_path / "by_hand")
+
+
+def test_an_overlay_s_relative_paths_come_back(tmp_path: Path) -> None:
+    batch, by_hand = Workspace.open(str(tmp_path)), Workspace.open(str(tmp_path), by_hand=True)
+    (tmp_path / "raw" / "files").mkdir(parents=True)
+    assert by_hand.relative(by_hand.root / "raw" / "files") == batch.relative(tmp_path / "raw" / "files") == "raw/files"
+    assert by_hand.path("raw/files") == tmp_path / "raw" / "files"
+    assert by_hand.path("/elsewhere") == Path("/elsewhere")
