@@ -1,1 +1,14 @@
-"""Turn tables of predicted probabilities into scores with intervals and tests. Nothing here knows about networks."""
+"""Turn predicted probabilities into scores with intervals and tests. Nothing in this room knows about networks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "calibration": ["brier_score", "reliability"],
+        "metrics": ["classification_report", "confusion", "curve_summary", "operating_points", "scores"],
+        "published": ["published_supports", "published_table"],
+        "tables": ["evaluation_tables", "over_runs"],
+        "uncertainty": ["comparisons", "intervals", "mean_interval"],
+    },
+)

@@ -1,41 +1,52 @@
-"""Whether a network is right as often as it is sure."""
+"""Calibration: whether a network is right as often as it is confident."""
 
 import numpy as np
 import pandas as pd
 
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 
-BINS = 15  # as Guo et al. have it
+BINS = 15  # the number of Guo et al.
 
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
-    """How often the predicted class is right, by how sure the network was (Guo et al., ICML 2017, arXiv 1706.04599).
+    """Accuracy by confidence of the predicted class (Guo et al., ICML 2017, arXiv 1706.04599).
+
+    scikit-learn's ``calibration_curve`` has the same bins, but gives neither their bounds nor their numbers of images.
 
     Returns
     -------
     DataFrame
-        One row per bin of confidence that has images: low, high (bounds), images, confidence and accuracy (means).
+        One row per bin that has images: bin_low, bin_high (bounds; the upper one belongs to the bin), images,
+        confidence and accuracy (means in [0, 1]).
     """
     confidence = probabilities_of(predictions).max(axis=1)
-    right = predicted_of(predictions) == predictions["y_true"].to_numpy()
-    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    table = pd.DataFrame({"bin": place, "confidence": confidence, "accuracy": right.astype(float)})
-    found = table.groupby("bin").agg(
-        images=("bin", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
+    correct = predicted_of(predictions) == predictions["y_true"].to_numpy()
+    number = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    images = pd.DataFrame({"number": number, "confidence": confidence, "accuracy": correct.astype(float)})
+    bins = images.groupby("number").agg(
+        images=("number", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
     )
-    found.insert(0, "low", found.index / BINS)
-    found.insert(1, "high", (found.index + 1) / BINS)
-    return found.reset_index(drop=True)
+    bins.insert(0, "bin_low", bins.index / BINS)
+    bins.insert(1, "bin_high", (bins.index + 1) / BINS)
+    return bins.reset_index(drop=True)
 
 
 def calibration_error(bins: pd.DataFrame) -> float:
-    """Expected calibration error of a table of `reliability`: the gap between confidence and accuracy, over images."""
+    """Expected calibration error: the mean gap between confidence and accuracy, weighted by images.
+
+    Parameters
+    ----------
+    bins : DataFrame
+        The table of `reliability`.
+    """
     gaps = (bins["accuracy"] - bins["confidence"]).abs()
     return float((gaps * bins["images"]).sum() / bins["images"].sum())
 
 
-def brier(predictions: pd.DataFrame) -> float:
-    """Brier's score over all classes (Mon. Weather Rev. 78, 1950): from 0, perfect, to 2, sure and always wrong."""
-    probabilities = probabilities_of(predictions)
-    truth = predictions["y_true"].to_numpy()[:, None] == np.array(classes_of(predictions), object)[None]
-    return float(((probabilities - truth) ** 2).sum(axis=1).mean())
+def brier_score(predictions: pd.DataFrame) -> float:
+    """Brier score over all classes (Mon. Weather Rev. 78, 1950): 0 is perfect, 2 is always certain and wrong.
+
+    scikit-learn's ``brier_score_loss`` warns of probabilities in float32, whose sum differs from 1 by rounding.
+    """
+    truth = predictions["y_true"].to_numpy()[:, None] == np.array(classes_of(predictions), object)
+    return float(((probabilities_of(predictions) - truth) ** 2).sum(axis=1).mean())

@@ -1,64 +1,45 @@
-"""Scores of predictions, and the classification report in the write-up's form."""
-
-from collections.abc import Callable, Iterable
+"""Scores of one run: classification report, errors, operating points, training curves."""
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn import metrics
 
-from lab_utils.core.errors import LabError
-from lab_utils.evaluation.calibration import brier, calibration_error, reliability
+from lab_utils.evaluation.calibration import brier_score, calibration_error, reliability
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
-from lab_utils.evaluation.runs import Run
 
 SPECIFICITY = 0.95  # at which sensitivities are given
-SUMMARY = ("accuracy", "macro avg", "weighted avg")
+SUMMARY = ("accuracy", "macro avg", "weighted avg")  # the last rows of a classification report
+TAIL = 10  # last epochs over which the oscillation of the validation accuracy is measured
 
 
 def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, then accuracy and the averages.
+    """Precision, recall, F1 and support of each class, then accuracy and the averages, by scikit-learn.
 
     Parameters
     ----------
     predictions : DataFrame
-        As of `lab_utils.evaluation.predictions.predictions_table`.
+        The table of `lab_utils.evaluation.predictions.predictions_table`.
 
     Returns
     -------
     DataFrame
         Columns class, precision, recall, f1 (fractions in [0, 1]), support (images). The row "accuracy" has the
-        accuracy in f1 and nothing in precision and recall, as in scikit-learn's report, after which this is made. What
-        is undefined (a class never predicted) counts as 0.
+        accuracy in f1 and nothing in precision and recall. An undefined score (a class never predicted) is 0.
     """
-    truth, guess, classes = predictions["y_true"], predicted_of(predictions), classes_of(predictions)
-    columns = precision_recall_fscore_support(truth, guess, labels=classes, zero_division=0)
-    table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns, strict=True)))
-    table.insert(0, "class", classes)
-    rows = [
-        {
-            "class": "accuracy",
-            "precision": np.nan,
-            "recall": np.nan,
-            "f1": accuracy_score(truth, guess),
-            "support": len(truth),
-        }
-    ]
-    for average in ("macro", "weighted"):
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            truth, guess, labels=classes, average=average, zero_division=0
-        )
-        rows.append(
-            {"class": f"{average} avg", "precision": precision, "recall": recall, "f1": f1, "support": len(truth)}
-        )
-    return pd.concat([table, pd.DataFrame(rows)], ignore_index=True).astype({"support": int})
+    classes = classes_of(predictions)
+    numbers = [str(number) for number in range(len(classes))]  # a class may have the name of a summary row
+    report = metrics.classification_report(
+        predictions["y_true"],
+        predicted_of(predictions),
+        labels=classes,
+        target_names=numbers,
+        output_dict=True,
+        zero_division=0,
+    )
+    table = pd.DataFrame(report).T.rename(columns={"f1-score": "f1"})
+    table.loc["accuracy", ["precision", "recall", "support"]] = [np.nan, np.nan, len(predictions)]
+    table.insert(0, "class", [*classes, *SUMMARY])
+    return table.reset_index(drop=True).astype({"support": int})
 
 
 def scores(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -67,76 +48,119 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns images, accuracy, macro_f1, weighted_f1, majority (accuracy of always naming the commonest class), ece
-        (expected calibration error), brier (Brier's score, 0 to 2).
+        Columns images, accuracy, macro_f1, weighted_f1, majority (accuracy of the majority-class baseline), ece
+        (expected calibration error), brier (Brier score, 0 to 2), confidence (mean of the predicted class).
     """
-    truth, guess, classes = predictions["y_true"], predicted_of(predictions), classes_of(predictions)
+    accuracy, macro_f1, weighted_f1 = classification_report(predictions)["f1"].iloc[-len(SUMMARY) :]
     row = {
-        "images": len(truth),
-        "accuracy": accuracy_score(truth, guess),
-        "macro_f1": f1_score(truth, guess, labels=classes, average="macro", zero_division=0),
-        "weighted_f1": f1_score(truth, guess, labels=classes, average="weighted", zero_division=0),
-        "majority": truth.value_counts(normalize=True).iloc[0],
+        "images": len(predictions),
+        "accuracy": accuracy,
+        "macro_f1": macro_f1,
+        "weighted_f1": weighted_f1,
+        "majority": majority_accuracy(predictions["y_true"]),
         "ece": calibration_error(reliability(predictions)),
-        "brier": brier(predictions),
+        "brier": brier_score(predictions),
+        "confidence": probabilities_of(predictions).max(axis=1).mean(),
     }
     return pd.DataFrame([row])
 
 
+def majority_accuracy(classes: pd.Series) -> float:
+    """Accuracy of the majority-class baseline, which predicts the most frequent class for every image."""
+    return float(classes.value_counts(normalize=True).iloc[0])
+
+
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Counts of every pair of classes: columns y_true, y_pred, images."""
+    """Numbers of images for every pair of classes: columns y_true, y_pred, images."""
     classes = classes_of(predictions)
-    counts = confusion_matrix(predictions["y_true"], predicted_of(predictions), labels=classes)
-    pairs = [(true, guess) for true in classes for guess in classes]
-    return pd.DataFrame({"y_true": [p[0] for p in pairs], "y_pred": [p[1] for p in pairs], "images": counts.ravel()})
+    counts = metrics.confusion_matrix(predictions["y_true"], predicted_of(predictions), labels=classes)
+    pairs = pd.MultiIndex.from_product([classes, classes], names=["y_true", "y_pred"])
+    return pairs.to_frame(index=False).assign(images=counts.ravel())
+
+
+def errors(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row on the errors and the largest confusion.
+
+    Returns
+    -------
+    DataFrame
+        Columns images, errors (images classified wrongly), y_true, y_pred, confused (the largest confusion and its
+        number of images; "" and 0 where there is no error).
+    """
+    pairs = confusion(predictions).rename(columns={"images": "confused"})
+    wrong = pairs[pairs["y_true"] != pairs["y_pred"]]
+    largest = wrong.nlargest(1, "confused").reset_index(drop=True)
+    if not largest["confused"].item():
+        largest[["y_true", "y_pred"]] = ""
+    largest.insert(0, "images", len(predictions))
+    largest.insert(1, "errors", wrong["confused"].sum())
+    return largest
+
+
+def extremes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The classes with the lowest and the highest score.
+
+    Returns
+    -------
+    DataFrame
+        Columns measure (precision, recall, f1), lowest_class, lowest, highest_class, highest (fractions in [0, 1]).
+    """
+    report = classification_report(predictions).iloc[: -len(SUMMARY)]
+    rows = []
+    for measure in ("precision", "recall", "f1"):
+        ordered = report.sort_values(measure, kind="stable")[["class", measure]]
+        rows.append((measure, *ordered.iloc[0], *ordered.iloc[-1]))
+    return pd.DataFrame(rows, columns=["measure", "lowest_class", "lowest", "highest_class", "highest"])
 
 
 def operating_points(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Each class against all others: areas under the curves, and what is found at a specificity of 95 %.
+    """One-vs-rest areas under the curves, and sensitivities at a specificity of 95 %, by scikit-learn.
 
     Returns
     -------
     DataFrame
-        Columns class, auc (area under the ROC curve), average_precision, sensitivity (at that specificity);
-        missing where a class or all others are absent. By scikit-learn.
+        Columns class, auc (area under the ROC curve), average_precision, sensitivity (at that specificity). All are
+        missing where the class or the rest has no image.
     """
-    probabilities, rows = probabilities_of(predictions), []
-    for place, name in enumerate(classes_of(predictions)):
-        truth, score = (predictions["y_true"] == name).to_numpy(), probabilities[:, place]
+    rows = []
+    for name, score in zip(classes_of(predictions), probabilities_of(predictions).T, strict=True):
+        truth = (predictions["y_true"] == name).to_numpy()
         if truth.all() or not truth.any():
             rows.append((name, np.nan, np.nan, np.nan))
             continue
-        false_positive, sensitivity, _ = roc_curve(truth, score)
+        false_positive, sensitivity, _ = metrics.roc_curve(truth, score)
         reached = float(sensitivity[false_positive <= 1 - SPECIFICITY].max())
-        rows.append((name, roc_auc_score(truth, score), average_precision_score(truth, score), reached))
+        rows.append((name, metrics.roc_auc_score(truth, score), metrics.average_precision_score(truth, score), reached))
     return pd.DataFrame(rows, columns=["class", "auc", "average_precision", "sensitivity"])
 
 
-def times(runs: Iterable[Run]) -> pd.DataFrame:
-    """Seconds of each run.
+def curve_summary(history: pd.DataFrame) -> pd.DataFrame:
+    """One row on the training curves: best epoch, oscillation and overfitting.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Columns epoch, accuracy, loss, val_accuracy, val_loss; one row per epoch.
 
     Returns
     -------
     DataFrame
-        Columns protocol, scenario, seed, extraction (seconds of the pass over the images that computed
-        the features), shared (how many scenarios' features that one pass computed), training (seconds of all epochs),
-        plain (what the same training would take if every epoch ran the frozen part too, at the rate of TensorFlow's
-        forward pass as measured when the features were computed: an estimate).
+        Columns epochs, first_accuracy, best_epoch, best_accuracy, final_accuracy, final_loss (all of validation),
+        final_train_accuracy, final_train_loss, tail (number of last epochs, at most 10), accuracy_range (largest minus
+        smallest validation accuracy in the tail), gap (final training minus validation accuracy).
     """
-    rows = []
-    for run in runs:
-        seconds = run.record["seconds"]
-        if "plain" not in seconds:
-            raise LabError(f"{run.folder / 'run.json'}: of another version of the lab; run stage 30_train again")
-        rows.append(
-            {
-                **run.labels(),
-                **{name: seconds[name] for name in ("extraction", "shared", "training", "plain")},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def over_runs(runs: Iterable[Run], measure: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
-    """`measure` of every run's predictions, under the columns protocol, scenario, seed."""
-    return pd.concat([run.labelled(measure(run.predictions())) for run in runs], ignore_index=True)
+    best, last, tail = history.iloc[history["val_accuracy"].argmax()], history.iloc[-1], history.tail(TAIL)
+    row = {
+        "epochs": len(history),
+        "first_accuracy": history["val_accuracy"].iloc[0],
+        "best_epoch": int(best["epoch"]),
+        "best_accuracy": best["val_accuracy"],
+        "final_accuracy": last["val_accuracy"],
+        "final_loss": last["val_loss"],
+        "final_train_accuracy": last["accuracy"],
+        "final_train_loss": last["loss"],
+        "tail": len(tail),
+        "accuracy_range": tail["val_accuracy"].max() - tail["val_accuracy"].min(),
+        "gap": last["accuracy"] - last["val_accuracy"],
+    }
+    return pd.DataFrame([row])

@@ -1,4 +1,4 @@
-"""The waist of the lab: a table of predicted probabilities, all that evaluation needs of a model."""
+"""Tables of predicted probabilities: all that evaluation needs of a model."""
 
 from pathlib import Path
 
@@ -50,16 +50,16 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table
 
 
-def classes_of(table: pd.DataFrame) -> list[str]:
+def classes_of(predictions: pd.DataFrame) -> list[str]:
     """The classes of a predictions table, in the order of its columns."""
-    return [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
+    return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
 
 
-def probabilities_of(table: pd.DataFrame) -> NDArray[np.float64]:
-    """float64 (N, C) in [0, 1]."""
-    return table[[f"p_{name}" for name in classes_of(table)]].to_numpy(float)
+def probabilities_of(predictions: pd.DataFrame) -> NDArray[np.float64]:
+    """The probabilities of a predictions table: float64 (N, C) in [0, 1]."""
+    return predictions[[f"p_{name}" for name in classes_of(predictions)]].to_numpy(float)
 
 
-def predicted_of(table: pd.DataFrame) -> NDArray[np.object_]:
+def predicted_of(predictions: pd.DataFrame) -> NDArray[np.object_]:
     """The most probable class of each row, by name: (N,)."""
-    return np.array(classes_of(table), object)[probabilities_of(table).argmax(axis=1)]
+    return np.array(classes_of(predictions), object)[probabilities_of(predictions).argmax(axis=1)]

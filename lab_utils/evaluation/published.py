@@ -1,38 +1,39 @@
-"""The write-up's numbers beside a run's, and what its supports say about its split."""
+"""The write-up's published numbers next to the lab's, and what its class counts imply about its split."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from lab_utils.data.download import PUBLISHED_COUNTS
+from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.evaluation.runs import Run
 
 MEASURES = ("precision", "recall", "f1", "support")
-COLUMNS = ["measure", "class", "published", "here", "difference", "low", "high", "inside"]
+COLUMNS = ["measure", "class", "published", "reproduced", "difference", "low", "high", "inside"]
+ROUNDING = 0.005  # published values have two digits
 
 
-def beside(report: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]) -> pd.DataFrame:
-    """One scenario of the write-up beside one run of it.
+def compare_with_published(report: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]) -> pd.DataFrame:
+    """Compare one run with the write-up's numbers of its scenario.
 
     Parameters
     ----------
     report : DataFrame
-        As of `lab_utils.evaluation.metrics.classification_report`.
+        The table of `lab_utils.evaluation.metrics.classification_report`.
     intervals : DataFrame
-        As of `lab_utils.evaluation.uncertainty.intervals`.
+        The table of `lab_utils.evaluation.uncertainty.intervals`.
     published : mapping
         accuracy, macro_f1 and classes (name to precision, recall, F1, support), as in report/published.yaml.
 
     Returns
     -------
     DataFrame
-        Columns measure, class (empty for accuracy and macro_f1), published, here, difference (here minus published),
-        low, high (95 % interval; missing for the support, a count), inside (whether the published value, rounded to two
-        digits as it is, can lie in it; missing for the support). Classes that the data set does not have are left out.
+        Columns measure, class (empty for accuracy and macro_f1), published, reproduced, difference (reproduced minus
+        published), low, high (95 % interval; missing for the support, a count), inside (whether the published value
+        can lie in the interval after rounding; missing for the support). Classes missing in the data set are left out.
     """
     supports = report.set_index("class")["support"]
-    ours = {(row["measure"], row["class"]): row for row in intervals.to_dict("records")}
+    measured = {(row["measure"], row["class"]): row for row in intervals.to_dict("records")}
     known = [("accuracy", "", published["accuracy"]), ("macro_f1", "", published["macro_f1"])]
     for name, values in published["classes"].items():
         if name in supports.index:
@@ -40,54 +41,57 @@ def beside(report: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str
     rows = []
     for measure, name, value in known:
         if measure == "support":
-            here, low, high, inside = float(supports[name]), None, None, None
+            reproduced, low, high, inside = float(supports[name]), None, None, None
         else:
-            here, low, high = (ours[measure, name][key] for key in ("value", "low", "high"))
-            inside = bool(low - 0.005 <= value <= high + 0.005)
-        rows.append((measure, name, value, here, here - value, low, high, inside))
+            reproduced, low, high = (measured[measure, name][key] for key in ("value", "low", "high"))
+            inside = bool(low - ROUNDING <= value <= high + ROUNDING)
+        rows.append((measure, name, value, reproduced, reproduced - value, low, high, inside))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def published_beside_runs(
+def published_table(
     runs: Iterable[Run], reports: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """`beside` for every run whose scenario and classes are the write-up's, under the columns protocol, scenario, seed.
+    """Compare every run whose scenario and classes are the write-up's with its numbers.
 
     Parameters
     ----------
     reports, intervals : DataFrame
-        Of all runs.
+        Tables of all runs.
     published : mapping
         Scenario name to its numbers.
+
+    Returns
+    -------
+    DataFrame
+        Columns protocol, scenario, seed, then those of `compare_with_published`.
     """
     tables = [pd.DataFrame(columns=["protocol", "scenario", "seed", *COLUMNS])]
     for run in runs:
-        theirs = published.get(run.scenario.name)
-        report = run.rows_of(reports)
-        if theirs and set(theirs["classes"]) <= set(report["class"]):
-            found = beside(report, run.rows_of(intervals), theirs)
-            tables.append(run.labelled(found))
+        numbers, report = published.get(run.scenario.name), run.rows_of(reports)
+        if numbers and set(numbers["classes"]) <= set(report["class"]):
+            tables.append(run.labelled(compare_with_published(report, run.rows_of(intervals), numbers)))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
-def supports(published: Mapping[str, Any], fraction: float = 0.3) -> pd.DataFrame:
-    """Where the write-up's supports come from: Keras' ``validation_split`` over folders of images and lung masks.
+def published_supports(published: Mapping[str, Any], fraction: float = 0.3) -> pd.DataFrame:
+    """What the published class counts imply: Keras' ``validation_split`` over folders of images and lung masks.
 
     Parameters
     ----------
     published : mapping
         classes of one scenario, as in report/published.yaml.
     fraction : float in (0, 1)
-        For validation.
+        Share of the validation set.
 
     Returns
     -------
     DataFrame
-        Columns class, images (of the whole database), files (with as many masks), validation
-        (``int(fraction * files)``), published (support), alone (``int(fraction * images)``: without the masks).
+        Columns class, images (of the full database), files (images and as many masks), validation
+        (``int(fraction * files)``), published (support), images_only (``int(fraction * images)``).
     """
     rows = [
         (name, count, 2 * count, int(fraction * 2 * count), published["classes"][name][-1], int(fraction * count))
         for name, count in PUBLISHED_COUNTS.items()
     ]
-    return pd.DataFrame(rows, columns=["class", "images", "files", "validation", "published", "alone"])
+    return pd.DataFrame(rows, columns=["class", "images", "files", "validation", "published", "images_only"])

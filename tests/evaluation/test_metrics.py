@@ -3,7 +3,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import classification_report as sklearn_report
 
-from lab_utils.evaluation.metrics import classification_report, confusion, operating_points, scores
+from lab_utils.evaluation.metrics import (
+    classification_report,
+    confusion,
+    curve_summary,
+    errors,
+    extremes,
+    majority_accuracy,
+    operating_points,
+    scores,
+)
 from lab_utils.evaluation.predictions import predicted_of, predictions_table
 
 CLASSES = ["a", "b", "c"]
@@ -34,6 +43,7 @@ def test_a_case_counted_by_hand() -> None:
     score = scores(table).iloc[0]
     assert (score["accuracy"], score["majority"]) == pytest.approx((4 / 6, 1 / 2))
     assert score["macro_f1"] == pytest.approx(report.loc["macro avg", "f1"])
+    assert score["confidence"] == 1
 
 
 def test_the_report_is_scikit_learn_s() -> None:
@@ -72,3 +82,65 @@ def test_operating_points_by_hand() -> None:
     assert found.loc["a", "sensitivity"] == 1  # one of forty false alarms is within 5 %
     assert found.loc["a", "auc"] == pytest.approx(79 / 80)
     assert found.loc["c"].isna().all()
+
+
+def test_a_class_with_the_name_of_a_summary_row_keeps_its_scores() -> None:
+    table = predictions(["a", "a", "b"], ["a", "b", "b"]).replace({"y_true": {"a": "accuracy"}})
+    report = classification_report(table.rename(columns={"p_a": "p_accuracy"}))
+    assert report["class"].tolist() == ["accuracy", "b", "c", "accuracy", "macro avg", "weighted avg"]
+    assert report["support"].tolist() == [2, 1, 0, 3, 3, 3]
+    assert report["recall"].iloc[0] == 0.5
+
+
+def test_the_largest_confusion() -> None:
+    (row,) = errors(predictions(["a", "a", "a", "b", "c"], ["a", "b", "b", "c", "c"])).to_dict("records")
+    assert row == {"images": 5, "errors": 3, "y_true": "a", "y_pred": "b", "confused": 2}
+    (row,) = errors(predictions(CLASSES, CLASSES)).to_dict("records")
+    assert row == {"images": 3, "errors": 0, "y_true": "", "y_pred": "", "confused": 0}
+
+
+def test_the_easiest_and_the_hardest_class() -> None:
+    table = extremes(predictions(["a", "a", "a", "b", "b", "c"], ["a", "a", "b", "b", "c", "c"])).set_index("measure")
+    assert table.loc["f1"].tolist() == ["b", 0.5, "a", pytest.approx(0.8)]
+    assert table.loc["recall", ["lowest_class", "highest_class"]].tolist() == ["b", "c"]
+
+
+def test_the_majority_class_baseline() -> None:
+    assert majority_accuracy(pd.Series(list("aaab"))) == 0.75
+
+
+def test_curves_are_summed_up() -> None:
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "accuracy": [0.5, 0.7, 0.95],
+            "val_accuracy": [0.4, 0.9, 0.8],
+            "loss": [1.0, 0.5, 0.25],
+            "val_loss": [1.5, 0.75, 0.875],
+        }
+    )
+    (row,) = curve_summary(history).to_dict("records")
+    assert row == pytest.approx(
+        {
+            "epochs": 3,
+            "first_accuracy": 0.4,
+            "best_epoch": 2,
+            "best_accuracy": 0.9,
+            "final_accuracy": 0.8,
+            "final_loss": 0.875,
+            "final_train_accuracy": 0.95,
+            "final_train_loss": 0.25,
+            "tail": 3,
+            "accuracy_range": 0.5,
+            "gap": 0.15,
+        }
+    )
+
+
+def test_oscillation_is_that_of_the_last_ten_epochs() -> None:
+    values = [0.1, 0.9, *[0.5, 0.6] * 5]
+    history = pd.DataFrame({"epoch": range(1, 13), "val_accuracy": values, "accuracy": 0.55})
+    row = curve_summary(history.assign(loss=1.0, val_loss=1.0)).iloc[0]
+    assert (row["tail"], row["best_epoch"]) == (10, 2)
+    assert row["accuracy_range"] == pytest.approx(0.1)
+    assert row["gap"] == pytest.approx(-0.05), "validation may be above training"

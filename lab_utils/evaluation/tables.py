@@ -1,0 +1,110 @@
+"""All tables of stage 40_evaluate: the scores of every run, and what sums them up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lab_utils.core.errors import LabError
+from lab_utils.evaluation import calibration, metrics, uncertainty
+from lab_utils.evaluation.published import published_table
+from lab_utils.evaluation.runs import Run
+
+SECONDS = ("features", "shared", "training", "uncached")  # of run.json
+
+
+def evaluation_tables(runs: Sequence[Run], published: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Compute every table of stage 40.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Finished runs.
+    published : mapping
+        Scenario name to the write-up's numbers, as in report/published.yaml.
+
+    Returns
+    -------
+    dict
+        Name of the table, as in the catalogue, to the table.
+    """
+    tables = {
+        "metrics": over_runs(runs, metrics.scores),
+        "reports": over_runs(runs, metrics.classification_report),
+        "extremes": over_runs(runs, metrics.extremes),
+        "confusion": over_runs(runs, metrics.confusion),
+        "errors": over_runs(runs, metrics.errors),
+        "operating_points": over_runs(runs, metrics.operating_points),
+        "calibration": over_runs(runs, calibration.reliability),
+        "intervals": over_runs(runs, uncertainty.intervals),
+        "comparisons": uncertainty.comparisons(runs),
+        "curves": pd.concat([run.labelled(metrics.curve_summary(run.history())) for run in runs], ignore_index=True),
+        "times": times(runs),
+    }
+    tables["time_totals"] = time_totals(tables["times"])
+    tables["ranking"] = ranking(tables["metrics"], tables["times"])
+    tables["published"] = published_table(runs, tables["reports"], tables["intervals"], published)
+    return tables
+
+
+def over_runs(runs: Sequence[Run], measure: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """Apply `measure` to every run's predictions; columns protocol, scenario, seed come first."""
+    return pd.concat([run.labelled(measure(run.predictions())) for run in runs], ignore_index=True)
+
+
+def times(runs: Sequence[Run]) -> pd.DataFrame:
+    """Seconds of each run.
+
+    Returns
+    -------
+    DataFrame
+        Columns protocol, scenario, seed, features (seconds of the pass over the images that computed the features),
+        shared (how many scenarios' features that pass computed), training (seconds of all epochs), uncached (an
+        estimate of training without cached features: every epoch would run the frozen layers too, at the speed of
+        TensorFlow's forward pass measured when the features were computed).
+    """
+    rows = []
+    for run in runs:
+        seconds = run.record["seconds"]
+        if not set(SECONDS) <= set(seconds):
+            raise LabError(f"{run.folder / 'run.json'}: of another version of the lab; run stage 30_train again")
+        rows.append({**run.labels(), **{name: seconds[name] for name in SECONDS}})
+    return pd.DataFrame(rows)
+
+
+def time_totals(times: pd.DataFrame) -> pd.DataFrame:
+    """Seconds of all runs of each protocol, with and without cached features.
+
+    Returns
+    -------
+    DataFrame
+        Columns protocol, features (computed once), training (all runs), total, uncached (estimate), speedup (uncached
+        over total).
+    """
+    sums = times.groupby("protocol", sort=False).agg(
+        features=("features", "max"), training=("training", "sum"), uncached=("uncached", "sum")
+    )
+    sums.insert(2, "total", sums["features"] + sums["training"])
+    return sums.assign(speedup=sums["uncached"] / sums["total"]).reset_index()
+
+
+def ranking(scores: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+    """Scenarios of each protocol by mean accuracy over seeds, the best first.
+
+    Parameters
+    ----------
+    scores, times : DataFrame
+        The tables metrics and times.
+
+    Returns
+    -------
+    DataFrame
+        Columns protocol, scenario, seeds, images, accuracy, macro_f1, majority, training (seconds); means over seeds.
+    """
+    keys = ["protocol", "scenario"]
+    means = scores.merge(times, on=[*keys, "seed"]).groupby(keys, sort=False)
+    table = means[["images", "accuracy", "macro_f1", "majority", "training"]].mean().astype({"images": int})
+    table.insert(0, "seeds", means.size())
+    order = {name: place for place, name in enumerate(dict.fromkeys(scores["protocol"]))}
+    ranked = table.sort_values("accuracy", ascending=False, kind="stable").reset_index()
+    return ranked.sort_values("protocol", key=lambda names: names.map(order), kind="stable", ignore_index=True)

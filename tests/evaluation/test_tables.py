@@ -1,0 +1,63 @@
+import pandas as pd
+import pytest
+
+from lab_utils.evaluation.tables import ranking, time_totals
+
+TIMES = pd.DataFrame(
+    {
+        "protocol": "described",
+        "scenario": ["one", "two"],
+        "seed": 0,
+        "features": 5.0,
+        "shared": 2,
+        "training": [30.0, 20.0],
+        "uncached": [600.0, 500.0],
+    }
+)
+
+
+def scores(**accuracies: list[float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "protocol": "described",
+                "scenario": name,
+                "seed": seed,
+                "images": 1000,
+                "accuracy": value,
+                "macro_f1": value - 0.01,
+                "majority": 0.5,
+            }
+            for name, values in accuracies.items()
+            for seed, value in enumerate(values)
+        ]
+    )
+
+
+def test_features_that_runs_share_are_counted_once() -> None:
+    (row,) = time_totals(TIMES).to_dict("records")
+    expected = {"protocol": "described", "features": 5, "training": 50, "total": 55, "uncached": 1100, "speedup": 20}
+    assert row == expected
+
+
+def test_totals_count_every_seed() -> None:
+    (row,) = time_totals(pd.concat([TIMES, TIMES.assign(seed=1)])).to_dict("records")
+    assert (row["total"], row["uncached"]) == (105, 2200)
+
+
+@pytest.mark.parametrize("best", ["one", "two", "three"])
+def test_the_best_scenario_comes_first(best: str) -> None:
+    accuracies = {name: [0.9 if name == best else 0.8] for name in ("one", "two", "three")}
+    times = pd.concat([TIMES, TIMES[:1].assign(scenario="three")])
+    table = ranking(scores(**accuracies), times)
+    assert table["scenario"].tolist() == [best, *(name for name in accuracies if name != best)]
+    assert table["macro_f1"].iloc[0] == pytest.approx(0.89)
+
+
+def test_ranking_takes_means_over_seeds_and_keeps_the_order_of_protocols() -> None:
+    times = pd.concat([TIMES, TIMES.assign(seed=1, training=40.0)])
+    both = [table.assign(protocol=name) for name in ("described", "corrected") for table in (times,)]
+    measured = scores(one=[0.9, 0.8], two=[0.7, 0.7])
+    table = ranking(pd.concat([measured.assign(protocol=name) for name in ("described", "corrected")]), pd.concat(both))
+    assert table["protocol"].tolist() == ["described"] * 2 + ["corrected"] * 2
+    assert table.loc[0, ["seeds", "accuracy", "training"]].tolist() == pytest.approx([2, 0.85, 35])
