@@ -15,10 +15,10 @@ import pandas as pd
 from speed import watching
 
 from lab_utils.core.config import load_experiment
-from lab_utils.core.files import read_csv, read_json, whole, write_csv, write_json
+from lab_utils.core.files import atomic_write, read_csv, read_json, write_csv, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
-from lab_utils.data.store import ArrayWriter
+from lab_utils.data.arrays import ArrayWriter
 
 SIZES = (500, 1000, 2000, 21_165)
 SCENARIO = "last_two_convs"  # the one with the largest features
@@ -29,7 +29,7 @@ NAME = "generated"  # of the protocol and of the image store
 def generate(lab: Workspace, count: int) -> pd.DataFrame:
     """An image store of noise and a manifest for it."""
     path, shape = lab.images(NAME) / "images.npy", (count, SIDE, SIDE)
-    with whole(path) as draft, ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer:
+    with atomic_write(path) as draft, ArrayWriter(draft, shape, np.dtype(np.uint8)) as writer:
         for start in range(0, count, 256):
             random = np.random.default_rng(start)
             writer.write(start, random.integers(0, 256, (min(256, count - start), SIDE, SIDE), np.uint8))

@@ -1,11 +1,11 @@
-"""The one kind of error a user is meant to read: where, expected, found, what to do."""
+"""The one kind of error that a user reads: where, what was expected, what was found, what to do."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class LabError(Exception):
-    """A mistake in the input or the order of stages, in words for the person at the keyboard."""
+    """A mistake in the input or in the order of stages, in words for the user."""
 
 
 def choose(kind: str, name: str, choices: Iterable[str]) -> str:
@@ -14,7 +14,7 @@ def choose(kind: str, name: str, choices: Iterable[str]) -> str:
     Parameters
     ----------
     kind : str
-        What is being chosen, for the message: "scenario", "parameter of 30_train.ipynb".
+        What is chosen, for the message: "scenario", "parameter of 30_train.ipynb".
     name : str
         The name given.
     choices : iterable of str
@@ -26,8 +26,14 @@ def choose(kind: str, name: str, choices: Iterable[str]) -> str:
         With all choices, and the nearest one where a spelling is close.
     """
     known = list(choices)
-    if name in known:
-        return name
+    if name not in known:
+        raise LabError(unknown(kind, name, known))
+    return name
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
+    """The message that `name` is none of `choices`, with the nearest one where a spelling is close."""
+    known = list(choices)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise LabError(f"no {kind} {name!r}: choose one of {', '.join(known)}{hint}")
+    return f"no {kind} {name!r}: choose one of {', '.join(known)}{hint}"

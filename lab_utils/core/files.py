@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and records of what a run was made from."""
+"""Files that are complete or absent, each with a checksum that is verified when it is read."""
 
 import csv
 import hashlib
@@ -14,16 +14,16 @@ import pandas as pd
 
 from lab_utils.core.errors import LabError
 
-SAMPLES, SAMPLE = 64, 2**16  # blocks of a large file that stand for it, and their bytes
+SAMPLES, SAMPLE = 64, 2**16  # number and bytes of the blocks of a .npy file that its checksum covers
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Write a file or a folder under a temporary name; rename it to `path` only if all went well.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write a file or a folder under a temporary name; rename it to `path` only if no error occurred.
 
-    Yields a temporary path beside `path` with the same suffix. Files are flushed to the disk before the
-    rename, so that what has its final name is complete, also after a power cut. Each artefact has one
-    writer at a time, so a draft found here is a dead run's and goes.
+    Yields a temporary path next to `path` with the same suffix. Files are flushed to the disk before the
+    rename, so that what has its final name is complete, also after a power cut. A file gets its checksum.
+    Each artefact has one writer at a time, so an older draft is a dead run's and is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -31,10 +31,11 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield draft
         if draft.is_dir():
-            os.sync()  # of a data set's 100,000 files one by one, this would take half a minute
+            os.sync()  # file by file, this would take half a minute for a data set of 100,000
         else:
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
+            write_checksum(path, draft)
         if path.is_dir():
             _remove(path)
         draft.replace(path)
@@ -49,63 +50,48 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write `record` as indented JSON, whole or not at all, with a digest of it under "seal"."""
-    sealed = {**record, "seal": _seal_of(json.loads(json.dumps(record)))}
-    with whole(path) as draft:
-        draft.write_text(json.dumps(sealed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _seal_of(record: dict[str, Any]) -> str:
-    return digest(json.dumps(record, sort_keys=True))
-
-
-def read_json(path: Path, *, stage: str) -> dict[str, Any]:
-    """Read a record.
+def write_checksum(path: Path, draft: Path | None = None) -> None:
+    """Write the checksum of `path` to `.<name>.sha256` next to it.
 
     Parameters
     ----------
     path : Path
-        The record.
+        The artefact.
+    draft : Path, optional
+        The file that holds its bytes now and is about to be renamed to `path`.
+    """
+    note = _checksum_file(path)
+    temporary = note.with_suffix(".partial")
+    temporary.write_text(_checksum(draft or path))
+    temporary.replace(note)
+
+
+def verify_checksum(path: Path, *, stage: str, artefact: Path | None = None) -> None:
+    """Compare a file with its checksum, where it has one.
+
+    Parameters
+    ----------
+    path : Path
     stage : str
-        The stage that writes it, for the message where it is missing.
+        The stage that writes it, for the message.
+    artefact : Path, optional
+        What to delete where that is more than the file.
 
     Raises
     ------
     LabError
-        If the file is missing, no JSON object, or not what `write_json` has written.
+        If the file was altered since the stage wrote it.
     """
-    try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LabError(f"{path}: not there yet; run stage {stage} first") from None
-    except (ValueError, RecursionError) as error:
-        raise LabError(f"{path}: not readable as JSON ({error}); delete it and run stage {stage} again") from error
-    if not isinstance(record, dict):
-        raise LabError(f"{path}: expected a JSON object, found a {type(record).__name__}; run stage {stage} again")
-    if record.pop("seal", None) != _seal_of(record):
-        raise LabError(f"{path}: edited, or of another version of the lab; delete it and run stage {stage} again")
-    return record
-
-
-def seal(path: Path, draft: Path) -> None:
-    """Note beside `path` what `draft`, which is about to be renamed to it, holds; of an array, samples."""
-    with whole(_note(path)) as note:
-        note.write_text(_digest_of(draft))
-
-
-def check_seal(path: Path, *, stage: str, artefact: Path | None = None) -> None:
-    """Raise LabError, which says to delete the artefact, if a file of it is not as it was sealed."""
-    note = _note(path)
-    if path.is_file() and note.is_file() and note.read_text() != _digest_of(path):
+    note = _checksum_file(path)
+    if path.is_file() and note.is_file() and note.read_text() != _checksum(path):
         raise LabError(f"{path}: not as stage {stage} wrote it; delete {artefact or path} and run stage {stage} again")
 
 
-def _note(path: Path) -> Path:
+def _checksum_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
 
 
-def _digest_of(path: Path) -> str:
+def _checksum(path: Path) -> str:
     return sampled_sha256(path) if path.suffix == ".npy" else sha256(path)
 
 
@@ -120,11 +106,54 @@ def sampled_sha256(path: Path) -> str:
     return total.hexdigest()
 
 
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 over the JSON of `parts`, as 16 hexadecimal digits: the key of what depends on them alone."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write `record` as indented JSON, atomically and with a checksum."""
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, *, stage: str) -> dict[str, Any]:
+    """Read a record.
+
+    Parameters
+    ----------
+    path : Path
+    stage : str
+        The stage that writes it, for the message.
+
+    Raises
+    ------
+    LabError
+        If the file is missing, altered, or no JSON object.
+    """
+    verify_checksum(path, stage=stage)
+    try:
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LabError(f"{path}: not there yet; run stage {stage} first") from None
+    except (ValueError, RecursionError) as error:
+        raise LabError(f"{path}: not readable as JSON ({error}); delete it and run stage {stage} again") from error
+    if not isinstance(record, dict):
+        raise LabError(f"{path}: expected a JSON object, found a {type(record).__name__}; run stage {stage} again")
+    return record
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` without its index, whole or not at all, and sealed; floats with the 9 digits that float32 needs."""
-    with whole(path) as draft:
+    """Write `table` without its index, atomically and with a checksum; floats with the 9 digits that float32 needs."""
+    with atomic_write(path) as draft:
         table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
-        seal(path, draft)
 
 
 NAMES = (  # columns of text, also where all of it looks like numbers
@@ -143,7 +172,7 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
     LabError
         If the file is missing, no table, or not as it was written: names the stage that writes it.
     """
-    check_seal(path, stage=stage)
+    verify_checksum(path, stage=stage)
     options["dtype"] = {**dict.fromkeys(NAMES, str), **options.get("dtype", {})}
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], lineterminator="\n", **options)
@@ -158,13 +187,4 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
     return table
 
 
-def digest(*parts: object) -> str:
-    """SHA-256 over the JSON of `parts`, as 16 hexadecimal digits: the key of whatever depends on them alone."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+whole, seal, check_seal = atomic_write, write_checksum, verify_checksum  # until the last use of these names is gone

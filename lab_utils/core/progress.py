@@ -49,7 +49,7 @@ class Stopwatch:
         self.laps[part], self._last = now - self._last, now
 
 
-def say_how_it_ends(work: Callable[[], object]) -> int:
+def report_outcome(work: Callable[[], object]) -> int:
     """Do a command's work; print its time or, if it raises LabError or is interrupted, why. The exit status: 0 or 1."""
     began = time.perf_counter()
     try:
@@ -59,3 +59,6 @@ def say_how_it_ends(work: Callable[[], object]) -> int:
         return 1
     print(f"finished in {time.perf_counter() - began:.0f} s", flush=True)
     return 0
+
+
+say_how_it_ends = report_outcome  # until the last use of this name is gone

@@ -66,7 +66,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         "phantoms: Input should be greater than or equal to 40, found -3",
         "no key 'datset'",
         "did you mean 'dataset'",
-        "seeds: Value error, names something twice: 0, 0",
+        "seeds: lists something twice: 0, 0",
         "scenarios.fc_only.epochs: Input should be greater than 0, found 0",
         "protocols.mine.val_fraction: Input should be less than 1, found 1",
         "protocols.mine.split: Input should be 'stratified', 'grouped' or 'listing', found 'random'",

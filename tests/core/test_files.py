@@ -5,28 +5,38 @@ import pandas as pd
 import pytest
 
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import digest, read_csv, read_json, sampled_sha256, whole, write_csv, write_json
+from lab_utils.core.files import (
+    atomic_write,
+    digest,
+    read_csv,
+    read_json,
+    sampled_sha256,
+    verify_checksum,
+    write_csv,
+    write_json,
+)
 from lab_utils.core.provenance import provenance
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a" / "table.csv"
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole(path) as draft:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as draft:
         draft.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "old"
-    assert list(path.parent.iterdir()) == [path]
+    assert {file.name for file in path.parent.iterdir()} == {"table.csv", ".table.csv.sha256"}
+    verify_checksum(path, stage="40")
 
 
 def test_a_failed_folder_leaves_the_old_folder(tmp_path: Path) -> None:
     path = tmp_path / "raw"
     for text in ("old", "new"):
-        with whole(path) as draft:
+        with atomic_write(path) as draft:
             draft.mkdir()
             (draft / "file").write_text(text)
-    with pytest.raises(ZeroDivisionError), whole(path) as draft:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as draft:
         draft.mkdir()
         raise ZeroDivisionError
     assert (path / "file").read_text() == "new"
@@ -35,7 +45,7 @@ def test_a_failed_folder_leaves_the_old_folder(tmp_path: Path) -> None:
 def test_a_dead_run_s_draft_is_cleared(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     (tmp_path / ".table.partial.csv").write_text("half")
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         assert not draft.exists()
         draft.write_text("all")
     assert path.read_text() == "all"
@@ -104,7 +114,7 @@ def test_what_was_edited_is_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "r.json", {"kind": "phantom", "loss": [0.1, float("nan")]})
     assert read_json(tmp_path / "r.json", stage="10")["kind"] == "phantom"
     (tmp_path / "r.json").write_text((tmp_path / "r.json").read_text().replace("phantom", "folder"))
-    with pytest.raises(LabError, match=r"r\.json: edited, .*delete it and run stage 10 again"):
+    with pytest.raises(LabError, match=r"r\.json: not as stage 10 wrote it; delete .*r\.json and run stage 10 again"):
         read_json(tmp_path / "r.json", stage="10")
 
 

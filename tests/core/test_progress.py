@@ -1,11 +1,11 @@
 import pytest
 
 from lab_utils.core.errors import LabError
-from lab_utils.core.progress import FAILED, Stopwatch, say_how_it_ends
+from lab_utils.core.progress import FAILED, Stopwatch, report_outcome
 
 
 def test_the_end_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert say_how_it_ends(lambda: None) == 0
+    assert report_outcome(lambda: None) == 0
     assert capsys.readouterr().out == "finished in 0 s\n"
 
 
@@ -16,13 +16,13 @@ def test_what_stopped_it_is_told_last(error: BaseException, why: str, capsys: py
     def work() -> None:
         raise error
 
-    assert say_how_it_ends(work) == 1
+    assert report_outcome(work) == 1
     assert capsys.readouterr().out == f"{FAILED}0 s\n{why}\n\n"
 
 
 def test_a_mistake_in_the_program_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
-        say_how_it_ends(lambda: 1 / 0)
+        report_outcome(lambda: 1 / 0)
 
 
 def test_a_stopwatch_gives_each_part_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,158 @@
+"""The catalogue of tables: which stage writes which table where, and what its columns mean."""
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from lab_utils.core.config import Settings, read_yaml
+from lab_utils.core.errors import LabError, choose
+from lab_utils.core.files import atomic_write, verify_checksum, write_checksum
+from lab_utils.core.paths import Workspace
+
+DTYPES = {"text": "str", "integer": "Int64", "number": "float64", "boolean": "boolean"}
+PER_CLASS = "<class>"  # ends the name of a column that a table has once per class
+
+
+class Column(Settings):
+    """A column's kind, meaning and unit."""
+
+    kind: Literal["text", "integer", "number", "boolean"]
+    meaning: str
+    unit: str = ""
+
+
+class Table(Settings):
+    """A table's name, the stage that writes it, its path in the workspace, its summary and its columns."""
+
+    name: str
+    stage: str
+    path: str
+    summary: str
+    columns: dict[str, Column]
+
+    def column(self, name: str) -> Column | None:
+        """The column `name`, also of those that the table has once per class; None if it has no such column."""
+        prefixes = (key.removesuffix(PER_CLASS) for key in self.columns if key.endswith(PER_CLASS))
+        pattern = next((prefix + PER_CLASS for prefix in prefixes if name.startswith(prefix)), "")
+        return self.columns.get(name, self.columns.get(pattern))
+
+    def problems(self, columns: list[str]) -> str:
+        """What is wrong with a frame's `columns`, in words; empty if nothing is."""
+        missing = [name for name in self.columns if name not in columns and not name.endswith(PER_CLASS)]
+        unknown = [name for name in columns if self.column(name) is None]
+        parts = (("missing", missing), ("unknown", unknown))
+        return "; ".join(f"{kind} columns: {', '.join(names)}" for kind, names in parts if names)
+
+
+@cache
+def catalogue() -> dict[str, Table]:
+    """All tables by name, in the order of the stages."""
+    entries = read_yaml(Path(__file__).with_name("catalogue.yaml"))
+    return {name: Table.model_validate({"name": name, **entry}) for name, entry in entries.items()}
+
+
+def tables_of(stage: str) -> dict[str, Table]:
+    """The tables that `stage` (such as "40_evaluate") writes, by name."""
+    return {name: table for name, table in catalogue().items() if table.stage == stage}
+
+
+def table_path(workspace: Workspace, name: str, **keys: object) -> Path:
+    """The path of a table; `keys` fill the gaps of its path, such as ``protocol="described"``.
+
+    Raises
+    ------
+    LabError
+        If there is no such table (lists the known ones).
+    """
+    return workspace.path(catalogue()[choose("table", name, catalogue())].path.format(**keys))
+
+
+def write_table(workspace: Workspace, name: str, frame: pd.DataFrame, **keys: object) -> None:
+    """Write a table to its place in the workspace; arguments as in `table_path`, errors as in `write_table_file`."""
+    write_table_file(table_path(workspace.writable, name, **keys), name, frame)
+
+
+def read_table(workspace: Workspace, name: str, **keys: object) -> pd.DataFrame:
+    """Read a table from its place in the workspace; arguments as in `table_path`, result as in `read_table_file`."""
+    return read_table_file(table_path(workspace, name, **keys), name)
+
+
+def write_table_file(path: Path, name: str, frame: pd.DataFrame) -> None:
+    """Write `frame` as table `name` to `path`, with columns in the catalogue's order and a checksum.
+
+    Floats get the 9 digits that float32 needs.
+
+    Raises
+    ------
+    LabError
+        If the columns are not those of the catalogue.
+    """
+    table = catalogue()[choose("table", name, catalogue())]
+    if problems := table.problems(list(frame.columns)):
+        raise LabError(f"table {name}: {problems}; lab_utils/core/catalogue.yaml lists the columns")
+    fixed = [column for column in table.columns if column in frame.columns]
+    ordered = frame[[*fixed, *(column for column in frame.columns if column not in fixed)]]
+    with atomic_write(path) as draft:
+        ordered.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
+        write_checksum(path, draft)
+
+
+def read_table_file(path: Path, name: str) -> pd.DataFrame:
+    """Read table `name` from `path`.
+
+    Returns
+    -------
+    DataFrame
+        Text is str (object), with "" for empty cells. Integers are int64 and booleans bool, or pandas' nullable
+        dtypes where cells are empty. Numbers are float64, with NaN for empty cells.
+
+    Raises
+    ------
+    LabError
+        If the file is missing, unreadable, altered, or has other columns: names the stage that writes it.
+    """
+    table = catalogue()[choose("table", name, catalogue())]
+    verify_checksum(path, stage=table.stage)
+    options: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "lineterminator": "\n"}
+    try:
+        columns = list(pd.read_csv(path, nrows=0, **options))
+        if problems := table.problems(columns):
+            raise ValueError(problems)
+        kinds = {key: column.kind for key in columns if (column := table.column(key))}
+        frame = pd.read_csv(path, dtype={key: DTYPES[kind] for key, kind in kinds.items()}, **options)
+        if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells for an index
+            raise ValueError("rows with more cells than the header")
+    except FileNotFoundError:
+        raise LabError(f"{path}: not there yet; run stage {table.stage} first") from None
+    except (ValueError, TypeError, OverflowError, csv.Error) as error:  # pandas' own are ValueErrors
+        reason = str(error).strip().splitlines()[0]
+        raise LabError(f"{path}: not readable as table {name} ({reason}); run stage {table.stage} again") from error
+    for key, kind in kinds.items():
+        if kind == "text":
+            frame[key] = frame[key].astype(object).fillna("")
+        elif kind in ("integer", "boolean") and not frame[key].isna().any():
+            frame[key] = frame[key].astype("int64" if kind == "integer" else "bool")
+    return frame
+
+
+def catalogue_markdown() -> str:
+    """The catalogue as a page of Markdown: docs/tables.md."""
+    lines = [
+        "# Tables",
+        "",
+        "Every table is a CSV file in the workspace (UTF-8, one header line). Each has a checksum file",
+        "`.<name>.sha256`, and the lab refuses a table that was altered by hand. This page is made from",
+        "`lab_utils/core/catalogue.yaml` with `python -m lab_utils.core.catalogue > docs/tables.md`.",
+    ]
+    for table in catalogue().values():
+        lines += ["", f"## {table.name}", "", f"{table.summary} Stage {table.stage} writes `{table.path}`.", ""]
+        lines += ["| column | kind | unit | meaning |", "| --- | --- | --- | --- |"]
+        lines += [f"| `{name}` | {one.kind} | {one.unit} | {one.meaning} |" for name, one in table.columns.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(catalogue_markdown(), end="")
