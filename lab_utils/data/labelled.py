@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab_utils.core.config import Storage
-from lab_utils.data.store import Pixels
+from lab_utils.data.decode import Pixels
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LabelledImages:
     @property
     def labels(self) -> NDArray[np.float32]:
         """One-hot classes: float32 (N, C), columns in the order of `classes`."""
-        index = pd.Index(self.classes).get_indexer(self.manifest["class"])
+        index = pd.Index(self.classes).get_indexer(pd.Index(self.manifest["class"]))
         return np.eye(len(self.classes), dtype=np.float32)[index]
 
     def rows(self, split: str) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Divide images into a training set and a validation set; one function per rule a protocol may name."""
+"""Split images into a training and a validation set: one function per rule that a protocol may name."""
 
 from collections.abc import Callable
 
@@ -14,34 +14,33 @@ Mask = NDArray[np.bool_]
 
 
 def stratified(items: pd.DataFrame, protocol: Protocol) -> Mask:
-    """A random share of each class (scikit-learn's ``train_test_split(stratify=...)``)."""
+    """Draw a random share of each class (scikit-learn's ``train_test_split(stratify=...)``)."""
     rows = np.arange(len(items))
-    return np.isin(rows, _draw(rows, items["class"].to_numpy(), protocol))
+    return np.isin(rows, _draw(rows, items["class"], protocol))
 
 
 def grouped(items: pd.DataFrame, protocol: Protocol) -> Mask:
-    """The same over groups of near-duplicates: a group is on one side as a whole.
+    """Draw a random share of each class's groups of near-duplicates; a group is never divided.
 
-    A group counts for the class of its first image.
+    A group has the class of its first image.
     """
     first = items.drop_duplicates("group")
-    chosen = _draw(first["group"].to_numpy(), first["class"].to_numpy(), protocol)
+    chosen = _draw(first["group"].to_numpy(), first["class"], protocol)
     return np.isin(items["group"].to_numpy(), chosen)
 
 
 def listing(items: pd.DataFrame, protocol: Protocol) -> Mask:
-    """The first part of each class in file order.
+    """Take the first part of each class in file order, as Keras' ``validation_split`` does.
 
-    What Keras' ``ImageDataGenerator(validation_split=...)`` does over class folders: it lists each class
-    with its subfolders in lexicographic order and cuts at ``int(fraction * files)``
-    (keras.src.legacy.preprocessing.image, `_list_valid_filenames_in_directory`).
+    Keras' ``ImageDataGenerator`` lists each class with its subfolders in lexicographic order and cuts at
+    ``int(fraction * files)`` (keras.src.legacy.preprocessing.image, `_list_valid_filenames_in_directory`).
     """
     place = items.groupby("class").cumcount()
     size = items.groupby("class")["class"].transform("size")
     return (place < (protocol.val_fraction * size).astype(int)).to_numpy()
 
 
-RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {
+SPLIT_RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {
     "stratified": stratified,
     "grouped": grouped,
     "listing": listing,
@@ -49,7 +48,7 @@ RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {
 
 
 def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
-    """Assign each item to a side.
+    """Assign each item to the training or the validation set.
 
     Parameters
     ----------
@@ -65,9 +64,9 @@ def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
     Raises
     ------
     LabError
-        If a class would be missing on one side.
+        If one side would lack a class.
     """
-    side = pd.Series(np.where(RULES[protocol.split](items, protocol), "validation", "train"), index=items.index)
+    side = pd.Series(np.where(SPLIT_RULES[protocol.split](items, protocol), "validation", "train"), index=items.index)
     for name, sides in side.groupby(items["class"]):
         if sides.nunique() < 2:
             raise LabError(
@@ -77,10 +76,11 @@ def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
     return side
 
 
-def _draw(units: NDArray[np.int64], classes: NDArray[np.object_], protocol: Protocol) -> NDArray[np.int64]:
-    names, counts = np.unique(classes, return_counts=True)
+def _draw(units: NDArray[np.int64], classes: pd.Series, protocol: Protocol) -> NDArray[np.int64]:
+    """Draw a share `val_fraction` of `units`, stratified by class."""
+    counts = classes.value_counts()
     if counts.min() < 2:
-        raise LabError(f"class {names[counts.argmin()]}: one image cannot be on both sides of a split; add images")
+        raise LabError(f"class {counts.idxmin()}: one image cannot be on both sides of a split; add images")
     try:
         _, chosen = train_test_split(
             units, test_size=protocol.val_fraction, stratify=classes, random_state=protocol.split_seed

@@ -11,18 +11,11 @@ import pytest
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import (
-    KAGGLE,
-    PUBLISHED_COUNTS,
-    Dataset,
-    list_strays,
-    load_dataset,
-    obtain,
-    read_sheet,
-    sheet_key,
-    source_fingerprint,
-    unlike_published,
-)
+from lab_utils.data.dataset import Dataset, load_dataset, obtain, source_fingerprint
+from lab_utils.data.folders import list_strays
+from lab_utils.data.kaggle import KAGGLE, PUBLISHED_COUNTS
+from lab_utils.data.quality import published_differences
+from lab_utils.data.sheets import read_sheet, sheet_key
 from tests.conftest import write_classes
 from tests.kaggle_server import serving
 
@@ -286,7 +279,7 @@ def test_a_sheet_that_unpacks_to_too_much_is_passed_over(
 ) -> None:
     pd.DataFrame({"FILE NAME": ["a-1"], "URL": ["x"]}).to_excel(tmp_path / "a.metadata.xlsx", index=False)
     assert len(read_sheet(tmp_path, "a")) == 1
-    monkeypatch.setattr("lab_utils.data.download.SHEET_BYTES", 1000)
+    monkeypatch.setattr("lab_utils.data.sheets.SHEET_BYTES", 1000)
     assert len(read_sheet(tmp_path, "a")) == 0
     assert "a.metadata.xlsx: sources not read (unpacks to" in capsys.readouterr().err
 
@@ -313,21 +306,21 @@ def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
         for number in range(1, count + 1):
             (tmp_path / name / f"{name}-{number}.png").touch()
     whole = Dataset("zip", tmp_path, "", {name: {"images": 0, "masks": 0} for name in PUBLISHED_COUNTS})
-    assert unlike_published(whole) == {}
+    assert published_differences(whole) == {}
     (tmp_path / "Normal" / "Normal-77.png").unlink()
     (tmp_path / "Normal" / "Normal-130.png").unlink()
     (tmp_path / "COVID" / "mine.png").touch()
-    assert unlike_published(whole) == {
-        "COVID": "3,617 images, 3,616 published: 1 not among them, the first mine.png",
+    assert published_differences(whole) == {
+        "COVID": "3,617 images, 3,616 published: 1 not published, the first mine.png",
         "Normal": "10,190 images, 10,192 published: 2 missing, the first Normal-77.png",
     }
-    assert unlike_published(replace(whole, kind="phantom")) == {}
+    assert published_differences(replace(whole, kind="phantom")) == {}
 
 
 def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path) -> None:
     root = write_classes(tmp_path, {"a": 1, "b": 2})
     own = Dataset("zip", root, "", {"a": {"images": 1, "masks": 0}, "b": {"images": 2, "masks": 0}})
-    assert unlike_published(own) == {}
-    found = unlike_published(replace(own, kind="kaggle"))
+    assert published_differences(own) == {}
+    found = published_differences(replace(own, kind="kaggle"))
     assert found["COVID"] == "0 images, 3,616 published: 3,616 missing, the first COVID-1.png"
-    assert found["b"] == "2 images, 0 published: 2 not among them, the first b-1.png"
+    assert found["b"] == "2 images, 0 published: 2 not published, the first b-1.png"

@@ -5,12 +5,12 @@ import pytest
 from lab_utils.core.config import Protocol
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import obtain
+from lab_utils.data.dataset import obtain
 from lab_utils.data.manifest import COLUMNS, build_manifest, list_items
-from lab_utils.data.quality import audit
+from lab_utils.data.quality import collect_findings
 from tests.conftest import write_classes
 
-PROTOCOL = Protocol("described", "described")
+PROTOCOL = Protocol(name="described", title="described")
 
 
 def test_one_row_per_image(phantoms: Path, lab: Workspace) -> None:
@@ -50,7 +50,7 @@ def test_an_unreadable_image_is_left_out_and_reported(tmp_path: Path, lab: Works
     manifest, unreadable = build_manifest(data, PROTOCOL)
     assert len(manifest) == 78
     assert [item.image_id for item in unreadable] == ["a/a-7.png", "b/b-7.png"]
-    findings = audit(data, manifest, unreadable, PROTOCOL)
+    findings = collect_findings(data, manifest, unreadable, PROTOCOL)
     assert findings[findings["check"] == "unreadable"]["action"].tolist() == ["left out", "left out"]
     assert "cannot identify image" in findings["detail"].iloc[0]
 

@@ -9,29 +9,21 @@ from PIL import Image
 
 from lab_utils.core.config import Fault, Protocol
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import obtain
+from lab_utils.data.dataset import obtain
+from lab_utils.data.duplicates import leaks, matches
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.phantoms import CLASSES, write_phantoms
-from lab_utils.data.quality import (
-    COLUMNS,
-    audit,
-    by_protocol,
-    leaks,
-    matches,
-    missing_in_sheets,
-    source_rule,
-    telling_sources,
-    unusual,
-)
+from lab_utils.data.quality import COLUMNS, by_protocol, collect_findings, unusual_formats, unusual_grey_levels
+from lab_utils.data.sources import missing_sources, source_confounding, source_rule
 from tests.conftest import write_classes
 
-DESCRIBED = Protocol("described", "described")
-GROUPED = Protocol("corrected", "corrected", split="grouped")
+DESCRIBED = Protocol(name="described", title="described")
+GROUPED = Protocol(name="corrected", title="corrected", split="grouped")
 
 
 def findings_of(root: Path, lab: Workspace, protocol: Protocol = DESCRIBED) -> pd.DataFrame:
     data = replace(obtain(str(root), lab), kind="phantom")  # whose counts are no one's
-    return audit(data, *build_manifest(data, protocol), protocol)
+    return collect_findings(data, *build_manifest(data, protocol), protocol)
 
 
 def checks(findings: pd.DataFrame) -> list[tuple[str, str]]:
@@ -52,8 +44,8 @@ def test_exact_duplicates_name_their_original_and_the_class_it_has(tmp_path: Pat
     findings = findings_of(root, lab)
     findings = findings[findings["check"].str.contains("duplicate")]
     assert checks(findings) == [("exact duplicate", "a/a-2.png"), ("exact duplicate", "b/b-3.png")]
-    assert findings["detail"].str.startswith("same pixels as a/a-1.png").all()
-    assert findings["detail"].str.contains("of another class (a)", regex=False).tolist() == [False, True]
+    assert findings["detail"].str.startswith("Identical pixels as a/a-1.png").all()
+    assert findings["detail"].str.contains("in another class (a)", regex=False).tolist() == [False, True]
 
 
 def test_near_duplicates_are_told_from_exact_ones_and_the_action_is_what_the_split_did(
@@ -80,14 +72,14 @@ def test_a_mask_among_the_images_is_noticed_by_its_content(phantom_copy: Path, l
     findings = findings_of(phantom_copy, lab)
     found = findings[findings["check"] == "looks like a mask"]
     assert found["image_id"].tolist() == ["COVID/images/COVID-999.png"]
-    assert found["detail"].iloc[0] == "2 grey levels: a mask or an empty picture"
+    assert found["detail"].iloc[0] == "The image has 2 grey levels: it is a mask or empty."
 
 
 def test_masks_that_the_protocol_counts_as_images_are_a_finding_per_class(phantoms: Path, lab: Workspace) -> None:
-    findings = findings_of(phantoms, lab, Protocol("published", "published", masks=True, split="listing"))
+    findings = findings_of(phantoms, lab, Protocol(name="published", title="published", masks=True, split="listing"))
     found = findings[findings["check"] == "mask as image"]
     assert found["class"].tolist() == sorted(CLASSES)
-    assert found["detail"].iloc[0] == "8 files of masks/ count as images of this class"
+    assert found["detail"].iloc[0] == "8 files of masks/ count as images of this class."
 
 
 def test_images_outside_the_image_folder_are_left_out_and_said(phantom_copy: Path, lab: Workspace) -> None:
@@ -96,7 +88,10 @@ def test_images_outside_the_image_folder_are_left_out_and_said(phantom_copy: Pat
         shutil.copy(phantom_copy / "COVID/images/COVID-1.png", phantom_copy / place)
     findings = findings_of(phantom_copy, lab)
     assert findings["check"].tolist() == ["not in the image folder"]
-    assert findings["detail"].iloc[0] == "2 images beside the class's own, the first COVID/COVID-70.png"
+    assert (
+        findings["detail"].iloc[0]
+        == "2 image files lie outside the class's image folder, the first COVID/COVID-70.png."
+    )
 
 
 def test_masks_that_are_missing_empty_or_spoilt_are_named(phantom_copy: Path, lab: Workspace) -> None:
@@ -134,6 +129,10 @@ def images(**columns: object) -> pd.DataFrame:
     return table
 
 
+def unusual(table: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
+    return [*unusual_formats(table), *unusual_grey_levels(table)]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "check"),
     [
@@ -144,14 +143,14 @@ def images(**columns: object) -> pd.DataFrame:
     ],
 )
 def test_one_image_unlike_all_others_is_named(column: str, value: object, check: str) -> None:
-    assert list(unusual(images())) == []
+    assert unusual(images()) == []
     assert [row[0] for row in unusual(images(**{column: value}))] == [check]
 
 
 def test_sizes_that_have_nothing_in_common_are_one_finding() -> None:
     table = images()
     table["width"] = 10 + table["n"]
-    assert [row[:3] for row in unusual(table)] == [("unusual size", "", "")]
+    assert [row[:3] for row in unusual_formats(table)] == [("unusual size", "", "")]
 
 
 def sourced(classes: str, sources: str, times: int = 30) -> pd.DataFrame:
@@ -167,10 +166,10 @@ def test_sources_that_tell_the_class_are_measured() -> None:
     assert (rule.images, rule.accuracy) == (45, 1)
     assert rule.low > 0.9
     assert rule.majority == pytest.approx(2 / 3)
-    assert [row[:2] for row in telling_sources(table)] == [
-        ("source tells the class", ""),
-        ("source of its own", "a"),
-        ("source of its own", "b"),
+    assert [row[:2] for row in source_confounding(table)] == [
+        ("source confounding", ""),
+        ("unshared source", "a"),
+        ("unshared source", "b"),
     ]
 
 
@@ -179,20 +178,20 @@ def test_sources_that_say_nothing_are_not_reported(sources: str) -> None:
     table = sourced("ab", "xx", 200)
     if sources == "xy":
         table["source"] = np.where(np.random.default_rng(0).random(len(table)) < 0.5, "x", "y")
-    assert list(telling_sources(table)) == []
+    assert list(source_confounding(table)) == []
 
 
 def test_a_source_for_every_image_tells_nothing() -> None:
     table = sourced("ab", "xx")
     assert source_rule(table.assign(source=table.index.astype(str))) is None
     assert source_rule(table.assign(source="")) is None
-    assert list(telling_sources(table.assign(source=""))) == []
+    assert list(source_confounding(table.assign(source=""))) == []
 
 
 def test_images_that_a_sheet_does_not_name_are_counted() -> None:
     table = pd.DataFrame({"class": list("aab"), "source": ["x", "", ""], "image_id": list("123")})
-    assert [row[:4] for row in missing_in_sheets(table)] == [
-        ("metadata sheet", "a", "", "1 of 2 images are not in it, the first 2")
+    assert [row[:4] for row in missing_sources(table)] == [
+        ("metadata sheet", "a", "", "The sheet lacks 1 of 2 images, the first 2.")
     ]
 
 
@@ -226,7 +225,7 @@ def test_matches_are_those_of_comparing_every_pair(monkeypatch: pytest.MonkeyPat
             distance = (hashes[first] ^ hashes[second]).bit_count()
             if distance <= 10:
                 expected[distance, int(manifest["class"][first] != manifest["class"][second])] += 1
-    monkeypatch.setattr("lab_utils.data.quality.AT_ONCE", 7)
+    monkeypatch.setattr("lab_utils.data.duplicates.QUERY_BLOCK", 7)
     counts, pairs = matches(manifest)
     assert counts[["within", "across"]].to_numpy().tolist() == expected.tolist()
     assert len(pairs) == 6
@@ -251,8 +250,8 @@ def test_what_is_planted_is_found_and_what_is_not_is_not(planted: Path, phantoms
     counts = findings["check"].value_counts()
     copies = sum(max(8, round(160 * share)) // 8 for share in (0.171, 0.284, 0.482, 0.063))
     assert counts["exact duplicate"] + counts["near-duplicate"] == copies
-    assert counts["source of its own"] == 3, "the fourth class is too small for its source to be learned"
-    assert "100% of classes" in findings.loc[findings["check"] == "source tells the class", "detail"].iloc[0]
+    assert counts["unshared source"] == 3, "the fourth class is too small for its source to be learned"
+    assert "100% of the classes" in findings.loc[findings["check"] == "source confounding", "detail"].iloc[0]
     assert findings["detail"].str.contains("the other side").sum() > 0
     assert len(findings_of(phantoms, lab)) == 0
 

@@ -8,7 +8,8 @@ import pytest
 from lab_utils.core.config import Protocol, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import PUBLISHED_COUNTS, obtain
+from lab_utils.data.dataset import obtain
+from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.splits import split
 from tests.conftest import PROJECT
@@ -68,7 +69,7 @@ def test_described_draws_the_same_share_of_every_class() -> None:
 
 def test_another_split_seed_gives_another_split() -> None:
     items = real_listing(masks=False)
-    other = Protocol("other", "other", split_seed=1)
+    other = Protocol(name="other", title="other", split_seed=1)
     assert (split(items, protocol("described")) != split(items, other)).any()
 
 

@@ -10,12 +10,14 @@ from PIL import Image
 from lab_utils.core.config import Protocol
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import Dataset, obtain
+from lab_utils.data.arrays import ArrayWriter
+from lab_utils.data.dataset import Dataset, obtain
+from lab_utils.data.decode import decode, mode_of, resize
 from lab_utils.data.manifest import build_manifest
-from lab_utils.data.store import ArrayWriter, decode, ensure_masks, ensure_store, mode_of, open_store, resize, store_key
+from lab_utils.data.store import ensure_masks, ensure_store, open_store, store_key
 
 RAMP = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
-PROTOCOL = Protocol("described", "described")
+PROTOCOL = Protocol(name="described", title="described")
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -95,7 +97,7 @@ def test_the_key_is_what_the_pixels_depend_on(data: Dataset) -> None:
     manifest, _ = build_manifest(data, PROTOCOL)
     key = store_key(manifest, PROTOCOL, 32)
     assert store_key(manifest.assign(split="train", group=0), PROTOCOL, 32) == key
-    nearest = Protocol("published", "published", interpolation="nearest")
+    nearest = Protocol(name="published", title="published", interpolation="nearest")
     others = [
         store_key(manifest, PROTOCOL, 64),
         store_key(manifest, nearest, 32),

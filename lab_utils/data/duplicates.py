@@ -1,0 +1,102 @@
+"""Duplicates: images with identical pixels or identical or similar perceptual hashes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
+
+from lab_utils.core.config import Protocol
+
+MOST_BITS = 10  # of 64: pairs of perceptual hashes are counted up to this distance
+MOST_IMAGES = 25_000  # among which pairs are counted: their number grows with the square
+QUERY_BLOCK = 256  # images that are compared with all later ones at once
+
+
+def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[tuple[str, str, str, str, str]]:
+    """Report images with the decoded pixels, or with the 64-bit perceptual hash, of an earlier image.
+
+    The hash is that of Zauner (Implementation and benchmarking of perceptual image hash functions, 2010). Only
+    distance 0 counts as a duplicate: radiographs are similar, and larger distances also occur between patients.
+
+    Yields
+    ------
+    Findings: check, class, image_id, detail, action.
+    """
+    firsts = {key: images.drop_duplicates(key).set_index(key) for key in ("pixels", "phash")}
+    for copy in images[images.duplicated("phash") | images.duplicated("pixels")].to_dict("records"):
+        original = firsts["pixels"].loc[copy["pixels"]]
+        check, quality = "exact duplicate", "pixels"
+        if original["image_id"] == copy["image_id"]:
+            check, quality = "near-duplicate", "perceptual hash"
+            original = firsts["phash"].loc[copy["phash"]]
+        crosses = original["split"] != copy["split"]
+        detail = (
+            f"Identical {quality} as {original['image_id']}, on the {'other' if crosses else 'same'} side of the split"
+        )
+        if original["class"] != copy["class"]:
+            detail += f", in another class ({original['class']})"
+        action = "kept on one side, with its group" if protocol.split == "grouped" else "kept"
+        yield check, copy["class"], copy["image_id"], f"{detail}.", "kept on both sides" if crosses else action
+
+
+def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Count the validation images that have a duplicate in the training set.
+
+    Returns
+    -------
+    DataFrame
+        One row: validation (images), copied (those whose group has training images), share, low, high (Wilson's 95 %
+        interval, J. Am. Stat. Assoc. 22, 1927, by statsmodels).
+    """
+    images = manifest[manifest["kind"] == "image"]
+    train, validation = (images.loc[images["split"] == side, "group"] for side in ("train", "validation"))
+    copied, count = int(validation.isin(train).sum()), len(validation)
+    low, high = proportion_confint(copied, count, method="wilson")
+    row = {"validation": count, "copied": copied, "share": copied / count, "low": low if copied else 0.0, "high": high}
+    return pd.DataFrame([row])
+
+
+def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count pairs of images by the Hamming distance of their perceptual hashes.
+
+    Of more than 25,000 images, 25,000 are taken, evenly spaced.
+
+    Parameters
+    ----------
+    closest : int
+        How many pairs of different classes are named.
+
+    Returns
+    -------
+    counts : DataFrame
+        Columns distance (bits, 0 to 10), within, across (pairs of one class, of two).
+    pairs : DataFrame
+        The closest pairs of different classes: columns distance, first, second (image_id).
+    """
+    rows = np.flatnonzero(manifest["kind"] == "image")
+    if len(rows) > MOST_IMAGES:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST_IMAGES).astype(int)]
+    hashes = np.array([int(text, 16) for text in manifest["phash"].iloc[rows]], np.uint64)
+    names, labels = manifest["image_id"].to_numpy()[rows], pd.factorize(manifest["class"].iloc[rows])[0]
+    counts, closest_pairs = np.zeros((2, MOST_BITS + 1), int), []
+    for start in range(0, len(rows), QUERY_BLOCK):
+        first, second, distance = _similar_pairs(hashes, start)
+        across = labels[first] != labels[second]
+        for kind in (0, 1):
+            counts[kind] += np.bincount(distance[across == kind], minlength=MOST_BITS + 1)
+        pairs = pd.DataFrame({"distance": distance, "first": names[first], "second": names[second]})[across]
+        closest_pairs.append(pairs.nsmallest(closest, "distance"))
+    table = pd.DataFrame({"distance": range(MOST_BITS + 1), "within": counts[0], "across": counts[1]})
+    return table, pd.concat(closest_pairs).nsmallest(closest, "distance").reset_index(drop=True)
+
+
+def _similar_pairs(
+    hashes: NDArray[np.uint64], start: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Compare a block of rows from `start` on with all later rows: row, later row, distance in bits."""
+    block = hashes[start : start + QUERY_BLOCK]
+    distance = np.bitwise_count(block[:, None] ^ hashes[None, start:])
+    first, second = np.nonzero(np.triu(distance <= MOST_BITS, k=1))
+    return first + start, second + start, distance[first, second]

@@ -1,0 +1,45 @@
+"""Sample images of each class, decoded for figures."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab_utils.data.dataset import Dataset
+from lab_utils.data.decode import Pixels, lungs_in, read_image
+from lab_utils.data.folders import list_images, masks_by_stem
+
+
+class SampleImage(NamedTuple):
+    """One image with its lungs.
+
+    Parameters
+    ----------
+    name : str
+        The file's name without its ending.
+    image : uint8 (H, W) or (H, W, 3)
+    lungs : bool (h, w), optional
+        Lung pixels; the mask may have another size than the image.
+    """
+
+    name: str
+    image: Pixels
+    lungs: NDArray[np.bool_] | None
+
+
+def sample_images(dataset: Dataset, count: int) -> dict[str, list[SampleImage]]:
+    """Decode up to `count` images per class, taken evenly from the list of its files.
+
+    Unreadable images are left out; unreadable masks are None.
+    """
+    samples: dict[str, list[SampleImage]] = {}
+    for name in dataset.classes:
+        folder = dataset.root / name
+        paths, masks = list_images(folder), masks_by_stem(folder)
+        samples[name] = []
+        for path in paths[:: max(1, len(paths) // count)][:count]:
+            image = read_image(path)
+            mask = read_image(masks[path.stem]) if path.stem in masks else None
+            if image is not None:
+                samples[name].append(SampleImage(path.stem, image, None if mask is None else lungs_in(mask)))
+    return samples

@@ -1,0 +1,55 @@
+"""Metadata sheets: the source of each image, as `<class>.metadata.xlsx` names it."""
+
+import sys
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from lab_utils.data.folders import EXTENSIONS
+
+SHEET_BYTES = 50_000_000  # limit of an unpacked sheet; the database's largest takes about 3 million
+
+
+def read_sources(root: Path, classes: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Count the images of each source that the metadata sheets name, per class.
+
+    The counts hold for a class as a whole; the real database's sheets are wrong file by file.
+    """
+    sheets = {name: read_sheet(root, name) for name in classes}
+    return {
+        name: {str(url): int(count) for url, count in sheet.value_counts().items()}
+        for name, sheet in sheets.items()
+        if len(sheet)
+    }
+
+
+def read_sheet(root: Path, name: str) -> pd.Series:
+    """Read the sheet of one class: columns FILE NAME, FORMAT, SIZE, URL.
+
+    Returns
+    -------
+    Series of str
+        URL, indexed by `sheet_key` of the file's name. It is empty where there is no sheet. It is empty, with
+        a line on standard error, where the sheet cannot be read: a run does not need the sources.
+    """
+    path = root / f"{name}.metadata.xlsx"
+    if not path.is_file():
+        return pd.Series(dtype=str)
+    try:
+        with zipfile.ZipFile(path) as opened:
+            size = sum(member.file_size for member in opened.infolist())
+        if size > SHEET_BYTES:
+            raise ValueError(f"unpacks to {size / 1e6:.0f} MB, expected {SHEET_BYTES / 1e6:.0f} at most")
+        sheet = pd.read_excel(path, dtype=str)[["FILE NAME", "URL"]].dropna()
+    except Exception as error:  # a damaged workbook causes errors of many kinds
+        print(f"{path.name}: sources not read ({error})", file=sys.stderr)
+        return pd.Series(dtype=str)
+    return sheet.set_index(sheet["FILE NAME"].map(sheet_key))["URL"]
+
+
+def sheet_key(file_name: str) -> str:
+    """Reduce a file's name to what sheets and folders share: a sheet says NORMAL-1, the folder Normal-1.png."""
+    name = file_name.strip().casefold()
+    return next((name.removesuffix(ending) for ending in EXTENSIONS if name.endswith(ending)), name)

@@ -1,0 +1,92 @@
+"""Source confounding: how well the source that a metadata sheet names predicts the class."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+LEAST_IMAGES = 20  # of a source that a network can learn
+
+
+class SourceRule(NamedTuple):
+    """Score of a rule that predicts the class from the source alone, on validation images.
+
+    Parameters
+    ----------
+    images : int
+        Validation images whose source has at least 20 images.
+    accuracy, low, high : float
+        Accuracy of the rule, with Wilson's 95 % interval.
+    majority : float
+        Accuracy of the majority-class baseline.
+    """
+
+    images: int
+    accuracy: float
+    low: float
+    high: float
+    majority: float
+
+
+def source_rule(images: pd.DataFrame) -> SourceRule | None:
+    """Predict each source's most frequent class in training; return the score, or None without large sources.
+
+    Parameters
+    ----------
+    images : DataFrame
+        Columns class, source, split.
+    """
+    known = large_source_images(images)
+    train, validation = (known[known["split"] == side] for side in ("train", "validation"))
+    if not len(train) or not len(validation):
+        return None
+    majority_class = train["class"].mode().iloc[0]
+    rule = train.groupby("source")["class"].agg(lambda classes: classes.mode().iloc[0])
+    predicted = validation["source"].map(rule).fillna(majority_class)
+    correct = int((predicted == validation["class"]).sum())
+    low, high = proportion_confint(correct, len(validation), method="wilson")
+    majority = (validation["class"] == majority_class).mean()
+    return SourceRule(len(validation), correct / len(validation), low, high, majority)
+
+
+def large_source_images(images: pd.DataFrame) -> pd.DataFrame:
+    """Select the images whose source is known and has at least 20 images."""
+    counts = images["source"].map(images["source"].value_counts())
+    return images[(images["source"] != "") & (counts >= LEAST_IMAGES)]
+
+
+def source_confounding(images: pd.DataFrame) -> Iterator[tuple[str, str, str, str, str]]:
+    """Report sources that predict the class: a network may learn the hospital instead of the disease.
+
+    The real database's sheets are right class by class and wrong file by file.
+
+    Yields
+    ------
+    Findings: check, class, image_id, detail, action.
+    """
+    rule = source_rule(images)
+    if rule is None or rule.low <= rule.majority:
+        return
+    detail = (
+        f"The source alone predicts {rule.accuracy:.0%} of the classes; "
+        f"the majority-class baseline reaches {rule.majority:.0%}."
+    )
+    yield "source confounding", "", "", detail, "measured in stage 45_audit"
+    classes_per_source = images[images["source"] != ""].groupby("source")["class"].nunique()
+    for name, class_images in large_source_images(images).groupby("class", sort=False):
+        sources = class_images["source"].unique()
+        if (classes_per_source[sources] == 1).all():
+            noun = "sources contain" if len(sources) > 1 else "source contains"
+            detail = f"Its {len(sources)} {noun} no image of another class."
+            yield "unshared source", str(name), "", detail, "reported"
+
+
+def missing_sources(images: pd.DataFrame) -> Iterator[tuple[str, str, str, str, str]]:
+    """Report classes whose metadata sheet names some of the images and not all."""
+    for name, class_images in images.groupby("class", sort=False):
+        missing = class_images[class_images["source"] == ""]
+        if 0 < len(missing) < len(class_images):
+            first = missing["image_id"].iloc[0]
+            detail = f"The sheet lacks {len(missing):,} of {len(class_images):,} images, the first {first}."
+            yield "metadata sheet", str(name), "", detail, "kept; their source is unknown"
