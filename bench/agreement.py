@@ -17,7 +17,7 @@ from lab_utils.core.files import read_csv, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.progress import progress
 from lab_utils.core.provenance import provenance
-from lab_utils.data.download import load_dataset
+from lab_utils.data.dataset import load_dataset
 from lab_utils.data.store import open_store
 from lab_utils.models import network as network_module
 from lab_utils.models.backbone import load_backbone, trunk_of

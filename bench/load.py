@@ -18,7 +18,8 @@ from speed import PROTOCOL, run_stage, seconds_of
 from lab_utils.core.files import write_json
 from lab_utils.core.paths import Workspace, project_root
 from lab_utils.core.provenance import provenance
-from lab_utils.data.download import list_images, load_dataset
+from lab_utils.data.dataset import load_dataset
+from lab_utils.data.folders import list_images
 
 SETS = ((2_117, 299), (21_165, 299), (10_000, 32), (100_000, 32))  # images, side in pixels
 SHARES = {"large": 0.6, "middle": 0.2, "small": 0.1, "smaller": 0.1}  # of 100,000: a folder of 60,000

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
@@ -26,7 +25,7 @@ from lab_utils.core.config import Experiment, load_experiment
 from lab_utils.core.files import read_csv, write_csv, write_json
 from lab_utils.core.paths import Workspace, project_root
 from lab_utils.core.provenance import provenance
-from lab_utils.data.download import load_dataset, obtain
+from lab_utils.data.dataset import load_dataset, obtain
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.store import ensure_store, open_store
 
@@ -95,7 +94,7 @@ def lab_way(lab: Workspace, *scenarios: str) -> dict[str, float]:
     from lab_utils.models.network import build_network
     from lab_utils.models.training import fit
 
-    experiment = replace(load_experiment(), scenarios=scenarios)
+    experiment = load_experiment(run={"scenarios": list(scenarios), "seeds": [0]})
     data, rules = load_dataset(lab), experiment.protocol(PROTOCOL)
     manifest = read_csv(lab.manifest(PROTOCOL), stage="20")
     for folder in (lab.images(""), lab.features("")):

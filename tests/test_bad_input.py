@@ -26,16 +26,16 @@ from lab_utils.core.config import Protocol, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import read_csv, read_json, write_csv
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import load_dataset, obtain
+from lab_utils.data.dataset import load_dataset, obtain
 from lab_utils.data.manifest import build_manifest
-from lab_utils.data.quality import audit
+from lab_utils.data.quality import collect_findings
 from lab_utils.data.store import ensure_store, open_store
 from lab_utils.evaluation.runs import Run, finished_runs
 from lab_utils.models.backbone import obtain_backbone
 from lab_utils.models.features import ensure_features, load_extraction
 from tests.conftest import PROJECT, run_stage, tiny_settings, write_classes
 
-PROTOCOL = Protocol("described", "described")
+PROTOCOL = Protocol(name="described", title="described")
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)
 MEMORY = 400  # MB that a picture may cost at most
 
@@ -130,7 +130,7 @@ def through(root: Path, lab: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
     manifest, unreadable = build_manifest(dataset, PROTOCOL)
     ensure_store(dataset, manifest, PROTOCOL, 32, lab)
     write_csv(lab.manifest("described"), manifest)
-    write_csv(lab.findings("described"), audit(dataset, manifest, unreadable, PROTOCOL))
+    write_csv(lab.findings("described"), collect_findings(dataset, manifest, unreadable, PROTOCOL))
     return tuple(read_csv(path, stage="20") for path in (lab.manifest("described"), lab.findings("described")))  # type: ignore[return-value]
 
 
@@ -392,7 +392,7 @@ def test_pictures_of_other_formats_are_a_finding(tmp_path: Path, lab: Workspace)
     _, findings = through(root, lab)
     (row,) = findings[findings["check"] == "format not read"].to_dict("records")
     assert row["class"] == "a"
-    assert row["detail"].startswith("2 files that are neither PNG nor JPEG, the first a/x.tif")
+    assert row["detail"].startswith("2 image files are neither PNG nor JPEG, the first a/x.tif")
 
 
 def test_a_diverging_training_says_so(prepared_copy: Workspace, config: Path) -> None:

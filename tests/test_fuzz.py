@@ -25,8 +25,9 @@ from lab_utils.core.config import Experiment, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import read_csv, read_json
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import extract, read_sheet
-from lab_utils.data.store import decode, mode_of
+from lab_utils.data.archives import unpack
+from lab_utils.data.decode import decode, mode_of
+from lab_utils.data.sheets import read_sheet
 from lab_utils.evaluation.predictions import read_predictions
 from tests.conftest import tiny_settings
 
@@ -134,7 +135,7 @@ def test_an_archive_is_unpacked_inside_its_folder_or_refused(data: bytes) -> Non
         folder = Path(place) / "inner" / "files"
         folder.parent.mkdir()
         with suppress(LabError):
-            extract(Path(place) / "a.zip", folder)
+            unpack(Path(place) / "a.zip", folder)
         outside = {path for path in Path(place).rglob("*") if path.is_file() and not path.is_relative_to(folder)}
         assert outside == {Path(place) / "a.zip"}
 

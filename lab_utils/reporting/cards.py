@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from lab_utils.core.config import Protocol, Scenario
-from lab_utils.data.download import Dataset
+from lab_utils.data.dataset import Dataset
 from lab_utils.reporting.discussion import percent, with_interval
 from lab_utils.reporting.figures import readable
 
@@ -173,7 +173,7 @@ def shortcomings(
         found.append(f"{copied} of {count} validation images have a copy in the training set.")
     if (findings["check"] == "mask as image").any():
         found.append("Lung masks count as images.")
-    if (findings["check"] == "source of its own").any():
-        names = ", ".join(map(readable, findings.loc[findings["check"] == "source of its own", "class"]))
+    if (findings["check"] == "unshared source").any():
+        names = ", ".join(map(readable, findings.loc[findings["check"] == "unshared source", "class"]))
         found.append(f"No other class shares a source with {names}: the hospital gives the class away.")
     return found

@@ -311,7 +311,7 @@ def describe_shares(table: pd.DataFrame) -> str:
 
 
 def describe_pairs(pairs: pd.DataFrame) -> str:
-    """Which pairs of images are shown, as of `lab_utils.data.quality.matches`."""
+    """Which pairs of images are shown, as of `lab_utils.data.duplicates.matches`."""
     return "; ".join(f"{row['first']} and {row['second']}, {row['distance']} bits apart" for _, row in pairs.iterrows())
 
 

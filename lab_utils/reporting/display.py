@@ -16,7 +16,7 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from lab_utils.data.download import Dataset
+from lab_utils.data.dataset import Dataset
 
 PIXELS_PER_INCH = 150
 TABLE_STYLE = (  # for JupyterLab alone: a page of the report has its own, and leaves this out

@@ -18,8 +18,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lab_utils.core.config import Scenario
-from lab_utils.data.download import Dataset, list_images, list_masks
-from lab_utils.data.store import UNREADABLE, Pixels, decode, lungs_in
+from lab_utils.data.dataset import Dataset
+from lab_utils.data.decode import UNREADABLE, Pixels, decode, lungs_in
+from lab_utils.data.folders import list_images, list_masks
 from lab_utils.evaluation.metrics import SPECIFICITY
 from lab_utils.reporting import fonts
 
@@ -411,7 +412,7 @@ def matching_pairs(axes: Sequence[Axes], pairs: pd.DataFrame, manifest: pd.DataF
     axes : sequence of Axes
         Two per pair.
     pairs : DataFrame
-        As of `lab_utils.data.quality.matches`.
+        As of `lab_utils.data.duplicates.matches`.
     """
     class_of = manifest.set_index("image_id")["class"]
     for place, row in enumerate(pairs.to_dict("records")):

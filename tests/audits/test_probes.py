@@ -18,14 +18,14 @@ from lab_utils.audits.probes import (
 )
 from lab_utils.core.config import Fault, Protocol
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import Dataset, obtain
+from lab_utils.data.dataset import Dataset, obtain
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.phantoms import write_phantoms
 from lab_utils.data.store import ensure_store, open_store
 from lab_utils.models.backbone import calibrate, obtain_backbone, save_backbone
 from lab_utils.models.features import Extraction, scaled
 
-PROTOCOL = Protocol("described", "described")
+PROTOCOL = Protocol(name="described", title="described")
 SIZE = 64
 
 

@@ -116,7 +116,7 @@ def test_protocols_with_the_same_images_and_scaling_share(prepared_copy: Workspa
     (lab.root / "protocols" / "other").mkdir()
     for path in (lab.root / "protocols" / "described").iterdir():
         (lab.root / "protocols" / "other" / path.name).write_bytes(path.read_bytes())
-    extract(experiment, replace(experiment.protocol("described"), name="other"), "MobileNetV2", lab)
+    extract(experiment, experiment.protocol("described").model_copy(update={"name": "other"}), "MobileNetV2", lab)
     assert sorted(path.name for path in lab.features("").iterdir()) == before
 
 

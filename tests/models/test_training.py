@@ -7,7 +7,7 @@ import pytest
 from lab_utils.core.config import Experiment, Scenario
 from lab_utils.core.files import read_csv, read_json, sha256
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import load_dataset
+from lab_utils.data.dataset import load_dataset
 from lab_utils.data.store import open_store
 from lab_utils.evaluation.predictions import probabilities_of, read_predictions
 from lab_utils.models.backbone import load_backbone, trunk_of

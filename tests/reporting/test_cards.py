@@ -5,7 +5,7 @@ import pandas as pd
 from lab_utils.core.config import load_experiment
 from lab_utils.core.files import read_csv, read_json
 from lab_utils.core.paths import Workspace
-from lab_utils.data.download import load_dataset
+from lab_utils.data.dataset import load_dataset
 from lab_utils.reporting.cards import data_card, model_card, shortcomings
 from tests.conftest import SCENARIOS
 
@@ -48,7 +48,7 @@ def test_the_data_card_says_what_the_data_are(prepared: Workspace) -> None:
 
 def test_shortcomings_are_what_speaks_against_the_networks() -> None:
     leaks = pd.DataFrame([{"validation": 1000, "copied": 12}])
-    findings = pd.DataFrame({"check": ["mask as image", "source of its own"], "class": ["a", "Lung_Opacity"]})
+    findings = pd.DataFrame({"check": ["mask as image", "unshared source"], "class": ["a", "Lung_Opacity"]})
     row = {"accuracy": 0.7, "low": 0.6, "high": 0.8}
     reached = pd.DataFrame([{"input": name, **row} for name in ("full", "border")])
     found = shortcomings(reached, 0.5, "Of one + two much.", leaks, findings)

@@ -7,7 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbconvert.filters import markdown2html
 
-from lab_utils.data.download import Dataset
+from lab_utils.data.dataset import Dataset
 from lab_utils.reporting import display
 
 

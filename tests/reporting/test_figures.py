@@ -8,11 +8,11 @@ import pytest
 from matplotlib.axes import Axes
 
 from lab_utils.core.config import Scenario
-from lab_utils.data.download import Dataset
+from lab_utils.data.dataset import Dataset
 from lab_utils.reporting import figures
 from tests.conftest import write_classes
 
-SCENARIOS = [Scenario(name, f"Title of {name}", 0) for name in ("one", "two", "three", "four")]
+SCENARIOS = [Scenario(name=name, title=f"Title of {name}", trainable_convs=0) for name in ("one", "two", "three", "four")]
 
 
 @pytest.fixture
