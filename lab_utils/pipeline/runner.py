@@ -1,43 +1,46 @@
-"""Run a stage notebook: check its parameters first, execute it with papermill, say how it ended.
+"""Run a stage notebook: check its parameters, execute it with papermill, say how it ended.
 
 Used by the Snakefile as ``python -m lab_utils.pipeline.runner NOTEBOOK OUTPUT -y '{"seed": 0}' -r workspace .``;
 the flags mean what papermill's mean.
 """
 
 import argparse
-import ast
 import errno
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
 from IPython.core.getipython import get_ipython
 
 from lab_utils.core.errors import LabError, choose
-from lab_utils.core.files import digest
+from lab_utils.core.files import sha256
 from lab_utils.core.progress import say_how_it_ends
+from lab_utils.pipeline.planning import CHECKSUMS
 
+BATCH = "LAB_BATCH"  # set in the kernels that the pipeline starts; without it a notebook runs by hand
 KERNEL = "python3"
-PACKAGE = Path(__file__).resolve().parents[1]
-PICTURES = ("reporting", "core.errors", "core.progress")  # what they draw and say is no artefact
+EMPTY = {"str": "", "int": 0, "float": 0.0, "bool": False}  # means: as the experiment file says
 
 
-def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any], *, artefacts: Collection[Path] = ()) -> None:
     """Execute `notebook` into `output`.
 
     The executed notebook gets its name only when the call returned: what papermill itself writes says
     'completed' even after a dead kernel. One that failed stays beside it as *.failed.ipynb.
+    Parameters that are not given are empty, whatever somebody has saved in the parameters cell.
 
     Parameters
     ----------
     parameters : dict
         JSON values by name.
+    artefacts : collection of Path
+        What the notebook writes; its metadata record the checksums.
 
     Raises
     ------
@@ -48,20 +51,23 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> No
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    check_parameters(notebook, parameters)
+    types = parameter_types(notebook)
+    for name in parameters:
+        choose(f"parameter of {notebook.name}", name, types)
     output.parent.mkdir(parents=True, exist_ok=True)
     running, failed = output.with_suffix(".running.ipynb"), output.with_suffix(".failed.ipynb")
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(running),
-            parameters,
-            kernel_name=KERNEL,
-            progress_bar=False,
-            log_output=True,
-            coalesce_streams=True,
-            shutdown_kernel="immediate",  # all is on the disk; asked politely, it takes seconds
-        )
+        with _in_batch():
+            papermill.execute_notebook(
+                str(notebook),
+                str(running),
+                {name: EMPTY[kind] for name, kind in types.items() if kind in EMPTY} | parameters,
+                kernel_name=KERNEL,
+                progress_bar=False,
+                log_output=True,
+                coalesce_streams=True,
+                shutdown_kernel="immediate",  # every artefact is on the disk; a polite shutdown takes seconds
+            )
     except PapermillExecutionError as error:
         running.replace(failed)
         reason = error.evalue if error.ename == LabError.__name__ else f"{error.ename}: {error.evalue}"
@@ -71,107 +77,82 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any]) -> No
     except DeadKernelError:
         running.replace(failed)
         raise LabError(
-            f"{notebook.stem}: its kernel died, for want of memory perhaps; executed so far: {failed}"
+            f"{notebook.stem}: its kernel died, perhaps because memory ran out; executed so far: {failed}"
         ) from None
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # who waited for the kernel would have the last word
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # its complaints would follow the last message
         raise
+    _vouch(running, artefacts)
     running.replace(output)
     failed.unlink(missing_ok=True)
 
 
-def check_parameters(notebook: Path, parameters: Iterable[str]) -> None:
-    """Refuse parameters that a notebook does not have: papermill would only log them.
+def parameter_types(notebook: Path) -> dict[str, str]:
+    """Return a notebook's parameters, each with the name of its type.
 
     Raises
     ------
     LabError
-        If there is no cell tagged 'parameters', or it does not set one of the names.
+        If the file is no notebook, or has no cell tagged 'parameters'.
     """
+    import papermill
+
     try:
-        found = nbformat.read(notebook, as_version=4).cells
+        parameters = papermill.inspect_notebook(notebook)
     except (OSError, ValueError) as error:
         raise LabError(f"{notebook}: expected a notebook ({error})") from error
-    cells = [cell for cell in found if "parameters" in cell.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise LabError(f"{notebook}: expected one cell tagged 'parameters', found {len(cells)}")
-    known = _assigned(cells[0].source)
-    for name in parameters:
-        choose(f"parameter of {notebook.name}", name, known)
+    if not parameters:
+        raise LabError(f"{notebook}: expected a cell tagged 'parameters' with parameters in it, found none")
+    return {name: parameter["inferred_type_name"] for name, parameter in parameters.items()}
 
 
 def check_injected() -> None:
-    """The same from inside a notebook, for those who call papermill themselves.
+    """Refuse misspelt parameters from inside a notebook, for those who call papermill themselves.
 
-    Papermill writes the values it was given into a cell of their own after the parameters' cell.
+    Papermill writes the values it was given into a cell behind the parameters cell, and only logs unknown names.
     """
     shell = get_ipython()
     cells: list[str] = shell.user_ns["In"][1:3] if shell is not None else []
-    if len(cells) == 2 and cells[1].startswith("# Parameters"):
-        for name in _assigned(cells[1]):
-            choose("parameter of this notebook", name, _assigned(cells[0]))
+    if BATCH in os.environ or len(cells) < 2 or not cells[1].startswith("# Parameters"):
+        return
+    from nbformat.v4 import new_code_cell
+    from papermill.translators import PythonTranslator
+
+    known, injected = ([item.name for item in PythonTranslator.inspect(new_code_cell(cell))] for cell in cells)
+    for name in injected:
+        choose("parameter of this notebook", name, known)
 
 
-def _assigned(source: str) -> list[str]:
-    """Names that a cell assigns at its top level."""
-    targets: list[ast.expr] = []
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.AnnAssign):
-            targets.append(statement.target)
-        elif isinstance(statement, ast.Assign):
-            targets += statement.targets
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+@contextmanager
+def _in_batch() -> Iterator[None]:
+    """Start kernels with `BATCH` in their environment."""
+    os.environ[BATCH] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[BATCH]
 
 
-def code_digest(source: Path, *, ignore: Iterable[str] = ()) -> str:
-    """A digest of the code a stage runs: a notebook's code cells, or a module, and the lab_utils modules they need.
+def _vouch(notebook: Path, artefacts: Iterable[Path]) -> None:
+    """Record the artefacts' checksums in an executed notebook, and sign it so that JupyterLab shows its SVG."""
+    import nbformat
+    from nbformat.sign import NotebookNotary
 
-    Comments, formatting, markdown and outputs do not count, so that reading and annotating a notebook reruns nothing.
-
-    Parameters
-    ----------
-    ignore : iterable of str
-        Modules that do not count, such as `PICTURES`.
-    """
-    if source.suffix == ".ipynb":
-        cells = [cell.source for cell in nbformat.read(source, as_version=4).cells if cell.cell_type == "code"]
-        code = "\n".join(cells)
-    else:
-        code = source.read_text(encoding="utf-8")
-    trees = {source.name: ast.parse(code)}
-    waiting = _modules(trees[source.name])
-    while waiting:
-        name = waiting.pop()
-        if name not in trees and not any(name == room or name.startswith(f"{room}.") for room in ignore):
-            trees[name] = ast.parse(_file_of(name).read_text(encoding="utf-8"))
-            waiting |= _modules(trees[name])
-    return digest(*(f"{name} {ast.dump(trees[name])}" for name in sorted(trees)))
-
-
-def _file_of(module: str) -> Path:
-    """The file of a module, or of a room's ``__init__``."""
-    place = PACKAGE.joinpath(*module.split("."))
-    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-
-
-def _modules(tree: ast.AST) -> set[str]:
-    """The modules of lab_utils that a piece of code imports, as "core.files"."""
-    modules = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE.name:
-            parent = node.module.split(".")[1:]
-            candidates = [".".join(parent), *(".".join([*parent, alias.name]) for alias in node.names)]
-            modules |= {name for name in candidates if name and _file_of(name).is_file()}
-    return modules
+    content = nbformat.read(notebook, as_version=4)
+    content.metadata[CHECKSUMS] = {str(path): sha256(path) for path in artefacts}
+    nbformat.write(content, notebook)
+    with suppress(Exception):  # no home folder, a full disk, a locked database: nothing that a run should fail for
+        NotebookNotary().sign(content)
 
 
 def main() -> int:
-    """The command line: all that the stage's cells say goes to standard error, how it ends to standard output."""
+    """Run the command line: what the cells print goes to standard error, how the run ended to standard output."""
     parser = argparse.ArgumentParser(description="Execute a stage notebook with checked parameters.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("-y", "--parameters", default="{}", help="parameters as JSON or YAML")
     parser.add_argument("-r", nargs=2, action="append", default=[], dest="raw", metavar=("NAME", "TEXT"))
+    parser.add_argument("--artefacts", nargs="*", default=[], type=Path, help="files that the notebook writes")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -182,7 +163,8 @@ def main() -> int:
             raise LabError(f"parameters: not valid YAML: {error}") from error
         if not isinstance(parameters, dict):
             raise LabError(f"parameters: expected names and values, found {json.dumps(parameters)}")
-        run_notebook(given.notebook, given.output, {**parameters, **dict(given.raw)})
+        written = [path for path in given.artefacts if path != given.output]
+        run_notebook(given.notebook, given.output, {**parameters, **dict(given.raw)}, artefacts=written)
 
     return say_how_it_ends(work)
 
