@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lab_utils.core.catalogue import read_table_file
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_csv
 
 
 def predictions_table(manifest: pd.DataFrame, classes: list[str], probabilities: NDArray[np.float32]) -> pd.DataFrame:
@@ -38,14 +38,10 @@ def read_predictions(path: Path) -> pd.DataFrame:
     LabError
         If it is missing, has other columns, or probabilities that do not sum to 1.
     """
-    table = read_csv(path, stage="30_train", dtype={"image_id": str, "y_true": str})
-    if list(table.columns[:3]) != ["image_id", "group", "y_true"] or len(classes_of(table)) < 2:
-        raise LabError(
-            f"{path}: expected columns image_id, group, y_true, p_<class>..., found {', '.join(table.columns)}; "
-            "run stage 30_train again"
-        )
-    shares = table.iloc[:, 3:]
-    if not all(map(pd.api.types.is_numeric_dtype, shares.dtypes)) or not np.allclose(shares.sum(axis=1), 1, atol=1e-3):
+    table = read_table_file(path, "predictions")
+    if len(classes_of(table)) < 2:
+        raise LabError(f"{path}: expected columns p_<class> of two classes or more; run stage 30_train again")
+    if not np.allclose(probabilities_of(table).sum(axis=1), 1, atol=1e-3):
         raise LabError(f"{path}: probabilities do not sum to 1; run stage 30_train again")
     return table
 

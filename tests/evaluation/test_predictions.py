@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab_utils.core.catalogue import write_table_file
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import write_csv
 from lab_utils.evaluation.predictions import (
     classes_of,
     predicted_of,
@@ -31,7 +31,7 @@ def test_columns_and_classes() -> None:
     "classes", [("NA", "None"), ("p_x", "x"), ("1", "2"), ("é 中", 'a "b", c'), ("y_true", "group")]
 )
 def test_odd_class_names_survive_the_file(tmp_path: Path, classes: tuple[str, str]) -> None:
-    write_csv(tmp_path / "p.csv", table(classes))
+    write_table_file(tmp_path / "p.csv", "predictions", table(classes))
     back = read_predictions(tmp_path / "p.csv")
     assert classes_of(back) == list(classes)
     assert back["y_true"].tolist() == list(classes)
@@ -44,12 +44,24 @@ def test_a_missing_table_names_its_stage(tmp_path: Path) -> None:
 
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
-    write_csv(tmp_path / "p.csv", table().drop(columns="group"))
-    with pytest.raises(LabError, match="expected columns image_id, group, y_true, .*found image_id, y_true"):
+    table().drop(columns="group").to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(LabError, match="predictions .*missing columns: group.*; run stage 30_train again"):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_a_table_of_one_class_is_refused(tmp_path: Path) -> None:
+    table().drop(columns="p_b").to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(LabError, match="two classes or more; run stage 30_train again"):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_probabilities_must_be_numbers(tmp_path: Path) -> None:
+    table().assign(p_a="high").to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(LabError, match="run stage 30_train again"):
         read_predictions(tmp_path / "p.csv")
 
 
 def test_probabilities_must_sum_to_one(tmp_path: Path) -> None:
-    write_csv(tmp_path / "p.csv", table().assign(p_a=0.9))
+    table().assign(p_a=0.9).to_csv(tmp_path / "p.csv", index=False)
     with pytest.raises(LabError, match="do not sum to 1"):
         read_predictions(tmp_path / "p.csv")

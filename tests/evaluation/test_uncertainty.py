@@ -44,7 +44,9 @@ class FakeRun:
 
 def runs(make: Callable[[str, int], pd.DataFrame], seeds: int) -> list[Any]:
     return [
-        FakeRun(Scenario(name, name, 0), seed, make(name, seed)) for name in ("one", "two") for seed in range(seeds)
+        FakeRun(Scenario(name=name, title=name, trainable_convs=0), seed, make(name, seed))
+        for name in ("one", "two")
+        for seed in range(seeds)
     ]
 
 
