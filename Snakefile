@@ -84,6 +84,7 @@ def params_of(name, parameters=lambda wildcards: {}, settings=lambda wildcards: 
         "notebook": notebook,
         "parameters": lambda wildcards: json.dumps(parameters(wildcards)),
         "settings": settings,
+        "tables": [[name, *((column, value.kind) for column, value in table.columns.items())] for name, table in tables_of(name).items()],
         "code": code_digest(notebook, ignore=ignore, with_text=with_text),
     }
 

@@ -1,1 +1,16 @@
-"""Run stage notebooks, decide what is stale, and say on the terminal how it goes. Used by the Snakefile."""
+"""Run stage notebooks, decide which stages run again, and print the progress of a run.
+
+The Snakefile uses this room; the code that computes results does not.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "code_digest": ["WITHOUT_RESULTS", "code_digest"],
+        "planning": ["discard_altered", "lock", "open_setup"],
+        "runner": ["check_injected", "run_notebook"],
+        "terminal": ["take_over"],
+    },
+)

@@ -20,7 +20,7 @@ from IPython.core.getipython import get_ipython
 
 from lab_utils.core.errors import LabError, choose
 from lab_utils.core.files import sha256
-from lab_utils.core.progress import say_how_it_ends
+from lab_utils.core.progress import report_outcome
 from lab_utils.pipeline.planning import CHECKSUMS
 
 BATCH = "LAB_BATCH"  # set in the kernels that the pipeline starts; without it a notebook runs by hand
@@ -166,7 +166,7 @@ def main() -> int:
         written = [path for path in given.artefacts if path != given.output]
         run_notebook(given.notebook, given.output, {**parameters, **dict(given.raw)}, artefacts=written)
 
-    return say_how_it_ends(work)
+    return report_outcome(work)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
     handler.emit(record("error", "WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR))
     handler.emit(record(None, "The disk is full", logging.ERROR))
     assert out.getvalue() == (
-        f"\n30_train failed after 0 s\nSLURM status is 'TIMEOUT'\nno such file: x\n  look there\n  all it said: {log}\n\nThe disk is full\n"
+        f"\n30_train failed after 0 s\nSLURM status is 'TIMEOUT'\nno such file: x\n  look there\n  complete log: {log}\n\nThe disk is full\n"
     )
 
 
@@ -84,15 +84,15 @@ def test_what_an_earlier_run_said_is_no_reason(tmp_path: Path) -> None:
     handler.emit(record("job_info", jobid=1, log=[str(log)]))
     handler.emit(record("job_error", "Error in rule", logging.ERROR, jobid=1, rule_msg="SLURM status is 'NODE_FAIL'"))
     assert out.getvalue() == (
-        "\n30_train failed after 0 s\nSLURM status is 'NODE_FAIL'\n  it said nothing; it may not have started\n\n"
+        "\n30_train failed after 0 s\nSLURM status is 'NODE_FAIL'\n  it printed nothing; it may not have started\n\n"
     )
 
 
 def test_who_was_killed_has_only_its_last_lines(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("one\ntwo\nKilled\n")
-    assert terminal.reason(log) == f"one\ntwo\nKilled\n  all it said: {log}"
-    assert terminal.reason(tmp_path / "none.log") == f"  all it said: {tmp_path / 'none.log'}"
+    assert terminal.reason(log) == f"one\ntwo\nKilled\n  complete log: {log}"
+    assert terminal.reason(tmp_path / "none.log") == f"  complete log: {tmp_path / 'none.log'}"
 
 
 def test_a_terminal_shows_how_far_the_work_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
