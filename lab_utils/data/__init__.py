@@ -1,1 +1,20 @@
-"""Bring a data set in, check it, split it, and keep its images as one array. Nothing here knows about models."""
+"""Obtain a data set, check it, split it, and store its images as one array file.
+
+Nothing here knows about models.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "dataset": ["Dataset", "load_dataset", "obtain"],
+        "decode": ["read_image", "resize"],
+        "duplicates": ["leaks", "matches"],
+        "labelled": ["LabelledImages"],
+        "manifest": ["build_manifest"],
+        "quality": ["collect_findings", "published_differences"],
+        "samples": ["sample_images"],
+        "store": ["ensure_masks", "ensure_store", "open_store"],
+    },
+)

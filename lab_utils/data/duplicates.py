@@ -19,22 +19,20 @@ def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[tuple[str, 
 
     The hash is that of Zauner (Implementation and benchmarking of perceptual image hash functions, 2010). Only
     distance 0 counts as a duplicate: radiographs are similar, and larger distances also occur between patients.
-
-    Yields
-    ------
-    Findings: check, class, image_id, detail, action.
     """
     firsts = {key: images.drop_duplicates(key).set_index(key) for key in ("pixels", "phash")}
     for copy in images[images.duplicated("phash") | images.duplicated("pixels")].to_dict("records"):
-        original = firsts["pixels"].loc[copy["pixels"]]
-        check, quality = "exact duplicate", "pixels"
-        if original["image_id"] == copy["image_id"]:
-            check, quality = "near-duplicate", "perceptual hash"
-            original = firsts["phash"].loc[copy["phash"]]
-        crosses = original["split"] != copy["split"]
-        detail = (
-            f"Identical {quality} as {original['image_id']}, on the {'other' if crosses else 'same'} side of the split"
+        original, check, agreement = (
+            firsts["pixels"].loc[copy["pixels"]],
+            "exact duplicate",
+            "pixels are identical to those",
         )
+        if original["image_id"] == copy["image_id"]:
+            original, check = firsts["phash"].loc[copy["phash"]], "near-duplicate"
+            agreement = "perceptual hash is identical to that"
+        crosses = original["split"] != copy["split"]
+        side = "other" if crosses else "same"
+        detail = f"Its {agreement} of {original['image_id']}, on the {side} side of the split"
         if original["class"] != copy["class"]:
             detail += f", in another class ({original['class']})"
         action = "kept on one side, with its group" if protocol.split == "grouped" else "kept"

@@ -63,12 +63,13 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
         for reading in in_parallel(lambda pair: _examine(dataset.root, *pair), paths):
             readings.append(reading)
             bar.update()
-    failed = np.array([isinstance(reading, str) for reading in readings])
     unreadable = [
-        Unreadable(item.image_id, item["class"], str(readings[place])) for place, item in listing[failed].iterrows()
+        Unreadable(image_id, label, reading)
+        for image_id, label, reading in zip(listing["image_id"], listing["class"], readings, strict=True)
+        if isinstance(reading, str)
     ]
     _refuse_damaged_classes(listing, unreadable)
-    manifest = listing[~failed].reset_index(drop=True)
+    manifest = listing[[isinstance(reading, dict) for reading in readings]].reset_index(drop=True)
     manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
     manifest["group"] = pd.factorize(manifest["phash"])[0]
     manifest["split"] = split(manifest, protocol)

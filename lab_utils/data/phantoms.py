@@ -1,7 +1,7 @@
 """Synthetic chest radiographs, lung masks and metadata in the layout of the real archive.
 
-They carry four patterns that can be learned and nothing of medicine: a stand-in that lets the whole lab
-run in minutes with no download. On request they also carry what is wrong with real collections, for the audits to find.
+A network can learn their four patterns, but they contain nothing medical: with them the lab runs in minutes
+and without a download. On request they contain the faults of real collections, for the audits to find.
 """
 
 import shutil
@@ -15,6 +15,7 @@ from PIL import Image
 
 from lab_utils.core.config import Fault
 from lab_utils.core.progress import progress
+from lab_utils.data.decode import Pixels
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 SHARES = (0.171, 0.284, 0.482, 0.063)  # of the real database's 3,616, 6,012, 10,192 and 1,345 images
@@ -30,54 +31,49 @@ def write_phantoms(root: Path, images: int = 480, *, faults: Collection[Fault] =
     Parameters
     ----------
     root : Path
-        Made if absent.
+        The folder; it is made if absent.
     images : int
-        How many in all, shared among the classes as in the real database (at least 8 each).
+        Number of images, shared among the classes as in the real database (at least 8 each).
     faults : collection of {"duplicates", "marker", "source"}
-        What to plant: copies of an eighth of each class's images, every other one a grey level brighter; a white square
-        in the corner that is the class's own; a hospital for each class, with an exposure of its own.
+        What to plant: copies of an eighth of each class's images, every second one a grey level brighter; a white
+        square in a corner that depends on the class; a hospital for each class, with an exposure that depends on it.
     seed : int
         Same seed, same pixels.
     """
     root.mkdir(parents=True, exist_ok=True)
     counts = {name: max(8, round(images * share)) for name, share in zip(CLASSES, SHARES, strict=True)}
-    bar = progress(total=sum(counts.values()), desc="phantoms", unit="image")
-    for label, (name, count) in enumerate(counts.items()):
-        for kind in ("images", "masks"):
-            (root / name / kind).mkdir(parents=True, exist_ok=True)
-        for number in range(1, count + 1):
-            image, lungs = phantom(label, np.random.default_rng([seed, label, number]))
-            if "marker" in faults:
-                _mark(image, label)
-            if "source" in faults:
-                image = _exposed(image, label)
-            Image.fromarray(image).save(root / name / "images" / f"{name}-{number}.png")
-            mask = Image.fromarray(lungs.astype(np.uint8) * 255).resize(
-                (MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST
-            )
-            mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
-            bar.update()
-        if "duplicates" in faults:
-            _duplicate(root / name, name, count)
-        url = f"{URL}/hospital-{label + 1}" if "source" in faults else URL
-        sheet = pd.DataFrame(
-            {"FILE NAME": [f"{name}-{n}" for n in range(1, count + 1)], "FORMAT": "PNG", "SIZE": "256*256", "URL": url}
-        )
-        sheet.to_excel(root / f"{name}.metadata.xlsx", sheet_name="Sheet1", index=False)
-    bar.close()
+    with progress(total=sum(counts.values()), desc="phantoms", unit="image") as bar:
+        for label, (name, count) in enumerate(counts.items()):
+            for kind in ("images", "masks"):
+                (root / name / kind).mkdir(parents=True, exist_ok=True)
+            for number in range(1, count + 1):
+                image, lungs = phantom(label, np.random.default_rng([seed, label, number]))
+                file = f"{name}-{number}.png"
+                Image.fromarray(_with_faults(image, label, faults)).save(root / name / "images" / file)
+                mask = Image.fromarray(lungs.astype(np.uint8) * 255)
+                mask = mask.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST)
+                mask.convert("RGB").save(root / name / "masks" / file)
+                bar.update()
+            if "duplicates" in faults:
+                _duplicate(root / name, name, count)
+            url = f"{URL}/hospital-{label + 1}" if "source" in faults else URL
+            files = [f"{name}-{number}" for number in range(1, count + 1)]
+            sheet = pd.DataFrame({"FILE NAME": files, "FORMAT": "PNG", "SIZE": "256*256", "URL": url})
+            sheet.to_excel(root / f"{name}.metadata.xlsx", sheet_name="Sheet1", index=False)
 
 
-def _mark(image: NDArray[np.uint8], label: int) -> None:
-    rows, columns = (slice(4, 28) if first else slice(-28, -4) for first in (label < 2, label % 2 == 0))
-    image[rows, columns] = 255
-
-
-def _exposed(image: NDArray[np.uint8], label: int) -> NDArray[np.uint8]:
-    return (255 * (image / 255) ** (0.75 + 0.2 * label)).astype(np.uint8)
+def _with_faults(image: Pixels, label: int, faults: Collection[Fault]) -> Pixels:
+    """Plant a class's marker and its source's exposure."""
+    if "marker" in faults:
+        rows, columns = (slice(4, 28) if first else slice(-28, -4) for first in (label < 2, label % 2 == 0))
+        image[rows, columns] = 255
+    if "source" in faults:
+        image = (255 * (image / 255) ** (0.75 + 0.2 * label)).astype(np.uint8)
+    return image
 
 
 def _duplicate(folder: Path, name: str, count: int) -> None:
-    """Make the last eighth of a class copies of its first."""
+    """Replace the last eighth of a class by copies of its first images."""
     for place in range(count // 8):
         original, copy = f"{name}-{place + 1}.png", f"{name}-{count - place}.png"
         shutil.copyfile(folder / "masks" / original, folder / "masks" / copy)
@@ -85,7 +81,7 @@ def _duplicate(folder: Path, name: str, count: int) -> None:
         Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / copy)
 
 
-def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[Pixels, NDArray[np.bool_]]:
     """Draw one phantom.
 
     Parameters
@@ -93,7 +89,7 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDA
     label : int
         Index into `CLASSES`: scattered patches, one consolidation, clear lungs, fine reticulation.
     rng : numpy.random.Generator
-        Source of everything that varies from patient to patient.
+        Source of all that varies between patients.
     size : int
         Side in pixels.
 
@@ -114,19 +110,19 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[NDA
     ribs = np.sin(2 * np.pi * (rng.uniform(4.5, 6) * (y + 0.35 * x**2) + rng.uniform())) ** 8
     soft = (1 - lungs) * body * _soft_tissue(size, rng)
     tissue = 0.12 + 0.5 * body + 0.07 * soft - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.05 * ribs * body
-    tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, width, height, rng)
+    tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, (width, height), rng)
     tissue = tissue * rng.uniform(0.94, 1.06) + rng.uniform(-0.02, 0.02) + 0.012 * rng.standard_normal(x.shape)
     return (255 * tissue.clip(0, 1)).astype(np.uint8), lungs > 0.5
 
 
 def _soft_tissue(size: int, rng: np.random.Generator) -> Array:
-    """A smooth field, of another shape in every patient, in about [-2, 2]: without it phantoms pass for copies."""
+    """Draw a smooth field in about [-2, 2]; without it, perceptual hashes of different phantoms are equal."""
     coarse = rng.standard_normal((7, 7)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC), float)
 
 
 def _ellipse(x: Array, y: Array, cx: float, cy: float, width: float, height: float) -> Array:
-    """A filled ellipse with soft edges, in [0, 1]."""
+    """Draw a filled ellipse with soft edges, in [0, 1]."""
     radius = np.sqrt(((x - cx) / width) ** 2 + ((y - cy) / height) ** 2)
     return 1 / (1 + np.exp(25 * (radius - 1)))
 
@@ -136,12 +132,12 @@ def _pattern(
     x: Array,
     y: Array,
     sides: list[tuple[float, float]],
-    width: float,
-    height: float,
+    lung: tuple[float, float],
     rng: np.random.Generator,
 ) -> Array:
-    """What tells the classes apart, in about [-1, 1], to be seen through the lungs."""
-    strength = rng.uniform(0.1, 0.9)  # from barely there to plain: some errors should be made
+    """Draw what distinguishes the classes, in about [-1, 1], to be masked by the lungs of size `lung`."""
+    width, height = lung
+    strength = rng.uniform(0.1, 0.9)  # from barely visible to clear: a classifier should make some errors
     field = np.zeros_like(x)
     if CLASSES[label] == "COVID":
         for cx, cy in sides:

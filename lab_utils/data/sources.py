@@ -60,10 +60,6 @@ def source_confounding(images: pd.DataFrame) -> Iterator[tuple[str, str, str, st
     """Report sources that predict the class: a network may learn the hospital instead of the disease.
 
     The real database's sheets are right class by class and wrong file by file.
-
-    Yields
-    ------
-    Findings: check, class, image_id, detail, action.
     """
     rule = source_rule(images)
     if rule is None or rule.low <= rule.majority:

@@ -44,7 +44,7 @@ def test_exact_duplicates_name_their_original_and_the_class_it_has(tmp_path: Pat
     findings = findings_of(root, lab)
     findings = findings[findings["check"].str.contains("duplicate")]
     assert checks(findings) == [("exact duplicate", "a/a-2.png"), ("exact duplicate", "b/b-3.png")]
-    assert findings["detail"].str.startswith("Identical pixels as a/a-1.png").all()
+    assert findings["detail"].str.startswith("Its pixels are identical to those of a/a-1.png").all()
     assert findings["detail"].str.contains("in another class (a)", regex=False).tolist() == [False, True]
 
 
