@@ -71,21 +71,6 @@ def test_the_readme_s_tree_is_the_repository_s() -> None:
     )
 
 
-def test_modules_import_only_upwards_in_the_readme_s_list() -> None:
-    tree = (PROJECT / "README.md").read_text().split("## What is where")[1]
-    order = re.findall(r"^  (\w+)\.py ", tree, re.MULTILINE)
-    for place, module in enumerate(order):
-        source = (PROJECT / "lab_utils" / f"{module}.py").read_text()
-        for imported in re.findall(r"^from lab_utils\.(\w+) import", source, re.MULTILINE):
-            assert order.index(imported) < place, f"{module} imports {imported}"
-
-
-@pytest.mark.parametrize("module", ["scenarios", "paths", "records", "notebooks", "download", "metrics", "figures"])
-def test_planning_and_evaluation_do_not_import_tensorflow(module: str) -> None:
-    code = f"import sys, lab_utils.{module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
-
-
 def test_every_module_has_a_test() -> None:
     modules = {path.stem for path in (PROJECT / "lab_utils").glob("*.py")} - {"__init__", "runtime", "runs"}
     tests = {path.stem.removeprefix("test_") for path in (PROJECT / "tests").glob("test_*.py")}

@@ -213,9 +213,12 @@ def _problems(error: ValidationError, place: Sequence[str], model: type[Settings
         keys = [field.alias or key for key, field in fields.items() if key not in ("name", "number")]
         if mistake["type"] == "extra_forbidden":
             problems.append(f"{'.'.join([*place, *above]) or 'top level'}: {unknown('key', last, keys)}")
-        else:
-            found = "" if mistake["type"] == "missing" else f", found {reprlib.repr(mistake['input'])}"
-            problems.append(f"{'.'.join([*place, *steps])}: {mistake['msg'].removeprefix('Value error, ')}{found}")
+            continue
+        expected = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] in ("dict_type", "model_type"):
+            expected = "expected keys and values"
+        found = "" if mistake["type"] == "missing" else f", found {reprlib.repr(mistake['input'])}"
+        problems.append(f"{'.'.join([*place, *steps])}: {expected}{found}")
     return problems
 
 

@@ -5,16 +5,20 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-WINDOW = 256  # items in progress at once: bounds the memory of a pass over any number of files
+WINDOW = 256  # items in progress at a time: bounds the memory of a pass over any number of files
 
 
 def cpus() -> int:
-    """The cores that this process may use: what OMP_NUM_THREADS grants, which Snakemake sets from a rule's threads."""
+    """Number of cores that this process may use.
+
+    OMP_NUM_THREADS counts where it is set: Snakemake sets it from a rule's threads.
+    """
     granted = os.environ.get("OMP_NUM_THREADS", "")
     if granted.isdigit():
         return max(1, int(granted))
@@ -22,7 +26,7 @@ def cpus() -> int:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had resident so far, in MB (10^6 bytes)."""
+    """Largest resident memory of this process so far, in MB (10^6 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)
 
@@ -30,12 +34,8 @@ def peak_memory() -> int:
 def in_parallel(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """Map over threads in order, with at most `WINDOW` results waiting: decoding releases the interpreter's lock."""
-    pending: list[Item] = []
+    """Map over threads in order, with at most `WINDOW` results waiting; useful where the work releases the GIL."""
+    remaining = iter(items)
     with ThreadPoolExecutor(workers or cpus()) as pool:
-        for item in items:
-            pending.append(item)
-            if len(pending) == WINDOW:
-                yield from pool.map(function, pending)
-                pending = []
-        yield from pool.map(function, pending)
+        while window := list(islice(remaining, WINDOW)):
+            yield from pool.map(function, window)

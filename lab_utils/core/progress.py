@@ -1,4 +1,4 @@
-"""What long work says: a bar that reads well in a log too, and in one line how it ended."""
+"""Messages of long work: a progress bar for logs, times of parts, and how a command ended."""
 
 import sys
 import time
@@ -13,44 +13,42 @@ FAILED = "\nfailed after "  # begins the last words of a command that failed
 
 
 def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":
-    """A tqdm bar on standard output.
+    """Make a tqdm bar on standard output.
 
-    Text rather than a widget: a widget leaves an empty box in an executed notebook. Refreshed every
-    two seconds at most, for in a papermill log each refresh is a line.
+    It is text, because a widget leaves an empty box in an executed notebook. It is refreshed at most every
+    two seconds, because each refresh is a line of a papermill log.
     """
-    size = unit == "B"
-    return tqdm(
-        total=total,
-        desc=desc,
-        unit=unit if size else f" {unit}",
-        unit_scale=size,
-        file=sys.stdout,
-        mininterval=2.0,
-        ncols=90,
-    )
+    is_bytes = unit == "B"
+    unit = unit if is_bytes else f" {unit}"
+    return tqdm(total=total, desc=desc, unit=unit, unit_scale=is_bytes, file=sys.stdout, mininterval=2.0, ncols=90)
 
 
 class Stopwatch:
-    """How long the parts of a notebook take.
-
-    Attributes
-    ----------
-    laps : dict
-        Part to its seconds.
-    """
+    """Seconds that the parts of a notebook take: `laps`, by name."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """End a part: it began where the one before it ended."""
+        """End a part, which began where the part before it ended."""
         now = time.perf_counter()
         self.laps[part], self._last = now - self._last, now
 
 
 def report_outcome(work: Callable[[], object]) -> int:
-    """Do a command's work; print its time or, if it raises LabError or is interrupted, why. The exit status: 0 or 1."""
+    """Do a command's work and print its time, or why it failed.
+
+    Parameters
+    ----------
+    work : callable
+        May raise LabError or KeyboardInterrupt; other exceptions pass.
+
+    Returns
+    -------
+    int
+        The exit status: 0 or 1.
+    """
     began = time.perf_counter()
     try:
         work()

@@ -9,28 +9,18 @@ from typing import Any
 
 from lab_utils.core.machine import cpus, peak_memory
 
-VERSIONS_OF = (
-    "tensorflow",
-    "keras",
-    "numpy",
-    "pandas",
-    "pillow",
-    "scikit-learn",
-    "papermill",
-    "snakemake",
-    "lab-utils",
-)
+LIBRARIES = ["tensorflow", "keras", "numpy", "pandas", "pillow", "scikit-learn", "papermill", "snakemake", "lab-utils"]
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, machine, time and git commit, without importing any of the libraries.
+    """Collect the circumstances of a result without importing any of the libraries.
 
     Returns
     -------
     dict
-        `finished` (UTC, ISO 8601), `python`, `platform`, `cpus` (cores this process may use), `memory_mb` (the most
-        that this process has had resident so far, in MB),
-        `versions` (library to version), `commit` (with `+` behind it where files were edited; empty outside git).
+        `finished` (UTC, ISO 8601), `python`, `platform`, `cpus` (cores that this process may use), `memory_mb`
+        (largest resident memory of this process so far, in MB), `versions` (by library) and `commit` (followed by
+        `+` where files were edited; empty outside git).
     """
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -38,18 +28,16 @@ def provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpus": cpus(),
         "memory_mb": peak_memory(),
-        "versions": {name: metadata.version(name) for name in VERSIONS_OF},
+        "versions": {name: metadata.version(name) for name in LIBRARIES},
         "commit": _commit(),
     }
 
 
 def _commit() -> str:
-    here = Path(__file__).resolve().parent
-
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=here, capture_output=True, text=True, timeout=20, check=True
-        ).stdout.strip()
+        folder = Path(__file__).resolve().parent
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True)
+        return done.stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from lab_utils.core.config import load_experiment
+from lab_utils.core.config import Experiment, load_experiment
 from lab_utils.core.errors import LabError
 from tests.conftest import PROJECT, write_config
 
@@ -107,3 +108,52 @@ def test_changed_values_are_checked(tmp_path: Path) -> None:
     assert experiment.scenario("fc_only", epochs=7).epochs == 7
     with pytest.raises(LabError, match=r"fc_only\.epochs: Input should be greater than 0, found -1"):
         experiment.scenario("fc_only", epochs=-1)
+    with pytest.raises(LabError, match=r"fc_only\.head\.1: Input should be greater than 0, found 0"):
+        experiment.scenario("fc_only", head=[8, 0])
+    with pytest.raises(LabError, match=r"fc_only: no key 'epoch'.*did you mean 'epochs'"):
+        experiment.scenario("fc_only", epoch=3)
+
+
+def test_a_scenario_has_a_number_that_retrains_nothing(tmp_path: Path) -> None:
+    experiment = load_experiment(str(PROJECT / "lab.yaml"))
+    assert experiment.scenario("last_two_convs").label == "S1: last two convolutions + head"
+    assert experiment.scenario("fc_only", epochs=7).label == "S3: head only"
+    assert "number" not in experiment.scenario("fc_only").model_dump()
+
+
+def test_optimizer_and_class_weight_are_settings_of_a_scenario(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "lab.yaml", scenarios={"sgd": {"trainable_convs": 0, "optimizer": "sgd"}})
+    experiment = load_experiment(str(path))
+    assert [experiment.scenario(name).optimizer for name in ("fc_only", "sgd")] == ["adam", "sgd"]
+    assert experiment.scenario("fc_only", class_weight="balanced").class_weight == "balanced"
+    with pytest.raises(LabError, match=r"fc_only\.optimizer: Input should be 'adam', .*found 'adma'"):
+        experiment.scenario("fc_only", optimizer="adma")
+
+
+def test_each_mistake_names_its_place_and_the_nearest_key(tmp_path: Path) -> None:
+    path = write_config(
+        tmp_path / "lab.yaml",
+        run={"seed": [0]},
+        faults=["markers"],
+        protocols={"described": {"mask": True}},
+        scenarios={"fc_only": None},
+    )
+    with pytest.raises(LabError) as caught:
+        load_experiment(str(path))
+    for part in (
+        "lab.yaml: 4 problem(s)",
+        "run: no key 'seed': choose one of protocols, scenarios, seeds; did you mean 'seeds'?",
+        "faults.0: Input should be 'duplicates', 'marker' or 'source', found 'markers'",
+        "protocols.described: no key 'mask': choose one of title, masks, ",
+        "scenarios.fc_only: expected keys and values, found None",
+    ):
+        assert part in str(caught.value), caught.value
+
+
+def test_an_experiment_cannot_be_changed(experiment: Experiment) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        experiment.scenario("fc_only").epochs = 3  # type: ignore[misc]
+
+
+def test_an_override_chooses_what_is_run(config: Path) -> None:
+    assert load_experiment(str(config), run={"scenarios": ["fc_only"], "seeds": [1, 2]}).seeds == (1, 2)

@@ -1,0 +1,80 @@
+"""The rooms of the package: who may import whom, read from the imports themselves."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+PACKAGE = PROJECT / "lab_utils"
+ROOMS = ("core", "data", "models", "evaluation", "audits", "reporting", "pipeline")
+NETWORKS = {"tensorflow", "keras", "ai_edge_litert"}
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+def imports_of(module: Path) -> Iterator[str]:
+    """Absolute names of all modules that a module imports, also inside functions and for types."""
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import; name the module"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level packages that are loaded after `code` in a new process."""
+    script = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_the_rooms_are_the_folders() -> None:
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "lab.py"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_room_imports_only_from_rooms_above_it(module: Path) -> None:
+    allowed = ROOMS[: ROOMS.index(module.parts[0]) + 1] if len(module.parts) > 1 else ROOMS
+    for name in imports_of(module):
+        parts = name.split(".")
+        if parts[0] == "lab_utils":
+            assert parts[1] in allowed, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [path for path in MODULES if path.parts[0] != "models"], ids=str)
+def test_only_models_imports_tensorflow(module: Path) -> None:
+    assert not NETWORKS & {name.split(".")[0] for name in imports_of(module)}
+
+
+def test_planning_imports_no_tensorflow() -> None:
+    planning = (PROJECT / "Snakefile").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in planning if line.startswith("from lab_utils")]
+    assert lines
+    assert not NETWORKS & loaded_after("\n".join(lines))
+
+
+@pytest.mark.parametrize("room", ["core", "data", "evaluation", "reporting", "pipeline"])
+def test_rooms_without_networks_import_no_tensorflow(room: str) -> None:
+    modules = [path for path in MODULES if path.parts[0] == room and path.stem != "__init__"]
+    assert not NETWORKS & loaded_after("\n".join(f"import lab_utils.{room}.{path.stem}" for path in modules))
+
+
+def test_importing_the_package_and_its_rooms_imports_almost_nothing() -> None:
+    rooms = "\n".join(f"import lab_utils.{room}" for room in ROOMS)
+    assert not {*NETWORKS, "pandas", "matplotlib"} & loaded_after(rooms)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_does_and_shows_its_names(room: str) -> None:
+    tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+    docstring = ast.get_docstring(tree) or ""
+    assert 1 <= docstring.count(".") <= 4
+    names = f"import lab_utils.{room} as room\nassert room.__all__\n[getattr(room, name) for name in room.__all__]"
+    loaded_after(names)
