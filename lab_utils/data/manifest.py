@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Protocol
 from lab_utils.core.errors import LabError
 from lab_utils.core.machine import in_parallel
@@ -20,10 +21,6 @@ from lab_utils.data.sheets import read_sheet, sheet_key
 from lab_utils.data.splits import split
 
 MOST_UNREADABLE = 0.05  # share of a class
-COLUMNS = [
-    *("image_id", "class", "kind", "source", "mask", "lungs", "split", "group"),
-    *("width", "height", "mode", "grey", "mean", "deviation", "levels", "sha256", "pixels", "phash"),
-]
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,8 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     Returns
     -------
     manifest : DataFrame
-        In order of class, then path. Columns:
-        image_id (path below the data set's root, with '/'), class, kind ("image", or "mask" where the protocol
-        counts masks as images), source (from the metadata sheet; empty without one), mask (path of the lung mask;
-        empty without one), lungs (share of the image that the mask covers, in [0, 1]; missing where it cannot be
-        read), split ("train", "validation"), group (number shared by images with the same perceptual hash), width and
-        height (pixels), mode (of the file: L, RGB, ...), grey (bool: no colour), mean and deviation (of the grey
-        levels, in [0, 255]), levels (number of different grey levels), sha256 (of the file), pixels (SHA-256 of the
-        decoded pixels and their shape), phash (64-bit perceptual hash, hexadecimal; Zauner 2010, as in imagehash).
+        One row per image, in order of class, then path; columns as in the catalogue. `phash` is the 64-bit
+        perceptual hash of Zauner (2010), as in imagehash; images with an identical hash share a `group`.
     unreadable : list of Unreadable
 
     Raises
@@ -73,7 +64,7 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
     manifest["group"] = pd.factorize(manifest["phash"])[0]
     manifest["split"] = split(manifest, protocol)
-    return manifest[COLUMNS], unreadable
+    return manifest[list(catalogue()["manifest"].columns)], unreadable
 
 
 def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
+from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Protocol
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.duplicates import duplicates
@@ -12,7 +13,6 @@ from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import Unreadable
 from lab_utils.data.sources import missing_sources, source_confounding
 
-COLUMNS = ["check", "class", "image_id", "detail", "action"]
 COMMON_SHARE = 0.95  # of images with one size or mode; above it the remaining images are findings
 MOST_DEVIATION = 5.0  # modified z-score: the usual 3.5 selects a hundred sound radiographs in ten thousand
 
@@ -49,7 +49,7 @@ def collect_findings(
         *missing_sources(images),
         *(("listing differs", name, "", detail, "reported") for name, detail in published_differences(dataset).items()),
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=list(catalogue()["findings"].columns))
 
 
 def mask_images(manifest: pd.DataFrame) -> Iterator[Row]:

@@ -11,20 +11,11 @@ from lab_utils.data.folders import list_images, masks_by_stem
 
 
 class SampleImage(NamedTuple):
-    """One image with its lungs.
+    """One image and its lung pixels."""
 
-    Parameters
-    ----------
-    name : str
-        The file's name without its ending.
-    image : uint8 (H, W) or (H, W, 3)
-    lungs : bool (h, w), optional
-        Lung pixels; the mask may have another size than the image.
-    """
-
-    name: str
+    name: str  # the file's name without its ending
     image: Pixels
-    lungs: NDArray[np.bool_] | None
+    lungs: NDArray[np.bool_] | None  # the mask may have another size than the image
 
 
 def sample_images(dataset: Dataset, count: int) -> dict[str, list[SampleImage]]:

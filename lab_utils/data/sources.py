@@ -10,23 +10,13 @@ LEAST_IMAGES = 20  # of a source that a network can learn
 
 
 class SourceRule(NamedTuple):
-    """Score of a rule that predicts the class from the source alone, on validation images.
+    """Score of a rule that predicts the class from the source alone, on validation images of large sources."""
 
-    Parameters
-    ----------
-    images : int
-        Validation images whose source has at least 20 images.
-    accuracy, low, high : float
-        Accuracy of the rule, with Wilson's 95 % interval.
-    majority : float
-        Accuracy of the majority-class baseline.
-    """
-
-    images: int
+    images: int  # validation images whose source has at least 20 images
     accuracy: float
-    low: float
+    low: float  # bounds of Wilson's 95 % interval
     high: float
-    majority: float
+    majority: float  # accuracy of the majority-class baseline
 
 
 def source_rule(images: pd.DataFrame) -> SourceRule | None:

@@ -53,7 +53,7 @@ def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, s
         pixels = resize(_decode_again(dataset.root / image_id), size, protocol.interpolation)
         return np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
 
-    _ensure_array(_array_file(workspace, key), shape, load, manifest["image_id"])
+    _ensure_array(workspace.images(key) / "images.npy", shape, load, manifest["image_id"])
     return key
 
 
@@ -82,7 +82,7 @@ def ensure_masks(dataset: Dataset, manifest: pd.DataFrame, size: int, workspace:
         lungs = np.where(lungs_in(_decode_again(dataset.root / mask)), np.uint8(255), np.uint8(0))
         return resize(lungs, size, "nearest")
 
-    _ensure_array(_array_file(workspace, key), (len(masks), size, size), load, masks)
+    _ensure_array(workspace.images(key) / "images.npy", (len(masks), size, size), load, masks)
     return key
 
 
@@ -94,7 +94,7 @@ def open_store(workspace: Workspace, key: str) -> Pixels:
     LabError
         If it does not exist, or is not as stage 20 wrote it.
     """
-    path = _array_file(workspace, key)
+    path = workspace.images(key) / "images.npy"
     verify_checksum(path, stage=STAGE)
     try:
         store: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -103,10 +103,6 @@ def open_store(workspace: Workspace, key: str) -> Pixels:
     except (ValueError, OSError) as error:
         raise LabError(f"{path}: damaged ({error}); delete it and run stage {STAGE} again") from error
     return store
-
-
-def _array_file(workspace: Workspace, key: str) -> Path:
-    return workspace.images(key) / "images.npy"
 
 
 def _decode_again(path: Path) -> Pixels:

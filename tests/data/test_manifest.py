@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Protocol
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import obtain
-from lab_utils.data.manifest import COLUMNS, build_manifest, list_items
+from lab_utils.data.manifest import build_manifest, list_items
 from lab_utils.data.quality import collect_findings
 from tests.conftest import write_classes
 
@@ -15,7 +16,7 @@ PROTOCOL = Protocol(name="described", title="described")
 
 def test_one_row_per_image(phantoms: Path, lab: Workspace) -> None:
     manifest, unreadable = build_manifest(obtain(str(phantoms), lab), PROTOCOL)
-    assert list(manifest.columns) == COLUMNS
+    assert list(manifest.columns) == list(catalogue()["manifest"].columns)
     assert unreadable == []
     assert len(manifest) == 53
     first = manifest.iloc[0]

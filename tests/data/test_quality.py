@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Fault, Protocol
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import obtain
 from lab_utils.data.duplicates import leaks, matches
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.phantoms import CLASSES, write_phantoms
-from lab_utils.data.quality import COLUMNS, by_protocol, collect_findings, unusual_formats, unusual_grey_levels
+from lab_utils.data.quality import by_protocol, collect_findings, unusual_formats, unusual_grey_levels
 from lab_utils.data.sources import missing_sources, source_confounding, source_rule
 from tests.conftest import write_classes
 
@@ -32,7 +33,7 @@ def checks(findings: pd.DataFrame) -> list[tuple[str, str]]:
 
 def test_nothing_odd_gives_an_empty_table(tmp_path: Path, lab: Workspace) -> None:
     findings = findings_of(write_classes(tmp_path / "d", {"a": 10, "b": 10}), lab)
-    assert list(findings.columns) == COLUMNS
+    assert list(findings.columns) == list(catalogue()["findings"].columns)
     assert len(findings) == 0
 
 
