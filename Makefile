@@ -4,55 +4,61 @@ DATASET ?=
 WORKSPACE ?= workspace
 CONFIG ?=
 AGAIN ?=
+LAB ?=
 PYTHON ?= python3
 BIN := .venv/bin
 ifdef KERAS_HOME
 export KERAS_HOME := $(abspath $(KERAS_HOME))
 endif
-# Names reach the shell as values of its variables: what stands in them is no command.
+# Names reach the shell as values of its variables, so that it never runs their text as a command.
 export LAB_WORKSPACE := $(value WORKSPACE)
 export LAB_DATASET := $(value DATASET)
 export LAB_CONFIG := $(value CONFIG)
 SETTINGS := "workspace=$$LAB_WORKSPACE" $${LAB_DATASET:+"dataset=$$LAB_DATASET"} $${LAB_CONFIG:+"config=$$LAB_CONFIG"}
+# What JupyterLab adds to a notebook never enters a commit (see .gitattributes). Without .venv git commits as usual.
+FILTER := git config filter.nbstripout.clean '"$(CURDIR)/$(BIN)/python" -m nbstripout --keep-id' && \
+  git config filter.nbstripout.extrakeys "$(addprefix metadata.language_info.,version codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer)" && \
+  git config filter.nbstripout.smudge cat && git config filter.nbstripout.required false && \
+  git config diff.ipynb.textconv '"$(CURDIR)/$(BIN)/python" -m nbstripout -t'
 BENCH := --workspace "$$LAB_WORKSPACE" $${LAB_DATASET:+--dataset "$$LAB_DATASET"}
 
 .DEFAULT_GOAL := help
-.PHONY: help report view test test-faults test-slurm lint audit lab bench bench-scale bench-load bench-agreement lock clean
+.PHONY: help report view test test-faults test-slurm lint vulnerabilities lab bench bench-scale bench-load bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml  AGAIN=stage"
+	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml  AGAIN=stage  LAB='options of JupyterLab'"
 
-report: .venv/ready  ## run the whole lab on phantoms, or on DATASET=, and leave the report as HTML and PDF
+report: .venv/ready  ## run every stage on phantoms, or on DATASET=, and write the report as HTML and PDF
 	@$(BIN)/snakemake $(if $(AGAIN),--forcerun $(AGAIN)) --config $(SETTINGS)
 	@echo "Report: $$LAB_WORKSPACE/report/lab_report.html and $$LAB_WORKSPACE/report/lab_report.pdf (make view opens it)"
 
 view: .venv/ready  ## open the report in the browser
 	@$(BIN)/python -m webbrowser -t "file://$$(cd "$$LAB_WORKSPACE" && pwd)/report/lab_report.html"
 
-test: .venv/ready lint  ## run every test (as root on Debian, installs chromium to look at the report with)
-	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "no chromium: tests in a browser are skipped"
+test: .venv/ready lint  ## run every test (as root on Debian, installs chromium for the tests of the report)
+	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "There is no chromium, so tests in a browser are skipped."
 	$(BIN)/python -m pytest
 
-test-faults: .venv/ready  ## kill runs at 72 moments, in every stage, fill the disk, and look at what is left (an hour)
-	LAB_FAULTS=72 $(BIN)/python -m pytest -s tests/faults tests/test_download.py
+test-faults: .venv/ready  ## kill runs at 72 moments in all stages, fill the disk, and check what is left (an hour)
+	LAB_FAULTS=72 $(BIN)/python -m pytest -s tests/faults tests/data
 
-test-slurm: .venv/ready  ## run the lab on a SLURM cluster of this machine (Debian, as root: installs SLURM)
+test-slurm: .venv/ready  ## run the lab on a SLURM cluster of one machine (as root on Debian, installs SLURM)
 	@command -v slurmctld slurmd munged sbatch > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends munge slurmctld slurmd slurm-client; } > /dev/null
-	$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+	$(BIN)/python -m pytest -m slurm tests/pipeline/test_slurm.py
 
 lint: .venv/ready  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-audit: .venv/ready  ## ask whether any pinned version has a known vulnerability (needs the network)
+vulnerabilities: .venv/ready  ## check the pinned versions for known vulnerabilities (needs the network)
 	$(BIN)/uv tool run pip-audit --requirement requirements.lock --disable-pip
 
-lab: .venv/ready  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: .venv/ready  ## open the project in JupyterLab (LAB="--port 9999 --no-browser" passes options)
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
-bench: .venv/ready  ## measure speed and memory against the plain way (DATASET=, half an hour)
+bench: .venv/ready  ## measure speed and memory with and without cached features (DATASET=, half an hour)
 	@$(BIN)/python bench/speed.py $(BENCH)
 
 bench-scale: .venv/ready  ## measure how time and memory grow, up to 21,165 generated images
@@ -61,7 +67,7 @@ bench-scale: .venv/ready  ## measure how time and memory grow, up to 21,165 gene
 bench-load: .venv/ready  ## measure downloading and preprocessing of 21,165 images, and of 100,000 small ones
 	@$(BIN)/python bench/load.py --workspace "$$LAB_WORKSPACE"
 
-bench-agreement: .venv/ready  ## compare the accuracies of the lab's way and the plain way over five seeds (DATASET=)
+bench-agreement: .venv/ready  ## compare accuracies with and without cached features over five seeds (DATASET=)
 	@$(BIN)/python bench/agreement.py $(BENCH)
 
 lock: .venv/ready  ## pin the newest versions that pyproject.toml admits
@@ -72,9 +78,10 @@ clean:  ## remove the environment and the default workspace
 	rm -rf .venv workspace
 
 .venv/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("the lab needs Python 3.11 to 3.13, this is %s; say make PYTHON=python3.11" % sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("the lab needs Python 3.11 to 3.13, this is %s; give make PYTHON=python3.11" % sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	@echo "Installing the lab into .venv (once, a few minutes) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@[ ! -e .git ] || { $(FILTER); } || echo "git is not set up to keep outputs of notebooks out of commits"
 	@touch $@
