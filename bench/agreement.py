@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from lab_utils.models.prefix import Prefix
 from speed import PROTOCOL, prepare
 
+from lab_utils.core.catalogue import read_table
 from lab_utils.core.config import Scenario, load_experiment
-from lab_utils.core.files import read_csv, write_json
+from lab_utils.core.files import write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.progress import progress
 from lab_utils.core.provenance import provenance
@@ -22,7 +24,6 @@ from lab_utils.data.store import open_store
 from lab_utils.models import network as network_module
 from lab_utils.models.backbone import load_backbone, trunk_of
 from lab_utils.models.features import Extraction, cuts_of, ensure_features, extract
-from lab_utils.models.prefix import Prefix
 from lab_utils.models.runtime import keras, tf
 from lab_utils.models.training import fit
 
@@ -87,7 +88,7 @@ def main() -> None:
     folder: Path = Workspace.open(given.workspace).root / "bench"
     lab, experiment = Workspace.open(str(folder / "run")), load_experiment()
     prepare(given.dataset, lab)
-    rules, manifest = experiment.protocol(PROTOCOL), read_csv(lab.manifest(PROTOCOL), stage="20")
+    rules, manifest = experiment.protocol(PROTOCOL), read_table(lab, "manifest", protocol=PROTOCOL)
     extraction = extract(experiment, rules, experiment.chosen_scenarios()[0].backbone, lab)
     half, classes = replace(extraction, storage="float16"), list(load_dataset(lab).classes)
     rows = []

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from speed import watching
 
+from lab_utils.core.catalogue import read_table, write_table
 from lab_utils.core.config import load_experiment
-from lab_utils.core.files import atomic_write, read_csv, read_json, write_csv, write_json
+from lab_utils.core.files import atomic_write, read_json, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
 from lab_utils.data.arrays import ArrayWriter
@@ -46,7 +47,7 @@ def features(lab: Workspace, count: int) -> float:
 
     experiment = load_experiment()
     plan = experiment.scenario(SCENARIO)
-    write_csv(lab.manifest(NAME), generate(lab, count))
+    write_table(lab, "manifest", generate(lab, count), protocol=NAME)
     backbone, weights = obtain_backbone(plan.backbone, SIDE, weights="random", synthetic=True)
     calibrate(backbone, scaled(open_store(lab, NAME)[:CALIBRATION_IMAGES], plan.backbone, "unit"))
     key = save_backbone(backbone, lab)
@@ -59,14 +60,15 @@ def features(lab: Workspace, count: int) -> float:
 
 def epoch(lab: Workspace, count: int) -> float:
     """Seconds of the second epoch on the features."""
+    from lab_utils.models.network import build_network
+
     from lab_utils.models.backbone import load_backbone
     from lab_utils.models.features import Extraction, ensure_features
-    from lab_utils.models.network import build_network
     from lab_utils.models.training import fit
 
     plan = load_experiment().scenario(SCENARIO, epochs=2)
     extraction = Extraction(**read_json(lab.extraction(NAME, plan.backbone), stage="features"))
-    backbone, manifest = load_backbone(lab, extraction.backbone_key), read_csv(lab.manifest(NAME), stage="features")
+    backbone, manifest = load_backbone(lab, extraction.backbone_key), read_table(lab, "manifest", protocol=NAME)
     network = build_network(plan, backbone, 4, scaling="unit", seed=0)
     (own,) = ensure_features(extraction, backbone, [plan.trainable_convs], lab)
     result = fit(network, plan, own, manifest, list("abcd"), seed=0)

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 import psutil
 
+from lab_utils.core.catalogue import read_table, write_table
 from lab_utils.core.config import Experiment, load_experiment
-from lab_utils.core.files import read_csv, write_csv, write_json
+from lab_utils.core.files import write_json
 from lab_utils.core.paths import Workspace, project_root
 from lab_utils.core.provenance import provenance
 from lab_utils.data.dataset import load_dataset, obtain
@@ -45,19 +46,20 @@ def prepare(dataset: str, lab: Workspace) -> None:
     experiment = load_experiment()
     data, rules = obtain(dataset, lab, phantoms=experiment.phantoms), experiment.protocol(PROTOCOL)
     manifest, _ = build_manifest(data, rules)
-    write_csv(lab.manifest(PROTOCOL), manifest)
+    write_table(lab, "manifest", manifest, protocol=PROTOCOL)
     write_json(lab.preprocessing(PROTOCOL), {"store": ensure_store(data, manifest, rules, experiment.image_size, lab)})
 
 
 def plain_way(lab: Workspace, scenario: str) -> dict[str, float]:
     """Keras' ``fit`` of the whole network on images that tf.data decodes and resizes once and keeps in memory."""
-    from lab_utils.models.backbone import obtain_backbone
     from lab_utils.models.network import build_network
+
+    from lab_utils.models.backbone import obtain_backbone
     from lab_utils.models.runtime import keras, tf
 
     experiment, data = load_experiment(), load_dataset(lab)
     plan, size, classes = experiment.scenario(scenario), experiment.image_size, list(data.classes)
-    manifest = read_csv(lab.manifest(PROTOCOL), stage="20")
+    manifest = read_table(lab, "manifest", protocol=PROTOCOL)
 
     def load(path: Any, label: Any) -> tuple[Any, Any]:
         image = tf.io.decode_png(tf.io.read_file(path), channels=3)
@@ -89,14 +91,15 @@ def plain_way(lab: Workspace, scenario: str) -> dict[str, float]:
 
 def lab_way(lab: Workspace, *scenarios: str) -> dict[str, float]:
     """Some scenarios from image files to predictions: image store, features and training, nothing kept from before."""
+    from lab_utils.models.network import build_network
+
     from lab_utils.models.backbone import load_backbone
     from lab_utils.models.features import ensure_features, extract
-    from lab_utils.models.network import build_network
     from lab_utils.models.training import fit
 
     experiment = load_experiment(run={"scenarios": list(scenarios), "seeds": [0]})
     data, rules = load_dataset(lab), experiment.protocol(PROTOCOL)
-    manifest = read_csv(lab.manifest(PROTOCOL), stage="20")
+    manifest = read_table(lab, "manifest", protocol=PROTOCOL)
     for folder in (lab.images(""), lab.features("")):
         rmtree(folder, ignore_errors=True)
     times = {"store": seconds_of(lambda: ensure_store(data, manifest, rules, experiment.image_size, lab))}
@@ -136,9 +139,10 @@ def extraction_rate(lab: Workspace, engine: str, batch: str = "1") -> dict[str, 
 
 def suffix_step(lab: Workspace, scenario: str) -> dict[str, float]:
     """A training step on features in memory, and the matrix products that it is made of, as sgemm."""
+    from lab_utils.models.network import MatrixProduct, build_network
+
     from lab_utils.models.backbone import load_backbone
     from lab_utils.models.features import ensure_features, load_extraction
-    from lab_utils.models.network import MatrixProduct, build_network
     from lab_utils.models.runtime import keras, tf
     from lab_utils.models.training import compiled_steps
 

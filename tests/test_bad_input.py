@@ -22,9 +22,10 @@ import yaml
 from PIL import Image
 
 from lab_utils.audits.attribution import trained_model
+from lab_utils.core.catalogue import read_table, write_table
 from lab_utils.core.config import Protocol, load_experiment
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_csv, read_json, write_csv
+from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset, obtain
 from lab_utils.data.manifest import build_manifest
@@ -129,9 +130,9 @@ def through(root: Path, lab: Workspace) -> tuple[pd.DataFrame, pd.DataFrame]:
     dataset = obtain(str(root), lab)
     manifest, unreadable = build_manifest(dataset, PROTOCOL)
     ensure_store(dataset, manifest, PROTOCOL, 32, lab)
-    write_csv(lab.manifest("described"), manifest)
-    write_csv(lab.findings("described"), collect_findings(dataset, manifest, unreadable, PROTOCOL))
-    return tuple(read_csv(path, stage="20") for path in (lab.manifest("described"), lab.findings("described")))  # type: ignore[return-value]
+    write_table(lab, "manifest", manifest, protocol="described")
+    write_table(lab, "findings", collect_findings(dataset, manifest, unreadable, PROTOCOL), protocol="described")
+    return tuple(read_table(lab, name, protocol="described") for name in ("manifest", "findings"))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)

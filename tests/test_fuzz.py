@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from lab_utils.core.catalogue import read_table_file
 from lab_utils.core.config import Experiment, load_experiment
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.data.archives import unpack
 from lab_utils.data.decode import decode, mode_of
@@ -239,7 +240,7 @@ def test_tables_are_read_or_refused(data: bytes) -> None:
     with TemporaryDirectory() as place:
         path = Path(place) / "t.csv"
         path.write_bytes(data)
-        for read in (lambda: read_csv(path, stage="20_preprocess"), lambda: read_predictions(path)):
+        for read in (lambda: read_table_file(path, "predictions"), lambda: read_predictions(path)):
             try:
                 assert isinstance(read(), pd.DataFrame)
             except LabError as error:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.catalogue import read_table, read_table_file
+from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.data.store import open_store
 from lab_utils.evaluation.predictions import predicted_of, probabilities_of, read_predictions
@@ -58,37 +59,37 @@ def test_training_on_features_gives_a_model_of_images(real: tuple[Workspace, Pat
         "Output shape": "15.63 MB",
         "Param #": 4_096_580,
     }
-    manifest = read_csv(lab.manifest("described"), stage="20")
+    manifest = read_table(lab, "manifest", protocol="described")
     predictions = read_predictions(folder / "predictions.csv")
     validation = (manifest["split"] == "validation").to_numpy()
     images = open_store(lab, record["store"])[validation]
     images = images[..., None].repeat(3, axis=-1) if images.ndim == 3 else images
     again = keras.saving.load_model(folder / "model.keras").predict(images.astype(np.float32), verbose=0)
     assert np.allclose(again, probabilities_of(predictions), atol=1e-4)
-    history = read_csv(folder / "history.csv", stage="30")
+    history = read_table_file(folder / "history.csv", "history")
     assert history["accuracy"].max() > 0.75, "four classes in equal numbers: a constant answer gives 0.25"
     if scenario == "fc_only":  # the others swing too much after so few steps
         assert (predicted_of(predictions) == predictions["y_true"]).mean() > 0.5
 
 
 def test_colour_images_and_masks_of_another_size_are_taken(real: tuple[Workspace, Path]) -> None:
-    manifest = read_csv(real[0].manifest("described"), stage="20")
+    manifest = read_table(real[0], "manifest", protocol="described")
     assert manifest["class"].value_counts().to_dict() == dict.fromkeys(manifest["class"].unique(), EACH)
     assert (manifest["mask"] != "").all()
-    findings = read_csv(real[0].findings("described"), stage="20")
+    findings = read_table(real[0], "findings", protocol="described")
     assert (findings["check"] == "listing differs").sum() == 4
 
 
 def test_the_border_alone_tells_the_real_classes_apart_and_shuffled_labels_do_not(real: tuple[Workspace, Path]) -> None:
     lab, config = real
     run_stage("45_audit", lab, config)
-    shortcuts = read_csv(lab.results("shortcuts"), stage="45").set_index("input")
+    shortcuts = read_table(lab, "probes").set_index("input")
     chance = 1 / 4
     assert shortcuts["low"]["border"] > chance
     assert shortcuts["low"]["lungs_erased"] > chance
     assert shortcuts["low"]["permuted_labels"] < chance + 0.1
-    attribution = read_csv(lab.results("attribution"), stage="45")
+    attribution = read_table(lab, "attribution")
     overall = attribution[attribution["class"] == ""].iloc[0]
     assert overall["area"] < overall["ceiling"] < 1
-    sources = read_csv(lab.results("sources"), stage="45").set_index("question")
+    sources = read_table(lab, "sources").set_index("question")
     assert sources["accuracy"]["class from the source"].max() > 0.5

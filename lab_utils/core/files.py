@@ -185,6 +185,3 @@ def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
         if (name not in NUMBERS and column.isna().all()) or not pd.api.types.is_numeric_dtype(column):
             table[name] = column.astype(object).fillna("")
     return table
-
-
-whole, seal, check_seal = atomic_write, write_checksum, verify_checksum  # until the last use of these names is gone

@@ -57,6 +57,3 @@ def report_outcome(work: Callable[[], object]) -> int:
         return 1
     print(f"finished in {time.perf_counter() - began:.0f} s", flush=True)
     return 0
-
-
-say_how_it_ends = report_outcome  # until the last use of this name is gone

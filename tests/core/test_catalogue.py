@@ -18,13 +18,14 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from tests.conftest import PROJECT
 
+TEXTS = ["a\rb", "a\nb", 'a"b', "a,b", "\r", "", "NA", "None", "1", "001", "é 中", 'a "b", c']
 FINDINGS = pd.DataFrame(
     {
-        "check": ["copy", "copy"],
-        "class": ["NA", "001"],
-        "image_id": ["a\rb", 'a,"b"'],
-        "detail": ["", "None"],
-        "action": ["kept", "é 中"],
+        "check": "copy",
+        "class": TEXTS,
+        "image_id": TEXTS[::-1],
+        "detail": ["", "x"] * (len(TEXTS) // 2),
+        "action": "",
     }
 )
 EMPTY = {"text": "", "integer": 0, "number": np.nan, "boolean": True}
@@ -83,6 +84,13 @@ def test_a_table_has_a_column_for_each_class(tmp_path: Path) -> None:
     write_table_file(tmp_path / "p.csv", "predictions", PREDICTIONS)
     back = read_table_file(tmp_path / "p.csv", "predictions")
     assert back.to_dict("list") == PREDICTIONS.to_dict("list")
+
+
+def test_a_probability_comes_back_as_the_same_float32(tmp_path: Path) -> None:
+    values = np.array([1 / 3, 0, 1, 1e-8], np.float32)
+    frame = pd.DataFrame({"image_id": list("abcd"), "group": range(4), "y_true": "a", "p_a": values})
+    write_table_file(tmp_path / "p.csv", "predictions", frame)
+    assert (read_table_file(tmp_path / "p.csv", "predictions")["p_a"].astype(np.float32) == values).all()
 
 
 def test_columns_are_written_in_the_catalogue_s_order(tmp_path: Path) -> None:

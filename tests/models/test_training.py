@@ -3,17 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from lab_utils.models.network import Network, build_network
+from lab_utils.models.prefix import Prefix
 
+from lab_utils.core.catalogue import read_table, read_table_file
 from lab_utils.core.config import Experiment, Scenario
-from lab_utils.core.files import read_csv, read_json, sha256
+from lab_utils.core.files import read_json, sha256
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset
 from lab_utils.data.store import open_store
 from lab_utils.evaluation.predictions import probabilities_of, read_predictions
 from lab_utils.models.backbone import load_backbone, trunk_of
 from lab_utils.models.features import Features, ensure_features, load_extraction
-from lab_utils.models.network import Network, build_network
-from lab_utils.models.prefix import Prefix
 from lab_utils.models.runtime import keras, tf
 from lab_utils.models.training import FitResult, batches, compiled_steps, fit, save_run
 
@@ -113,7 +114,7 @@ def test_batches_cover_all_rows_in_order_and_are_filled_with_zeros(prepared: Wor
 
 def trained(lab: Workspace, experiment: Experiment, name: str) -> tuple[Network, Features, Scenario, FitResult]:
     network, features, scenario = assemble(lab, experiment, name)
-    manifest = read_csv(lab.manifest("described"), stage="20")
+    manifest = read_table(lab, "manifest", protocol="described")
     classes = list(load_dataset(lab).classes)
     return network, features, scenario, fit(network, scenario, features, manifest, classes, seed=0)
 
@@ -146,7 +147,7 @@ def test_a_saved_run_is_whole_and_its_model_agrees(prepared_copy: Workspace, exp
     lab = prepared_copy
     network, features, scenario, result = trained(lab, experiment, name)
     data, extraction = load_dataset(lab), load_extraction("described", "MobileNetV2", lab)
-    manifest = read_csv(lab.manifest("described"), stage="20")
+    manifest = read_table(lab, "manifest", protocol="described")
     folder = lab.run("described", name, 0)
     save_run(
         folder,
@@ -170,7 +171,7 @@ def test_a_saved_run_is_whole_and_its_model_agrees(prepared_copy: Workspace, exp
     record = read_json(folder / "run.json", stage="30")
     assert record["sha256"] == {n: sha256(folder / n) for n in ("history.csv", "predictions.csv", "model.keras")}
     assert record["seconds"].keys() == {"extraction", "shared", "training", "plain"}
-    assert len(read_csv(folder / "history.csv", stage="30")) == scenario.epochs
+    assert len(read_table_file(folder / "history.csv", "history")) == scenario.epochs
 
 
 def test_half_precision_features_can_be_trained_on(prepared_copy: Workspace, experiment: Experiment) -> None:
@@ -179,7 +180,7 @@ def test_half_precision_features_can_be_trained_on(prepared_copy: Workspace, exp
     extraction = replace(load_extraction("described", "MobileNetV2", lab), storage="float16")
     backbone = load_backbone(lab, extraction.backbone_key)
     (half,) = ensure_features(extraction, backbone, [scenario.trainable_convs], lab)
-    manifest, classes = read_csv(lab.manifest("described"), stage="20"), list(load_dataset(lab).classes)
+    manifest, classes = read_table(lab, "manifest", protocol="described"), list(load_dataset(lab).classes)
     expected = fit(network, scenario, single, manifest, classes, seed=0)
     other, _, _ = assemble(lab, experiment, "last_conv")
     found = fit(other, scenario, half, manifest, classes, seed=0)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.catalogue import read_table
+from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.evaluation.predictions import read_predictions
 from tests.conftest import PROJECT, SCENARIOS, SNAKEMAKE, opened, snakemake, tiny_settings, write_classes, write_config
@@ -49,15 +50,15 @@ def test_everything_is_there(finished: tuple[Path, Path]) -> None:
         assert record["weights"] == "random"
         predictions = read_predictions(folder / "predictions.csv")
         assert len(predictions) == record["images"]["validation"] == 16
-    metrics = read_csv(lab.results("metrics"), stage="40")
+    metrics = read_table(lab, "metrics")
     assert metrics["scenario"].tolist() == SCENARIOS
     assert metrics["accuracy"].between(0, 1).all()
-    shortcuts = read_csv(lab.results("shortcuts"), stage="45")
+    shortcuts = read_table(lab, "probes")
     assert list(shortcuts.columns) == ["protocol", "input", "accuracy", "macro_f1", "low", "high"]
     assert shortcuts["input"].tolist() == [
         *("full", "histogram", "thumbnail_8x8", "border", "lungs_erased", "lungs_only", "permuted_labels")
     ]
-    attribution = read_csv(lab.results("attribution"), stage="45")
+    attribution = read_table(lab, "attribution")
     assert attribution["share"].between(0, 1).all()
     assert not (attribution["low"] > attribution["high"]).any()
     assert attribution.loc[attribution["class"] == "", "scenario"].tolist() == SCENARIOS
@@ -117,7 +118,7 @@ def test_a_fourth_scenario_takes_lines_in_the_yaml_alone(finished: tuple[Path, P
         assert stamps(lab, SCENARIOS) == before
         record = read_json(lab.run("described", "last_three_convs", 0) / "run.json", stage="30")
         assert record["cut"] == "block_15_add"
-        metrics = read_csv(lab.results("metrics"), stage="40")
+        metrics = read_table(lab, "metrics")
         assert metrics["scenario"].tolist() == [*SCENARIOS, "last_three_convs"]
     finally:
         change(config)
@@ -155,7 +156,7 @@ def test_other_classes_another_backbone_and_two_seeds_take_the_yaml_alone(mine: 
     page = (mine.root / "report" / "lab_report.html").read_text()
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "The images come from a folder given by the user" in page
-    inputs = read_csv(mine.results("shortcuts"), stage="45")["input"]
+    inputs = read_table(mine, "probes")["input"]
     assert set(inputs) == {"full", "histogram", "thumbnail_8x8", "border", "permuted_labels"}, "there are no masks"
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import nbformat
 import pytest
 
+from lab_utils.core.catalogue import read_table
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.pipeline.runner import PACKAGE, check_parameters, code_digest, main, run_notebook
 from tests.conftest import PROJECT, run_stage
@@ -172,7 +173,7 @@ def test_outputs_are_free_of_chatter(prepared: Workspace, stage: str) -> None:
 
 
 def test_stage_20_leaves_manifest_findings_and_store(prepared: Workspace) -> None:
-    manifest = read_csv(prepared.manifest("described"), stage="20")
+    manifest = read_table(prepared, "manifest", protocol="described")
     assert len(manifest) == 53
     assert set(manifest["split"]) == {"train", "validation"}
     record = read_json(prepared.preprocessing("described"), stage="20")

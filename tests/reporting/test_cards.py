@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from lab_utils.core.catalogue import read_table
 from lab_utils.core.config import load_experiment
-from lab_utils.core.files import read_csv, read_json
+from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset
 from lab_utils.reporting.cards import data_card, model_card, shortcomings
@@ -19,7 +20,7 @@ def as_dict(card: pd.DataFrame) -> dict[str, str]:
 def test_the_model_card_has_the_run_s_own_numbers(finished: tuple[Path, Path]) -> None:
     lab, experiment = Workspace(finished[0]), load_experiment(str(finished[1]))
     record = read_json(lab.run("described", "fc_only", 0) / "run.json", stage="30")
-    tables = [read_csv(lab.results(name), stage="40") for name in ("intervals", "metrics", "times")]
+    tables = [read_table(lab, name) for name in ("intervals", "metrics", "times")]
     card = as_dict(
         model_card([record], experiment.protocol("described"), experiment.chosen_scenarios(), *tables, ["It is wrong."])
     )
@@ -35,7 +36,7 @@ def test_the_model_card_has_the_run_s_own_numbers(finished: tuple[Path, Path]) -
 
 
 def test_the_data_card_says_what_the_data_are(prepared: Workspace) -> None:
-    data, manifest = load_dataset(prepared), read_csv(prepared.manifest("described"), stage="20")
+    data, manifest = load_dataset(prepared), read_table(prepared, "manifest", protocol="described")
     protocol = load_experiment().protocol("described")
     findings = pd.DataFrame({"check": ["exact duplicate"] * 2, "class": ["COVID"] * 2})
     card = as_dict(data_card(data, manifest, protocol, findings, "at random"))

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from pypdf import PdfReader
 
-from lab_utils.core.files import read_csv
+from lab_utils.core.catalogue import read_table
 from lab_utils.core.paths import Workspace
 from tests.conftest import SCENARIOS, opened
 
@@ -61,7 +61,7 @@ def test_it_has_the_write_up_s_figures_and_tables_and_counts_on(page: BeautifulS
 
 
 def test_its_numbers_are_the_tables(page: BeautifulSoup, finished: tuple[Path, Path]) -> None:
-    reports = read_csv(Workspace(finished[0]).results("reports"), stage="40")
+    reports = read_table(Workspace(finished[0]), "reports")
     for place, name in enumerate(SCENARIOS, start=1):
         rows = page.select(f"#tbl-report-{name} tbody tr, #tbl-report-{name} tfoot tr")
         own = reports[reports["scenario"] == name]
@@ -77,7 +77,7 @@ def test_audits_and_cards_are_there_and_say_what_the_tables_say(
     ids = {element["id"] for element in page.find_all(id=True)}
     assert {"fig-shortcuts", "fig-gradcam", "fig-attribution", "fig-pairs", "tbl-sources"} <= ids
     assert [caption.split(": ")[1] for caption in captions(page, "Table")[-2:]] == ["Model card", "Data card"]
-    shortcuts = read_csv(Workspace(finished[0]).results("shortcuts"), stage="45").set_index("input")
+    shortcuts = read_table(Workspace(finished[0]), "probes").set_index("input")
     said = page.get_text()
     for name in ("full", "lungs_erased", "permuted_labels"):
         row = shortcuts.loc[name]
