@@ -1,1 +1,17 @@
-"""Measure what else than disease a score could come from. Probes, masked images, and where the networks look."""
+"""Measure what else than disease a score could come from: masked images, linear probes, and attribution in the lungs.
+
+Every audit gives a table of numbers with a baseline; none trains a network.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "attribution": ["attribution_examples", "attribution_shares", "coverage"],
+        "masking": ["AuditImages", "MaskedImages", "choose_audit_images"],
+        "protocol": ["ProtocolAudit"],
+        "probes": ["probe_scores", "source_scores"],
+        "tables": ["by_protocol", "data_tables"],
+    },
+)

@@ -1,0 +1,120 @@
+"""Masked images: images of a store with the lungs, all but the lungs, or all but the border in black."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lab_utils.core.files import digest
+from lab_utils.core.paths import Workspace
+from lab_utils.data.dataset import Dataset
+from lab_utils.data.decode import Pixels
+from lab_utils.data.labelled import LabelledImages
+from lab_utils.data.store import ensure_masks, open_store
+
+MASK_SHARE = 0.9  # of every class's images that must have a lung mask for the inputs that need one
+BORDER = 1 / 8  # width of the border, as a share of the side
+
+
+@dataclass(frozen=True)
+class MaskedImages:
+    """Images of a store with a part of each in black, masked when they are read.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, W) or (N, H, W, 3)
+    rows : int64 (n,)
+        Which images, in this order.
+    masks : uint8 (N, H, W), optional
+        Above 127: the part that is kept.
+    inverted : bool
+        Whether that part is erased instead.
+    """
+
+    images: Pixels
+    rows: NDArray[np.int64]
+    masks: Pixels | None = None
+    inverted: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, H, W) or (n, H, W, 3)."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    def select(self, positions: NDArray[np.int64]) -> "MaskedImages":
+        """Keep the images at some positions among the rows."""
+        return replace(self, rows=self.rows[positions])
+
+    def __getitem__(self, place: slice) -> Pixels:
+        """Read and mask the images of a slice: uint8 (m, H, W) or (m, H, W, 3)."""
+        images = self.images[self.rows[place]]
+        if self.masks is None:
+            return images
+        kept = (self.masks[self.rows[place]] > 127) != self.inverted
+        return images * (kept if images.ndim == 3 else kept[..., None])
+
+
+@dataclass(frozen=True)
+class AuditImages:
+    """The images of one protocol that the audits use: the same rows and the same split for every input.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        Their rows of the manifest.
+    inputs : dict
+        Name of the input to its images: full, border and, where there are lung masks, lungs_erased and lungs_only.
+    masks : uint8 (N, H, W) or None
+        Lung masks of all images of the store; lungs above 127.
+    key : str
+        Key of what the inputs were made from.
+    """
+
+    manifest: pd.DataFrame
+    inputs: dict[str, MaskedImages]
+    masks: Pixels | None
+    key: str
+
+    def positions(self, split: str) -> NDArray[np.int64]:
+        """Positions of the images on one side of the split, "train" or "validation": int64."""
+        return np.flatnonzero(self.manifest["split"] == split)
+
+
+def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
+    """Choose the images for the audits: all, or those with a lung mask where nearly all have one.
+
+    Lung masks that count as images are left out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    data : LabelledImages
+        All images of a protocol; the manifest has the columns kind, class, lungs, mask, split.
+    workspace : Workspace
+        Where the lung masks are kept.
+    """
+    manifest, images = data.manifest, data.images
+    is_image, has_lungs = manifest["kind"] == "image", manifest["lungs"] > 0
+    has_masks = bool(has_lungs[is_image].groupby(manifest["class"]).mean().min() >= MASK_SHARE)
+    rows = np.flatnonzero(is_image & has_lungs if has_masks else is_image)
+    size, masks, masks_key = images.shape[1], None, ""
+    inputs = {"full": MaskedImages(images, rows), "border": MaskedImages(images, rows, _border(len(images), size))}
+    if has_masks:
+        masks_key = ensure_masks(dataset, manifest, size, workspace)
+        masks = open_store(workspace, masks_key)
+        inputs["lungs_erased"] = MaskedImages(images, rows, masks, inverted=True)
+        inputs["lungs_only"] = MaskedImages(images, rows, masks)
+    key = digest(data.store_key, masks_key, rows.tolist(), BORDER)
+    return AuditImages(manifest.iloc[rows].reset_index(drop=True), inputs, masks, key)
+
+
+def _border(count: int, size: int) -> Pixels:
+    """One mask that keeps the border, for each of `count` images: uint8 (count, size, size)."""
+    border, width = np.full((size, size), 255, np.uint8), round(size * BORDER)
+    border[width:-width, width:-width] = 0
+    return np.broadcast_to(border, (count, size, size))

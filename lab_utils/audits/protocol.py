@@ -1,0 +1,99 @@
+"""The audits of one protocol and one backbone: inputs of the probes, reference, and what trained networks look at."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lab_utils.audits.attribution import SHARES, attribution_examples, attribution_shares, coverage
+from lab_utils.audits.inputs import Float, grey_inputs
+from lab_utils.audits.masking import AuditImages
+from lab_utils.audits.probes import coefficients, linear_model
+from lab_utils.core.files import digest
+from lab_utils.data.labelled import LabelledImages
+from lab_utils.models.backbone import trunk_of
+from lab_utils.models.engine import FeatureExtractor
+from lab_utils.models.explain import Attribution, attribute, attribute_linear
+from lab_utils.models.features import features_by_depth
+
+
+@dataclass(frozen=True, eq=False)
+class ProtocolAudit:
+    """The audits of one protocol and one frozen backbone.
+
+    Parameters
+    ----------
+    data : LabelledImages
+        All images of the protocol.
+    images : AuditImages
+        Those that the audits use.
+    backbone : keras.Model
+        Frozen.
+    scaling : keras.layers.Layer
+        In front of the backbone.
+    """
+
+    data: LabelledImages
+    images: AuditImages
+    backbone: Any
+    scaling: Any
+
+    @cached_property
+    def inputs(self) -> dict[str, Float]:
+        """What the linear model is given: name of the input to float32 (n, K).
+
+        full, border, lungs_erased, lungs_only: pooled features of the backbone, cached on disk; histogram: nine
+        statistics of the grey levels; thumbnail_8x8: 64 mean grey levels.
+        """
+        inputs = grey_inputs(self.images.inputs["full"])
+        for name, masked in self.images.inputs.items():
+            if name == "full":  # training may have cached these
+                inputs[name] = self._pooled(self.data)[masked.rows].astype(np.float32)
+                continue
+            pixels: Any = masked
+            key = digest(self.images.key, name)
+            data = replace(self.data, images=pixels, manifest=self.images.manifest, store_key=key, storage="float32")
+            inputs[name] = self._pooled(data)
+        return inputs
+
+    def _pooled(self, data: LabelledImages) -> Float:
+        return features_by_depth(self.backbone, self.scaling, [0], data)[0].values
+
+    @cached_property
+    def reference(self) -> Attribution | None:
+        """The lungs-only reference: attribution of a linear model that is trained and tested on lungs alone.
+
+        Maps of so few cells cannot lie inside the lungs altogether; this is what they reach. It is of the validation
+        images, and None without lung masks.
+        """
+        if "lungs_only" not in self.inputs:
+            return None
+        train = self.images.positions("train")
+        model = linear_model(self.inputs["lungs_only"][train], self.images.manifest["class"].to_numpy()[train])
+        masked = self.images.inputs["lungs_only"].select(self.images.positions("validation"))
+        trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
+        return attribute_linear(FeatureExtractor(trunk, masked.shape[1:]), masked, *coefficients(model))
+
+    def explain(self, model: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Tables on where a trained network looks on the validation images.
+
+        Parameters
+        ----------
+        model : keras.Model
+            Trained on the protocol.
+
+        Returns
+        -------
+        shares, examples : DataFrame
+            The tables of `attribution_shares` (no row without lung masks) and `attribution_examples`.
+        """
+        positions = self.images.positions("validation")
+        rows, manifest = self.images.inputs["full"].rows[positions], self.images.manifest.iloc[positions]
+        attribution = attribute(model, self.data, rows)
+        examples = attribution_examples(attribution, manifest, self.data.classes)
+        if self.images.masks is None or self.reference is None:
+            return pd.DataFrame(columns=SHARES), examples
+        cover = coverage(self.images.masks, rows, *attribution.maps.shape[1:])
+        return attribution_shares(attribution, self.reference, cover, manifest, self.data.classes), examples

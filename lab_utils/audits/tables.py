@@ -1,0 +1,41 @@
+"""Tables of stage 45_audit on the data set itself, and tables of several protocols as one."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from lab_utils.data.duplicates import leaks, matches
+
+
+def by_protocol(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Join tables of several protocols; the column protocol comes first."""
+    return pd.concat(tables, names=["protocol"]).reset_index("protocol").reset_index(drop=True)
+
+
+def data_tables(manifests: Mapping[str, pd.DataFrame], findings: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tables on the data set: findings, duplicates across the split, similar pairs of images.
+
+    Parameters
+    ----------
+    manifests, findings : mapping
+        Protocol to its manifest and to its findings. The pairs are those of the first protocol.
+
+    Returns
+    -------
+    dict
+        Name of the table, as in the catalogue, to the table.
+    """
+    distances, pairs = matches(next(iter(manifests.values())))
+    return {
+        "findings_by_protocol": by_protocol(findings),
+        "finding_counts": by_protocol({name: finding_counts(table) for name, table in findings.items()}),
+        "leaks": by_protocol({name: leaks(manifest) for name, manifest in manifests.items()}),
+        "matches": distances,
+        "pairs": pairs,
+    }
+
+
+def finding_counts(findings: pd.DataFrame) -> pd.DataFrame:
+    """Count findings by check, action and class: columns check, action, class (empty for all), findings."""
+    counts = findings.groupby(["check", "action", "class"], sort=False).size().rename("findings").reset_index()
+    return counts.sort_values(["check", "action"], kind="stable", ignore_index=True)
