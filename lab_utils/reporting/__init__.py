@@ -1,1 +1,13 @@
-"""Draw figures, set tables and text, and export the report. Every figure and table brings its caption and label."""
+"""Figures, tables and texts, the same in notebooks and in the report. Nothing here computes a result."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["figures", "tables"],
+    submod_attrs={
+        "exhibits": ["ReportFigure", "ReportTable", "notices"],
+        "style": ["use_style"],
+        "text": ["render", "show_text"],
+    },
+)

@@ -1,0 +1,140 @@
+"""The look of every figure: type, sizes, and what a colour, a marker and a name stand for."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from lab_utils.core.config import Scenario
+from lab_utils.reporting import fonts
+
+WIDTH = 6.3  # inches: the text width of the report's page
+# Okabe and Ito's colours for the colour-blind (jfly.uni-koeln.de/color, 2008), without yellow: scenarios only.
+SCENARIO_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Paul Tol's muted scheme (personal.sron.nl/~pault, 2021): classes only.
+CLASS_COLORS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#AA4499", "#999933", "#882255", "#44AA99", "#DDCC77")
+# Everything else (training and validation, protocols, right and wrong) is a grey with its own marker or hatch.
+GREYS = ("#3a3a3a", "#949494", "#c8c8c8")  # of areas and lines
+NEUTRALS = ("#222222", "#707070", "#949494")  # of marks, at a contrast of three to one at least
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+OUTLINE = "#E69F00"  # of a lung mask on a radiograph
+TIGHT: dict[str, Any] = {"linespacing": 0.95}  # STIX leaves much room between the two lines of a label
+STYLE: dict[Any, Any] = {
+    "font.family": fonts.FAMILIES,
+    "mathtext.fontset": "stix",
+    "font.size": 10,  # points, as the page's text: a figure is as wide as the text and is never scaled
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.title_fontsize": 9,
+    "text.parse_math": False,  # a dollar in the name of a class is a dollar
+    "axes.prop_cycle": cycler(color=SCENARIO_COLORS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "savefig.facecolor": "white",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib to the style of the lab for the rest of the notebook."""
+    known = {Path(font.fname) for font in fontManager.ttflist}
+    for path in (path for folder in fonts.folders() for path in folder.glob("*.ttf")):
+        if path not in known:
+            fontManager.addfont(path)
+    mpl.rcParams.update(STYLE)
+
+
+def scenario_marks(scenario: Scenario) -> dict[str, Any]:
+    """Return the colour and the marker of a scenario, which follow from its place in lab.yaml."""
+    place = scenario.number - 1
+    return {
+        "color": SCENARIO_COLORS[place % len(SCENARIO_COLORS)],
+        "marker": MARKERS[place % len(MARKERS)],
+    }
+
+
+def neutral_marks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return a grey and a marker for each of `names`, which are no scenarios."""
+    return {
+        name: {"color": NEUTRALS[place % len(NEUTRALS)], "marker": MARKERS[place % len(MARKERS)]}
+        for place, name in enumerate(names)
+    }
+
+
+def legend_of(marks: Mapping[str, Mapping[str, Any]]) -> list[Line2D]:
+    """Return the entries of a legend for marks."""
+    return [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in marks.items()]
+
+
+def panels(count: int, height: float, *, columns: int = 3, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure as wide as the page with `count` panels, `columns` to a row of `height` inches.
+
+    The figure is not registered with pyplot, so that a notebook shows it once and nobody has to close it.
+    """
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, height * rows))
+    grid = figure.subplots(rows, columns, squeeze=False, **options)
+    for ax in grid.flat[count:]:
+        ax.set_axis_off()
+    return figure, list(grid.flat[:count])
+
+
+def single(height: float) -> tuple[Figure, Axes]:
+    """Make a figure as wide as the page with one panel of `height` inches."""
+    figure, axes = panels(1, height, columns=1)
+    return figure, axes[0]
+
+
+def label_outer(axes: list[Axes], *, columns: int = 3) -> None:
+    """Leave labels to the panels on the left and to those with no panel below them."""
+    for place, ax in enumerate(axes):
+        label = ax.get_xlabel()
+        ax.label_outer()
+        if place + columns >= len(axes):
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel(label)
+
+
+def percent_axis(ax: Axes, *directions: str) -> None:
+    """Print the fractions of an axis ("x", "y") as per cent; the label of the axis carries the sign."""
+    for direction in directions:
+        axis = ax.xaxis if direction == "x" else ax.yaxis
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+
+
+def name_rows(ax: Axes, names: Sequence[str], width: int = 30) -> Axes:
+    """Name the rows of a horizontal chart, the first on top."""
+    ax.set_yticks(range(len(names)), [short(name, width) for name in names], **TIGHT)
+    ax.set(ylabel="", ylim=(len(names) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+    ax.grid(axis="x", visible=True)
+    return ax
+
+
+def readable(name: str) -> str:
+    """Return the name of a class as it is printed: Lung_Opacity as Lung Opacity."""
+    return str(name).replace("_", " ")
+
+
+def short(name: str, width: int = 20) -> str:
+    """Return a name for an axis: at most two lines of `width` characters, the rest as an ellipsis."""
+    return "\n".join(textwrap.wrap(readable(name), width, max_lines=2, placeholder=" …"))

@@ -1,0 +1,177 @@
+r"""Text with numbers in it: Markdown cells that name values, ``{{ accuracy | percent }}``.
+
+A cell that begins with ``%%text`` is a Jinja template over the names of the notebook. Every value is escaped for
+Markdown, so that whoever names a class or a file writes no markup and no script. Figures and tables may be named too.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from secrets import token_hex
+from typing import Any
+
+import pandas as pd
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+from jinja2 import Environment, StrictUndefined, TemplateError, Undefined
+
+from lab_utils.core.errors import LabError
+from lab_utils.reporting.exhibits import Exhibit, numbered, verbatim
+from lab_utils.reporting.style import readable
+
+NBSP = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+MISSING = "not available"
+
+
+class Markdown(str):
+    """Text that is Markdown already and needs no escaping."""
+
+
+def _number(value: float, specification: str) -> str:
+    return format(value, specification).replace("-", MINUS)
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """Return 0.8714 as 87.1 %, with a no-break space."""
+    return f"{_number(100 * fraction, f'.{digits}f')}{NBSP}%"
+
+
+def points(fraction: float, digits: int = 1) -> str:
+    """Return a difference of two fractions in percentage points: 0.021 as +2.1."""
+    return _number(100 * fraction, f"+.{digits}f")
+
+
+def count(value: float) -> str:
+    """Return 12698 as 12,698."""
+    return _number(value, ",.0f")
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Return a number with a fixed count of digits after the point."""
+    return _number(value, f",.{digits}f")
+
+
+def seconds(value: float) -> str:
+    """Return a time with three significant digits at least: 2.37 s, 14.0 s, 1,234 s."""
+    digits = next((digits for limit, digits in ((10, 2), (100, 1)) if value < limit), 0)
+    return f"{_number(value, f',.{digits}f')}{NBSP}s"
+
+
+def interval(row: Any, value: str = "value", digits: int = 1) -> str:
+    """Return a row of a table as a fraction with its interval: 86.1 % [84.0, 88.1].
+
+    Parameters
+    ----------
+    row : mapping, Series or named tuple
+        Holds the columns `value`, low and high, all fractions.
+    value : str
+        The column of the fraction.
+    """
+    pick = row.__getitem__ if hasattr(row, "keys") else row.__getattribute__
+    low, high = (_number(100 * pick(name), f".{digits}f") for name in ("low", "high"))
+    return f"{percent(pick(value), digits)} [{low}, {high}]"
+
+
+def listing(values: Iterable[Any], last: str = "and") -> Markdown:
+    """Return the values as a list in a sentence: a, b and c."""
+    *most, end = [_shown(value) for value in values] or [MISSING]
+    return Markdown(f"{', '.join(most)} {last} {end}" if most else end)
+
+
+def ref(label: str) -> Markdown:
+    """Return a link to a figure or a table: ``[Figure 2](#fig-curves)``."""
+    return Markdown(f"[{numbered(label)}](#{label})")
+
+
+def code(text: Any) -> Markdown:
+    """Return a name as code."""
+    return Markdown(f"`{' '.join(str(text).replace('`', ' ').split())}`")
+
+
+def _shown(value: Any) -> str:
+    """Return `value` as Markdown that shows it as it is."""
+    return value if isinstance(value, Markdown) else verbatim(str(value))
+
+
+def _formatting(filter_: Callable[..., str]) -> Callable[..., Markdown]:
+    """Mark what a number filter returns as Markdown; a missing value is said to be missing."""
+
+    @wraps(filter_)
+    def format_value(value: Any, *arguments: Any, **options: Any) -> Markdown:
+        if isinstance(value, Undefined):
+            str(value)  # raises: a strict Undefined says its name
+        if pd.api.types.is_scalar(value) and pd.isna(value):
+            return Markdown(MISSING)
+        return Markdown(filter_(value, *arguments, **options))
+
+    return format_value
+
+
+def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
+    """Fill in a text, and return its Markdown with the figures and tables that it names, in their order.
+
+    Parameters
+    ----------
+    text : str
+        A Jinja template. Filters: percent, points, count, number, seconds, interval, readable, listing, code.
+        ``ref("fig-x")`` refers to a figure or a table.
+    namespace : mapping
+        The values that the text may name.
+
+    Raises
+    ------
+    LabError
+        If the text names an unknown value, or is not a valid template.
+    """
+    exhibits: list[Exhibit] = []
+    mark = f"exhibit{token_hex(8)}"  # nobody can write it into a name in advance
+
+    def finalize(value: Any) -> str:
+        if not isinstance(value, Exhibit):
+            return _shown(value)
+        numbered(value.label)
+        exhibits.append(value)
+        return mark
+
+    environment = Environment(
+        undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters |= {filter_.__name__: _formatting(filter_) for filter_ in NUMBER_FILTERS}
+    environment.filters |= {"readable": readable, "listing": listing, "code": code}
+    try:
+        filled = environment.from_string(text).render({**namespace, "ref": ref})
+    except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        line = getattr(error, "lineno", None)
+        place = f"text cell, line {line}" if line else "text cell"
+        raise LabError(f"{place}: {error}; define the value in a cell above, or correct its name") from error
+    texts = [Markdown(piece.strip("\n")) for piece in filled.split(mark)]
+    woven: list[Markdown | Exhibit] = [piece for pair in zip(texts, exhibits, strict=False) for piece in pair]
+    return [piece for piece in [*woven, texts[-1]] if not isinstance(piece, str) or piece.strip()]
+
+
+NUMBER_FILTERS = (percent, points, count, number, seconds, interval)
+
+
+def render(text: str, namespace: Mapping[str, Any]) -> str:
+    """Fill in a text, and return its Markdown; parameters as of `parts`."""
+    return "\n\n".join(str(piece) for piece in parts(text, namespace))
+
+
+def show_text(text: str, namespace: Mapping[str, Any]) -> None:
+    """Show a text in a notebook; parameters as of `parts`."""
+    for piece in parts(text, namespace):
+        if isinstance(piece, Exhibit):
+            display(piece)
+        else:
+            display({"text/markdown": str(piece), "text/plain": str(piece)}, raw=True)
+
+
+def register_magic() -> None:
+    """Make ``%%text`` known to the notebook; outside a notebook, do nothing."""
+    shell = get_ipython()
+    if shell is not None:
+
+        def show(line: str, cell: str) -> None:
+            show_text(cell, shell.user_ns)
+
+        shell.register_magic_function(show, "cell", "text")  # type: ignore[arg-type]
