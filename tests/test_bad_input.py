@@ -22,7 +22,7 @@ import yaml
 from PIL import Image
 
 from lab_utils.audits.attribution import trained_model
-from lab_utils.core.catalogue import read_table, write_table
+from lab_utils.core.catalogue import read_table, table_path, write_table
 from lab_utils.core.config import Protocol, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import read_json
@@ -403,7 +403,7 @@ def test_a_diverging_training_says_so(prepared_copy: Workspace, config: Path) ->
 
 
 def test_an_edited_manifest_is_refused(prepared_copy: Workspace, config: Path) -> None:
-    path = prepared_copy.manifest("described")
+    path = table_path(prepared_copy, "manifest", protocol="described")
     table = pd.read_csv(path, keep_default_na=False).sort_values("sha256")
     table.to_csv(path, index=False)
     values = {"scenario": "fc_only", "seed": 0, "epochs": 1, "batch_size": 16, "learning_rate": 1e-3}

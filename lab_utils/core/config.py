@@ -4,7 +4,7 @@ import re
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -85,8 +85,6 @@ class Chosen(Settings):
 
 class Experiment(Settings):
     """All of lab.yaml, checked."""
-
-    shards: ClassVar[int] = 1  # until the last use is gone
 
     title: str  # of the report
     author: str

@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 from lab_utils.core.errors import LabError
 
 EXPERIMENT_FILE = "lab.yaml"
-BY_HAND = "by_hand"  # folder of a workspace for what notebooks write that nobody but a person started
+BY_HAND = "by_hand"  # folder of a workspace for results of notebooks that the pipeline did not start
 ANOTHER = "choose another folder with WORKSPACE=path"
 
 
@@ -37,9 +37,9 @@ def experiment_file(config: str = "") -> Path:
 class Workspace:
     """The folder of one run of the lab, or a folder over it for what is run by hand.
 
-    With a `fallback`, each method returns the path below `root` if that exists, else the path below
-    `fallback` if that exists, else the path below `root`. Places whose names are digests of their content
-    (images, features, backbones, download) always lie in the fallback.
+    With a `fallback`, a path lies below `root` if it exists there, else below `fallback` if it exists there,
+    else below `root`. Places named by digests of their content (images, features, backbones) and the
+    download always lie in the fallback.
 
     Parameters
     ----------
@@ -140,14 +140,6 @@ class Workspace:
     def preprocessing(self, protocol: str) -> Path:
         """Record of stage 20, written last."""
         return self.path(f"protocols/{protocol}/preprocessing.json")
-
-    def weights(self, protocol: str, backbone: str) -> Path:
-        """Record of the backbone's weights for the jobs that compute shards of its features (stage 25)."""
-        return self.root / "protocols" / protocol / f"weights-{backbone}.json"
-
-    def shard(self, protocol: str, backbone: str, number: int, shards: int) -> Path:
-        """Record of a shard of the features that a job of its own has computed (stage 25)."""
-        return self.root / "protocols" / protocol / "shards" / f"{backbone}-{number}of{shards}.json"
 
     def extraction(self, protocol: str, backbone: str) -> Path:
         """Record of stage 25: which features belong to which cut; written last."""

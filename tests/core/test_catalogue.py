@@ -51,7 +51,7 @@ def test_every_table_has_a_stage_and_a_place_of_its_own() -> None:
 
 def test_any_text_comes_back(lab: Workspace) -> None:
     write_table(lab, "findings", FINDINGS, protocol="described")
-    assert table_path(lab, "findings", protocol="described") == lab.findings("described")
+    assert table_path(lab, "findings", protocol="described") == lab.root / "protocols" / "described" / "findings.csv"
     pd.testing.assert_frame_equal(read_table(lab, "findings", protocol="described"), FINDINGS.astype(object))
 
 

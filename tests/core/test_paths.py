@@ -56,7 +56,7 @@ def test_the_project_is_found_from_elsewhere(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_paths_in_records_are_relative_where_they_can_be(tmp_path: Path) -> None:
     lab = Workspace(tmp_path)
-    assert lab.relative(lab.manifest("described")) == "protocols/described/manifest.csv"
+    assert lab.relative(lab.preprocessing("described")) == "protocols/described/preprocessing.json"
     assert lab.relative(Path("/elsewhere")) == "/elsewhere"
 
 
@@ -65,16 +65,16 @@ def test_an_overlay_reads_what_lies_below_and_writes_above(tmp_path: Path) -> No
     assert (batch.is_by_hand, by_hand.is_by_hand) == (False, True)
     assert by_hand.root == tmp_path / "by_hand"
     assert by_hand.base == batch.base == batch.root == tmp_path
-    manifest = by_hand.manifest("described")
-    assert manifest == by_hand.root / "protocols" / "described" / "manifest.csv"
-    batch.manifest("described").parent.mkdir(parents=True)
-    batch.manifest("described").write_text("")
-    assert by_hand.manifest("described") == batch.manifest("described")
-    assert by_hand.writable.manifest("described") == manifest
-    assert batch.writable.manifest("described") == batch.manifest("described")
-    manifest.parent.mkdir(parents=True)
-    manifest.write_text("")
-    assert by_hand.manifest("described") == manifest
+    record = by_hand.preprocessing("described")
+    assert record == by_hand.root / "protocols" / "described" / "preprocessing.json"
+    batch.preprocessing("described").parent.mkdir(parents=True)
+    batch.preprocessing("described").write_text("")
+    assert by_hand.preprocessing("described") == batch.preprocessing("described")
+    assert by_hand.writable.preprocessing("described") == record
+    assert batch.writable.preprocessing("described") == batch.preprocessing("described")
+    record.parent.mkdir(parents=True)
+    record.write_text("")
+    assert by_hand.preprocessing("described") == record
 
 
 def test_an_unfinished_run_by_hand_hides_no_finished_one(tmp_path: Path) -> None:

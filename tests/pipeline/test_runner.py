@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from lab_utils.core.catalogue import read_table
+from lab_utils.core.catalogue import read_table, table_path
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
@@ -178,7 +178,7 @@ def test_stage_20_leaves_manifest_findings_and_store(prepared: Workspace) -> Non
     assert set(manifest["split"]) == {"train", "validation"}
     record = read_json(prepared.preprocessing("described"), stage="20")
     assert record["shape"] == [53, 64, 64]
-    assert prepared.findings("described").is_file()
+    assert table_path(prepared, "findings", protocol="described").is_file()
 
 
 def test_the_code_digest_follows_code_and_not_comments(tmp_path: Path) -> None:
