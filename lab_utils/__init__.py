@@ -1,1 +1,5 @@
-"""The lab's package: one module per noun, stages are the notebooks that call it."""
+"""The lab's helper package. ``open_lab`` opens a workspace; each room below has one part of the data's way."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"lab": ["Lab", "open_lab"]})

@@ -1,22 +1,26 @@
 """Finished training runs: what each leaves in its folder, and which of the experiment's there are."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lab_utils.core.catalogue import catalogue, read_table_file, write_table_file
 from lab_utils.core.config import Experiment, Protocol, Scenario
-from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_csv, read_json, sha256
+from lab_utils.core.errors import LabError, choose
+from lab_utils.core.files import atomic_write, read_json, verify_checksum, write_json
 from lab_utils.core.paths import Workspace
+from lab_utils.core.provenance import provenance
 from lab_utils.evaluation.predictions import read_predictions
+
+STAGE = "30_train"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One scenario trained once.
+    """One training of one scenario.
 
     Parameters
     ----------
@@ -34,54 +38,124 @@ class Run:
 
     @property
     def name(self) -> str:
-        """For messages: described/fc_only/seed-0."""
+        """Name the run as described/fc_only/seed-0."""
         return f"{self.protocol.name}/{self.scenario.name}/seed-{self.seed}"
 
     @property
     def record(self) -> dict[str, Any]:
-        """run.json: settings, versions, hashes and times."""
-        return read_json(self.folder / "run.json", stage="30_train")
+        """What run.json holds: settings, versions, keys and times."""
+        return read_json(self.folder / "run.json", stage=STAGE)
 
     def file(self, name: str) -> Path:
-        """One of the run's artefacts, whose bytes are those that run.json names.
-
-        Raises
-        ------
-        LabError
-            If it is not there, or another run's, or edited.
-        """
+        """Return the path of one of the run's artefacts; raises LabError if it was altered since it was written."""
         path = self.folder / name
-        if path.is_file() and sha256(path) != self.record["sha256"][name]:
-            raise LabError(f"{path}: is not the one that run.json was written for; run stage 30_train again")
+        verify_checksum(path, stage=STAGE)
         return path
 
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether the run was trained outside the pipeline."""
+        return bool(self.record.get("by_hand"))
+
     def predictions(self) -> pd.DataFrame:
-        """The validation images' probabilities."""
+        """Read the probabilities of the validation images."""
         return read_predictions(self.file("predictions.csv"))
 
     def history(self) -> pd.DataFrame:
-        """One row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, seconds."""
-        return read_csv(self.file("history.csv"), stage="30_train")
+        """Read one row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, seconds."""
+        return read_table_file(self.file("history.csv"), "history")
 
     def architecture(self) -> pd.DataFrame:
-        """The model's summary table."""
+        """Return the table of the model's layers: as the write-up's Figure 1."""
         return pd.DataFrame(self.record["architecture"])
 
     def labels(self) -> dict[str, Any]:
-        """The columns that name the run in a table of results."""
+        """Return the columns that name the run in a table of results."""
         return {"protocol": self.protocol.name, "scenario": self.scenario.name, "seed": self.seed}
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A table of the run's own under the columns that name the run."""
+        """Put the columns that name the run in front of a table."""
         return pd.DataFrame([self.labels()]).merge(table, how="cross")
 
     def rows_of(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The run's own rows of a table of results, in their order."""
+        """Select the run's rows of a table of results, in their order."""
         return table.merge(pd.DataFrame([self.labels()]))
 
 
+class Runs(Sequence[Run]):
+    """Finished runs in the report's order; a run is chosen by its place, its scenario's name, or its full name."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = list(runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a run: ``runs[0]``, ``runs["fc_only"]`` (the first of them), ``runs["described/fc_only/seed-0"]``."""
+        if not isinstance(key, str):
+            return self._runs[key]
+        names = {run.scenario.name: run for run in reversed(self._runs)} | {run.name: run for run in self._runs}
+        return names[choose("run", key, names)]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*dict.fromkeys(run.scenario.name for run in self._runs), *(run.name for run in self._runs)]
+
+    def __repr__(self) -> str:
+        return "\n".join(run.name for run in self._runs)
+
+
+def save_run(
+    run: Run, model: Any, history: pd.DataFrame, predictions: pd.DataFrame, record: dict[str, Any]
+) -> dict[str, Any]:
+    """Write history.csv, predictions.csv, model.keras and, last, run.json.
+
+    An earlier run.json goes first, so that a folder with a run.json holds the files of one run.
+
+    Parameters
+    ----------
+    run : Run
+        Its folder is written.
+    model : keras.Model
+    history : DataFrame
+        One row per epoch; columns that the catalogue does not know are left out.
+    predictions : DataFrame
+        See `predictions_table`.
+    record : dict
+        What run.json holds besides the run's names, the accuracy, versions and machine.
+
+    Returns
+    -------
+    dict
+        What run.json holds.
+
+    Raises
+    ------
+    LabError
+        If the history has no accuracy.
+    """
+    columns = list(catalogue()["history"].columns)
+    if missing := [name for name in columns if name not in history]:
+        raise LabError(f"{run.name}: no {', '.join(missing)} in the history; compile with metrics=['accuracy']")
+    (run.folder / "run.json").unlink(missing_ok=True)
+    write_table_file(run.folder / "history.csv", "history", history[columns])
+    write_table_file(run.folder / "predictions.csv", "predictions", predictions)
+    with atomic_write(run.folder / "model.keras") as draft:
+        model.save(draft)
+    record = {
+        "protocol": run.protocol.model_dump(),
+        "scenario": run.scenario.model_dump(),
+        "seed": run.seed,
+        "accuracy": float(history["val_accuracy"].iloc[-1]),
+        **record,
+        **provenance(),
+    }
+    write_json(run.folder / "run.json", record)
+    return record
+
+
 def planned_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
-    """Every run of the experiment in the report's order: protocols, scenarios, seeds."""
+    """List every run of the experiment in the report's order: protocols, scenarios, seeds."""
     return [
         Run(experiment.protocol(protocol), scenario, seed, workspace.run(protocol, scenario.name, seed))
         for protocol in experiment.protocols
@@ -91,12 +165,12 @@ def planned_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
 
 
 def finished_runs(experiment: Experiment, workspace: Workspace, *, seeds: Sequence[int] | None = None) -> list[Run]:
-    """Those of the planned runs whose last artefact is there.
+    """List the planned runs that have finished.
 
     Parameters
     ----------
     seeds : sequence of int, optional
-        Those of these seeds only.
+        Only runs of these seeds.
 
     Raises
     ------
@@ -111,8 +185,8 @@ def finished_runs(experiment: Experiment, workspace: Workspace, *, seeds: Sequen
 
 
 def settings_that_differ(run: Run) -> list[str]:
-    """Settings of a run, made by hand perhaps, that are not lab.yaml's: 'epochs 5, lab.yaml has 20'."""
-    now, then = asdict(run.scenario), run.record["scenario"]
+    """List a run's settings that are not the experiment's, as "epochs 5, lab.yaml has 20"."""
+    now, then = run.scenario.model_dump(), run.record["scenario"]
     return [
         f"{name} {then.get(name)}, lab.yaml has {value}"
         for name, value in now.items()

@@ -6,7 +6,7 @@ Modules that compute with them import them from here, so that whoever comes firs
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from lab_utils.core.machine import cpus
 
@@ -36,10 +36,12 @@ with quiet():
 
     keras.config.set_floatx("float32")  # whatever the user's keras.json says
     keras.config.set_image_data_format("channels_last")
-    tf.config.threading.set_intra_op_parallelism_threads(cpus())
-    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's features are to be a processor's
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's features shall equal a processor's
+    with suppress(RuntimeError):  # TensorFlow's devices have started already: a notebook used Keras before the lab
+        tf.config.threading.set_intra_op_parallelism_threads(cpus())
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    tf.get_logger().setLevel("ERROR")  # or it warns of every model that is traced in a loop
     tf.config.list_logical_devices()  # starts the devices, which is another occasion to talk
 
 __all__ = ["keras", "quiet", "tf"]

@@ -1,0 +1,165 @@
+"""Grad-CAM of any trained Keras model, from cached features, and of linear models on pooled features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab_utils.core.errors import LabError
+from lab_utils.data.arrays import SlicedImages
+from lab_utils.data.labelled import LabelledImages
+from lab_utils.models.cut import Graph, graph_of, moves_in_training
+from lab_utils.models.engine import FeatureExtractor, Float, to_rgb
+from lab_utils.models.features import cached_features
+from lab_utils.models.runtime import keras, tf
+
+BATCH = 64  # images per pass
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Grad-CAM of some images, each for its predicted class.
+
+    Parameters
+    ----------
+    maps : float32 (n, h, w), not negative
+        One value per cell of the last feature map.
+    predicted : int64 (n,)
+        Index of the predicted class.
+    confidence : float32 (n,), in [0, 1]
+        Probability of the predicted class.
+    """
+
+    maps: Float
+    predicted: NDArray[np.int64]
+    confidence: Float
+
+
+def grad_cam(maps: Any, gradients: Any) -> Any:
+    """Weight feature maps by the mean gradient of the class's score, and set negative sums to zero.
+
+    Selvaraju et al., *Grad-CAM*, ICCV 2017 (arXiv 1610.02391), equations 1 and 2.
+
+    Parameters
+    ----------
+    maps, gradients : float32 (n, h, w, K)
+        Activations of the last convolutional block, and the score's gradients with respect to them.
+
+    Returns
+    -------
+    float32 (n, h, w)
+    """
+    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+    return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
+
+
+def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64]) -> Attribution:
+    """Compute Grad-CAM for some images of the data; frozen layers are not run again.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With a feature map (N, h, w, K) somewhere before its last layer.
+    data : LabelledImages
+    rows : int64 (n,)
+        Which of the images.
+
+    Raises
+    ------
+    LabError
+        If the model has no feature map.
+    """
+    graph = graph_of(model)
+    last = _last_map(graph)
+    convolutions = [step.layer for step in graph.steps[: last + 1] if isinstance(step.layer, keras.layers.Conv2D)]
+    # Features that are cached lie before the last convolution, also where the head alone was trained.
+    place = graph.cut_place(lambda layer: moves_in_training(layer) or layer is convolutions[-1])
+    inputs = data.images if place < 0 else cached_features(graph, [place], data)[0].values
+    explained = _explainer(graph, place, last)
+    parts = [
+        [part.numpy() for part in explained(inputs[rows[start : start + BATCH]])]
+        for start in range(0, len(rows), BATCH)
+    ]
+    return Attribution(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attribution]:
+    """Predict one image that is not part of the data: its probabilities (C,) and its Grad-CAM.
+
+    Parameters
+    ----------
+    model : keras.Model
+    image : uint8 (H, W) or (H, W, 3)
+        At the size that the model takes.
+    """
+    graph = graph_of(model)
+    explained = _explainer(graph, -1, _last_map(graph))
+    batch = image[None]
+    probabilities = np.asarray(model(to_rgb(batch), training=False))[0]
+    return probabilities, Attribution(*(part.numpy() for part in explained(batch)))
+
+
+def attribute_linear(
+    extractor: FeatureExtractor, images: SlicedImages, coefficients: Float, biases: Float
+) -> Attribution:
+    """Compute Grad-CAM of a linear model on pooled features.
+
+    The gradient of its score is its coefficients over the number of cells.
+
+    Parameters
+    ----------
+    extractor : FeatureExtractor
+        To the backbone's last feature map, (h, w, K).
+    images : uint8 (N, H, W) or (N, H, W, 3)
+    coefficients, biases : float32 (C, K), (C,)
+        In units of the pooled features.
+    """
+    count, (height, width, _) = len(images), extractor.shapes[0]
+    result = Attribution(
+        np.empty((count, height, width), np.float32), np.empty(count, np.int64), np.empty(count, np.float32)
+    )
+
+    def write(start: int, blocks: Sequence[Float]) -> None:
+        maps = blocks[0]
+        scores = maps.mean(axis=(1, 2)) @ coefficients.T + biases
+        best = scores.argmax(axis=1)
+        rows = slice(start, start + len(maps))
+        result.maps[rows] = np.einsum("nhwk,nk->nhw", maps, coefficients[best] / (height * width)).clip(0)
+        result.predicted[rows] = best
+        result.confidence[rows] = np.exp(scores.max(axis=1) - np.logaddexp.reduce(scores, axis=1))
+
+    extractor.run(images, write)
+    return result
+
+
+def _last_map(graph: Graph) -> int:
+    """The last step that gives a feature map."""
+    places = [place for place, step in enumerate(graph.steps) if len(step.output.shape) == 4]
+    if not places:
+        raise LabError("Grad-CAM needs a feature map (N, h, w, K) in the model; this one has none")
+    return places[-1]
+
+
+def _explainer(graph: Graph, place: int, last: int) -> Any:
+    """A compiled function: a batch at step `place` (-1: images) to maps, predicted class and confidence."""
+    above = graph.part(place, last) if last > place else None
+    head, final = graph.part(last, len(graph.steps) - 2), graph.steps[-1].layer
+    if not (isinstance(final, keras.layers.Dense) and final.activation is keras.activations.softmax):
+        raise LabError(f"Grad-CAM needs a dense softmax layer at the end of the model, found {type(final).__name__}")
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def explained(batch: Any) -> Any:
+        values = to_rgb(batch) if place < 0 else tf.cast(batch, tf.float32)
+        maps = values if above is None else above(values, training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            scores = head(maps, training=False) @ final.kernel
+            if final.use_bias:
+                scores += final.bias  # before the softmax
+            best = tf.reduce_max(scores, axis=-1)
+        cam = grad_cam(maps, tape.gradient(best, maps))
+        return cam, tf.argmax(scores, axis=-1), tf.reduce_max(tf.nn.softmax(scores), axis=-1)
+
+    return explained

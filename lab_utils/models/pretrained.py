@@ -1,0 +1,170 @@
+"""A convolutional backbone with weights: ImageNet's, or random ones whose features still tell images apart."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lab_utils.core.errors import LabError, choose
+from lab_utils.data.decode import Pixels
+from lab_utils.data.labelled import LabelledImages
+from lab_utils.models.backbone import first_line, freeze
+from lab_utils.models.engine import Float, to_rgb
+from lab_utils.models.runtime import keras, tf
+
+DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+STATISTICS_IMAGES = 32
+RESIDUAL_GAIN = 0.2  # of random weights: 0.1 to 0.5 do about equally well, 1 does not
+
+
+def frozen_backbone(
+    name: str, data: LabelledImages, scaling: Any, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool
+) -> tuple[keras.Model, str]:
+    """Obtain a backbone for some images, every layer frozen; arguments, result and errors as of `obtain_backbone`.
+
+    Parameters
+    ----------
+    scaling : keras.layers.Layer
+        In front of the backbone: random weights take the BatchNorm statistics of scaled training images.
+    """
+    backbone, kind = obtain_backbone(name, data.shape[0], weights=weights, synthetic=synthetic)
+    if kind == "random":
+        set_batchnorm_statistics(backbone, scaling(to_rgb(statistics_images(data))))
+    freeze(backbone)
+    return backbone, kind
+
+
+def obtain_backbone(
+    name: str, size: int, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool
+) -> tuple[keras.Model, str]:
+    """Build a backbone without its classifier and give it weights.
+
+    Parameters
+    ----------
+    name : str
+        A model of ``keras.applications``, such as "MobileNetV2".
+    size : int
+        Side of its square input, in pixels.
+    weights : {"auto", "imagenet", "random"}
+        "auto" is "imagenet", but falls back to "random" on synthetic data.
+    synthetic : bool
+        Whether the data are phantoms.
+
+    Returns
+    -------
+    backbone : keras.Model
+        (N, size, size, 3) to a feature map.
+    weights : {"imagenet", "random"}
+        Random weights still need `set_batchnorm_statistics`.
+
+    Raises
+    ------
+    LabError
+        If there is no such backbone, it cannot take this size, or its weights cannot be had on real data.
+    """
+    build = getattr(keras.applications, choose("backbone", name, backbone_names()))
+    options = {"include_top": False, "input_shape": (size, size, 3)}
+    if weights != "random":
+        cached = set(cache_folder().glob("*"))
+        try:
+            with _download_timeout():
+                return build(weights="imagenet", **options), "imagenet"
+        except Exception as error:  # Keras raises bare Exception for a failed download
+            if weights == "imagenet" or not synthetic:
+                if damaged := next((path for path in cached if path.name in str(error)), None):
+                    raise LabError(
+                        f"{damaged}: damaged or incomplete, and cannot be downloaded again ({first_line(error)}); "
+                        "delete it, and put a whole one there or connect to the network"
+                    ) from error
+                raise LabError(
+                    f"{name}: ImageNet weights are neither in Keras' cache ({cache_folder()}) nor downloadable: "
+                    f"{first_line(error)}\n"
+                    "  put them there, set KERAS_HOME to a folder that has them, or say `weights: random` in lab.yaml "
+                    "for an untrained backbone (its results say nothing about transfer learning)"
+                ) from error
+    try:
+        backbone = build(weights=None, **options)
+    except ValueError as error:
+        raise LabError(f"{name}: cannot be built for images of {size}x{size}: {first_line(error)}") from error
+    randomise(backbone)
+    return backbone, "random"
+
+
+def backbone_names() -> list[str]:
+    """List the models of ``keras.applications``."""
+    return sorted(name for name, value in vars(keras.applications).items() if callable(value))
+
+
+def cache_folder() -> Path:
+    """Return the folder in which Keras keeps downloaded weights."""
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+@contextmanager
+def _download_timeout() -> Iterator[None]:
+    """Give up on a server that does not answer; Keras alone would wait without end."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
+    """Give a backbone random weights whose features still tell images apart.
+
+    Orthogonal kernels (Saxe et al. 2014, arXiv 1312.6120) and a small gain on each residual branch
+    (after De and Smith 2020, arXiv 2002.10444); depthwise kernels vary about a mean of one, so that they pass on
+    what is smooth. With Keras' own initial weights, whose depthwise kernels are as often negative as positive,
+    fifty layers scramble an image so thoroughly that its class is lost.
+    """
+    for place, layer in enumerate(backbone.layers):
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(keras.initializers.Orthogonal(seed=seed + place)(layer.kernel.shape))
+        elif isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.kernel.assign(keras.initializers.RandomNormal(1.0, 0.5, seed=seed + place)(layer.kernel.shape))
+    producer = {id(tensor): layer for layer in backbone.operations for tensor in _tensors(layer.output)}
+    order = {layer.name: place for place, layer in enumerate(backbone.operations)}
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.Add):
+            branch = max(
+                (producer[id(tensor)] for tensor in _tensors(layer.input)), key=lambda source: order[source.name]
+            )
+            if isinstance(branch, keras.layers.BatchNormalization):
+                branch.gamma.assign(branch.gamma * RESIDUAL_GAIN)
+
+
+def set_batchnorm_statistics(backbone: keras.Model, images: Float) -> None:
+    """Set the statistics of every BatchNorm layer to those of a batch of images.
+
+    Without this an untrained MobileNetV2 gives values near 1e-12; with it, random features that can be used.
+    One forward pass in training mode with momentum 0 suffices: each layer normalises by the
+    batch's own statistics before the next one sees it.
+
+    Parameters
+    ----------
+    images : float32 (N, H, W, 3), scaled
+    """
+    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    # As a graph, which frees an activation after its last use.
+    tf.function(backbone, autograph=False)(images, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def statistics_images(data: LabelledImages) -> Pixels:
+    """Choose the images whose statistics an untrained backbone takes: training images spread over the classes."""
+    train = data.rows("train")
+    return data.images[train[np.linspace(0, len(train) - 1, min(STATISTICS_IMAGES, len(train))).astype(int)]]
+
+
+def _tensors(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
