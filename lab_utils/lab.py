@@ -22,6 +22,7 @@ from lab_utils.evaluation.runs import Run, Runs, finished_runs, save_run
 from lab_utils.reporting.exhibits import Notices, notices
 
 if TYPE_CHECKING:  # the rest of the lab works without TensorFlow
+    from lab_utils.audits.protocol import ProtocolAudit
     from lab_utils.models.backbone import BackboneRecord
 
 
@@ -266,6 +267,22 @@ class Lab:
     def runs(self) -> Runs:
         """The finished runs of the experiment; ``lab.runs["fc_only"]`` is the first of that scenario."""
         return Runs(finished_runs(self.experiment, self.workspace))
+
+    @cached_property
+    def _audits(self) -> dict[tuple[str, str], "ProtocolAudit"]:
+        return {}
+
+    def audit(self, run: Run) -> "ProtocolAudit":
+        """Open the audits of a run's protocol and backbone; runs that share both share the audits."""
+        from lab_utils.audits.masking import choose_audit_images
+        from lab_utils.audits.protocol import ProtocolAudit
+
+        key = (run.protocol.name, run.scenario.backbone)
+        if key not in self._audits:
+            lab, name = self.under(run.protocol.name), run.scenario.backbone
+            images = choose_audit_images(lab.dataset, lab.data, lab.workspace)
+            self._audits[key] = ProtocolAudit(lab.data, images, lab.backbone(name), lab.scaling_layer(name))
+        return self._audits[key]
 
     @property
     def notices(self) -> Notices:

@@ -13,7 +13,8 @@ from lab_utils.audits.masking import AuditImages
 from lab_utils.audits.probes import coefficients, linear_model
 from lab_utils.core.files import digest
 from lab_utils.data.labelled import LabelledImages
-from lab_utils.models.backbone import trunk_of
+from lab_utils.evaluation.runs import Run
+from lab_utils.models.backbone import load_model, trunk_of
 from lab_utils.models.engine import FeatureExtractor
 from lab_utils.models.explain import Attribution, attribute, attribute_linear
 from lab_utils.models.features import features_by_depth
@@ -76,13 +77,13 @@ class ProtocolAudit:
         trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
         return attribute_linear(FeatureExtractor(trunk, masked.shape[1:]), masked, *coefficients(model))
 
-    def explain(self, model: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tables on where a trained network looks on the validation images.
 
         Parameters
         ----------
-        model : keras.Model
-            Trained on the protocol.
+        run : Run
+            Of the protocol and the backbone.
 
         Returns
         -------
@@ -91,9 +92,14 @@ class ProtocolAudit:
         """
         positions = self.images.positions("validation")
         rows, manifest = self.images.inputs["full"].rows[positions], self.images.manifest.iloc[positions]
-        attribution = attribute(model, self.data, rows)
+        attribution = attribute(trained_model(run), self.data, rows)
         examples = attribution_examples(attribution, manifest, self.data.classes)
         if self.images.masks is None or self.reference is None:
             return pd.DataFrame(columns=SHARES), examples
         cover = coverage(self.images.masks, rows, *attribution.maps.shape[1:])
         return attribution_shares(attribution, self.reference, cover, manifest, self.data.classes), examples
+
+
+def trained_model(run: Run) -> Any:
+    """Load the network of a run; raises LabError where it is missing, damaged, or of another run."""
+    return load_model(run.file("model.keras"), stage="30_train")

@@ -28,14 +28,7 @@ def data_tables(manifests: Mapping[str, pd.DataFrame], findings: Mapping[str, pd
     distances, pairs = matches(next(iter(manifests.values())))
     return {
         "findings_by_protocol": by_protocol(findings),
-        "finding_counts": by_protocol({name: finding_counts(table) for name, table in findings.items()}),
         "leaks": by_protocol({name: leaks(manifest) for name, manifest in manifests.items()}),
         "matches": distances,
         "pairs": pairs,
     }
-
-
-def finding_counts(findings: pd.DataFrame) -> pd.DataFrame:
-    """Count findings by check, action and class: columns check, action, class (empty for all), findings."""
-    counts = findings.groupby(["check", "action", "class"], sort=False).size().rename("findings").reset_index()
-    return counts.sort_values(["check", "action"], kind="stable", ignore_index=True)

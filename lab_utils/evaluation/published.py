@@ -4,13 +4,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
+import yaml
 
+from lab_utils.core.paths import project_root
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.evaluation.runs import Run
 
 MEASURES = ("precision", "recall", "f1", "support")
 COLUMNS = ["measure", "class", "published", "reproduced", "difference", "low", "high", "inside"]
 ROUNDING = 0.005  # published values have two digits
+
+
+def read_published() -> dict[str, Any]:
+    """Read the write-up's numbers, report/published.yaml: its source, and its scenarios by name."""
+    return yaml.safe_load((project_root() / "report" / "published.yaml").read_text(encoding="utf-8"))
 
 
 def compare_with_published(report: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]) -> pd.DataFrame:

@@ -1,18 +1,6 @@
 import pandas as pd
 
-from lab_utils.audits.tables import by_protocol, finding_counts
-
-
-def test_findings_are_counted_by_check_and_class() -> None:
-    findings = pd.DataFrame(
-        [("b", "x_y", "kept"), ("b", "z", "kept"), ("b", "z", "kept"), ("a", "", "reported")],
-        columns=["check", "class", "action"],
-    )
-    assert finding_counts(findings)[["check", "class", "findings", "action"]].to_numpy().tolist() == [
-        ["a", "", 1, "reported"],
-        ["b", "x_y", 1, "kept"],
-        ["b", "z", 2, "kept"],
-    ]
+from lab_utils.audits.tables import by_protocol
 
 
 def test_tables_of_protocols_are_joined_in_order() -> None:
@@ -24,6 +12,6 @@ def test_tables_of_protocols_are_joined_in_order() -> None:
 
 def test_no_findings_at_all_are_an_empty_table() -> None:
     none = pd.DataFrame(columns=["check", "class", "image_id", "detail", "action"])
-    joined = by_protocol({"described": finding_counts(none), "corrected": finding_counts(none)})
-    assert list(joined.columns) == ["protocol", "check", "action", "class", "findings"]
+    joined = by_protocol({"described": none, "corrected": none})
+    assert list(joined.columns) == ["protocol", *none.columns]
     assert len(joined) == 0
