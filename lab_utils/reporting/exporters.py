@@ -1,4 +1,4 @@
-"""nbconvert exporters for the report: one template gives the HTML page, and that page, handed to Typst as XML, the PDF.
+"""nbconvert exporters for the report: one template gives the HTML page, and Typst makes the PDF of that page.
 
 ``jupyter nbconvert --to lab-html`` and ``--to lab-pdf`` find them by entry point.
 """
@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import re
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import typst
 from bs4 import BeautifulSoup
 from nbconvert.exporters.html import HTMLExporter
-from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from traitlets import default
 
@@ -22,56 +22,13 @@ from lab_utils.reporting import fonts
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report" / "templates"
 TEMPLATE = "lab_report"
-REFERENCE = re.compile(r"\[\]\(#([^)\s]+)\)")
-KINDS = {"fig": "Figure", "tbl": "Table"}
-
-
-class Numbering(Preprocessor):
-    """Number captioned outputs, resolve references ``[](#label)``, lift the title block into the metadata.
-
-    Captions, labels and the title block are output metadata, written by `lab_utils.reporting.display`.
-    """
-
-    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
-        """Return the numbered notebook."""
-        names: dict[str, str] = {}
-        counts = dict.fromkeys(KINDS, 0)
-        outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
-        for output in outputs:
-            meta = output.get("metadata", {})
-            if "front" in meta:
-                nb.metadata["front"] = meta["front"]
-            if "front" in meta or "is_caption" in meta:
-                output.data = {}
-            if "label" in meta:
-                kind = meta["label"].split("-")[0]
-                counts[kind] += 1
-                if meta["label"] in names:
-                    self.log.warning("label %r stands twice", meta["label"])
-                meta["number"] = names[meta["label"]] = f"{KINDS[kind]} {counts[kind]}"
-
-        def resolve(match: re.Match[str]) -> str:
-            if match[1] not in names:
-                self.log.warning("no figure or table is labelled %r", match[1])
-            return f"[{names.get(match[1], '??')}](#{match[1]})"
-
-        for cell in nb.cells:
-            if cell.cell_type == "markdown":
-                cell.source = REFERENCE.sub(resolve, cell.source)
-        for output in outputs:
-            if "text/markdown" in output.get("data", {}):
-                output.data["text/markdown"] = REFERENCE.sub(resolve, output.data["text/markdown"])
-        if "front" not in nb.metadata:
-            raise LabError("the report has no title block; was it executed to its end?")
-        return nb, resources
 
 
 class LabHTMLExporter(HTMLExporter):
-    """The report as one self-contained HTML page without scripts, which asks nothing from anywhere."""
+    """The report as one self-contained HTML page without scripts and code, which asks nothing from anywhere."""
 
     export_from_notebook = "Lab report (HTML)"
     embed_images = True
-    exclude_input_prompt = True
 
     @default("template_name")
     def _template_name(self) -> str:
@@ -88,16 +45,30 @@ class LabHTMLExporter(HTMLExporter):
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
     ) -> tuple[Any, dict[str, Any]]:
-        """Render the page."""
+        """Render the page.
+
+        Raises
+        ------
+        LabError
+            If the notebook has no title block.
+        """
+        outputs = [output.get("metadata", {}) for cell in nb.cells for output in cell.get("outputs", [])]
+        front = next((meta["front"] for meta in outputs if "front" in meta), None)
+        if front is None:
+            raise LabError("the report has no title block; was it executed to its end?")
+        nb = deepcopy(nb)
+        nb.metadata["front"] = front
         page, resources = super().from_notebook_node(nb, resources, **options)
         soup = BeautifulSoup(page, "html.parser")
         _outline(soup)
-        _forbid_all_else(soup)
+        for label in _mark_lost_references(soup):
+            self.log.warning("no figure or table is labelled %r", label)
+        _forbid_everything_else(soup)
         return str(soup), resources
 
 
 def _outline(soup: BeautifulSoup) -> None:
-    """Set the notebook's headings below the title, and fill in the table of contents."""
+    """Put the headings of the notebook below the title, and fill in the table of contents."""
     contents = soup.new_tag("ol")
     for place, heading in enumerate(soup.select("main > :is(h1, h2, h3)"), start=1):
         is_section = heading.name == "h1"
@@ -113,8 +84,17 @@ def _outline(soup: BeautifulSoup) -> None:
         nav.append(contents)
 
 
-def _forbid_all_else(soup: BeautifulSoup) -> None:
-    """Let the page itself forbid what it has not: scripts, styles besides the template's, and all that is remote.
+def _mark_lost_references(soup: BeautifulSoup) -> list[str]:
+    """Show references to absent figures and tables as "??", and return their labels."""
+    labels = {str(figure.get("id")) for figure in soup("figure")}
+    lost = [link for link in soup.select('a[href^="#fig-"], a[href^="#tbl-"]') if str(link["href"])[1:] not in labels]
+    for link in lost:
+        link.string = "??"
+    return [str(link["href"])[1:] for link in lost]
+
+
+def _forbid_everything_else(soup: BeautifulSoup) -> None:
+    """Let the page itself forbid scripts, styles other than the template's, and everything remote.
 
     Source: Content Security Policy Level 3, https://www.w3.org/TR/CSP3/.
     """
@@ -164,16 +144,15 @@ class LabPDFExporter(LabHTMLExporter):
         body = soup.body
         if body is None or body.main is None:
             raise LabError("the report's template has no <main>")
-        for element in body(["style", "script", "details", "input"]):
+        for element in body(["style", "script", "input"]):
             element.decompose()
         with TemporaryDirectory() as folder:
             root = Path(folder)
             for place, image in enumerate(body("img")):
-                found = re.fullmatch(r"data:image/([a-z]+)[^;]*;base64,(.*)", str(image.get("src", "")), re.DOTALL)
-                image["src"] = ""
-                if found:
-                    image["src"] = f"{place}.{found[1]}"
-                    (root / f"{place}.{found[1]}").write_bytes(base64.b64decode(found[2]))
+                data = re.fullmatch(r"data:image/([a-z]+)[^;]*;base64,(.*)", str(image.get("src", "")), re.DOTALL)
+                image["src"] = f"{place}.{data[1]}" if data else ""
+                if data:
+                    (root / f"{place}.{data[1]}").write_bytes(base64.b64decode(data[2]))
             xml = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", body.decode(formatter="minimal"))
             (root / "article.xml").write_text(xml, encoding="utf-8")
             (root / "article.typ").write_bytes((TEMPLATES / TEMPLATE / "article.typ").read_bytes())

@@ -26,14 +26,20 @@ def shown(data: dict[str, str], **metadata: Any) -> nbformat.NotebookNode:
     return nbformat.v4.new_code_cell("secret = 1", outputs=[output])
 
 
-def table(label: str, rows: int = 2, text: str = "cell") -> nbformat.NotebookNode:
+def captioned(data: dict[str, str], label: str, number: str, caption: str, **more: str) -> nbformat.NotebookNode:
+    return shown(data, label=label, number=number, caption=caption, **more)
+
+
+def table(label: str, rows: int = 2, text: str = "cell", number: str = "Table 1") -> nbformat.NotebookNode:
     body = "".join(f'<tr><td class="text">{text}</td><td class="number">{row}</td></tr>' for row in range(rows))
     head = '<thead><tr><th scope="col">Class</th><th scope="col" class="number">N</th></tr></thead>'
-    return shown({"text/html": f"<table>{head}<tbody>{body}</tbody></table>"}, label=label, caption="A table & more")
+    page = f"<table>{head}<tbody>{body}</tbody></table>"
+    return captioned({"text/html": page}, label, number, "A table & more")
 
 
-def figure(label: str, kind: str = "image/png", data: str = PIXEL) -> nbformat.NotebookNode:
-    return shown({kind: data, "text/plain": "alt"}, label=label, caption="A figure", alt="A blue rectangle")
+def figure(label: str, number: str = "Figure 1", **images: str) -> nbformat.NotebookNode:
+    data = {"text/plain": "alt", **(images or {"image/png": PIXEL})}
+    return captioned(data, label, number, "A figure", alt="A blue rectangle")
 
 
 def notebook(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -55,9 +61,10 @@ def text_of(document: PdfReader) -> str:
     return "\n".join(page.extract_text() for page in document.pages)
 
 
-def test_figures_and_tables_are_numbered_apart_and_referred_to() -> None:
-    markdown = nbformat.v4.new_markdown_cell("# Results\n\nSee [](#tbl-b) and [](#fig-a).")
-    page = html(markdown, table("tbl-a"), figure("fig-a"), table("tbl-b"), table("fig-b"))
+def test_numbers_come_from_the_notebook_and_references_lead_to_them() -> None:
+    text = shown({"text/markdown": "See [Table 2](#tbl-b) and [Figure 1](#fig-a)."})
+    cells = (table("tbl-a"), figure("fig-a"), table("tbl-b", number="Table 2"), table("fig-b", number="Figure 2"))
+    page = html(nbformat.v4.new_markdown_cell("# Results"), text, *cells)
     captions = [caption.text for caption in page.find_all("figcaption")]
     assert captions == [
         "Table 1: A table & more",
@@ -79,22 +86,24 @@ def test_captions_stand_above_tables_and_below_figures() -> None:
 
 
 def test_the_page_is_self_contained_escaped_and_has_alternative_texts() -> None:
-    page = html(figure("fig-a"), figure("fig-b", "image/svg+xml", SVG))
+    page = html(figure("fig-a"), figure("fig-b", "Figure 2", **{"image/svg+xml": SVG, "image/png": PIXEL}))
     assert page.title is not None
     assert page.title.text == FRONT["title"]
     assert page.find("b") is None
     images = page.find_all("img")
     assert len(images) == 2
     assert all(str(image["src"]).startswith("data:image/") and image["alt"] == "A blue rectangle" for image in images)
+    assert [str(image["src"])[:14] for image in images] == ["data:image/png", "data:image/svg"]  # SVG where both are
     assert not re.search(r'(src|href)="https?:', str(page))
     assert "Not a medical device." in page.text
 
 
 def test_the_pdf_has_everything_the_page_has() -> None:
     markdown = nbformat.v4.new_markdown_cell(
-        "# Results\n\nSee [](#tbl-b).\n\n- one\n- two **bold** *slanted* `code`\n\n<https://example.org/a_b>"
+        "# Results\n\nSee [Table 2](#tbl-b).\n\n- one\n- two **bold** *slanted* `code`\n\n<https://example.org/a_b>"
     )
-    document = pdf(markdown, table("tbl-a"), figure("fig-a"), figure("fig-b", "image/svg+xml", SVG), table("tbl-b"))
+    svg = figure("fig-b", "Figure 2", **{"image/svg+xml": SVG, "image/png": PIXEL})
+    document = pdf(markdown, table("tbl-a"), figure("fig-a"), svg, table("tbl-b", number="Table 2"))
     text = text_of(document)
     for part in (
         "Title & <b>",
@@ -116,10 +125,13 @@ def test_the_pdf_has_everything_the_page_has() -> None:
     assert "https://example.org/a_b" in targets
 
 
-def test_code_is_hidden_on_the_page_and_left_out_of_the_pdf() -> None:
-    cells = (figure("fig-a"),)
-    assert [code.text.strip() for code in html(*cells).select("details:not([open]) pre")] == ["secret = 1"] * 2
-    assert "secret" not in text_of(pdf(*cells))
+def test_code_appears_in_neither_document() -> None:
+    printed = nbformat.v4.new_output("stream", name="stdout", text="/home/somebody/file")
+    text = nbformat.v4.new_code_cell("%%text\nsecret {{ x }}", outputs=shown({"text/markdown": "said"}).outputs)
+    cells = (figure("fig-a"), text, nbformat.v4.new_code_cell("secret()", outputs=[printed]))
+    for said in (html(*cells).text, text_of(pdf(*cells))):
+        assert "said" in said
+        assert not re.search("secret|%%|somebody", said)
 
 
 def test_a_notebook_s_own_styles_and_captions_stay_there() -> None:
@@ -168,8 +180,10 @@ def test_much_of_everything_is_typeset_as_accessible_pdf() -> None:
     names = [SPECIAL, "x" * 60, "a name of sixty characters, with words in it, and then more"]
     wide = "".join(f'<th scope="col" class="text">{html_escape(names[place % 3])}</th>' for place in range(12))
     head = f"<table><thead><tr>{wide}</tr></thead><tbody><tr>{wide.replace('th', 'td')}</tr></tbody></table>"
-    cells = [figure(f"fig-{place}", "image/svg+xml", SVG.replace("30", "160")) for place in range(30)]
-    document = pdf(*cells, shown({"text/html": head}, label="tbl-wide", caption=SPECIAL), table("tbl-long", rows=120))
+    svg = {"image/svg+xml": SVG.replace("30", "160")}
+    cells = [figure(f"fig-{number}", f"Figure {number}", **svg) for number in range(1, 31)]
+    wide_table = captioned({"text/html": head}, "tbl-wide", "Table 1", SPECIAL)
+    document = pdf(*cells, wide_table, table("tbl-long", rows=120, number="Table 2"))
     text = text_of(document)
     assert all(f"Figure {number}:" in text for number in range(1, 31))
     assert 8 < len(document.pages) < 20
@@ -187,7 +201,7 @@ def test_a_missing_image_is_said_to_be_missing() -> None:
 
 
 def test_a_reference_to_nothing_is_visible() -> None:
-    assert "??" in html(nbformat.v4.new_markdown_cell("See [](#fig-none).")).text
+    assert "??" in html(nbformat.v4.new_markdown_cell("See [Figure 1](#fig-none).")).text
 
 
 def test_a_report_without_a_title_block_is_refused() -> None:
