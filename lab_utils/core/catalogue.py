@@ -31,6 +31,7 @@ class Table(Settings):
     stage: str
     path: str
     summary: str
+    last: str = ""  # file that the stage writes last into the same folder: without it the table does not count
     columns: dict[str, Column]
 
     def column(self, name: str) -> Column | None:
@@ -67,7 +68,9 @@ def table_path(workspace: Workspace, name: str, **keys: object) -> Path:
     LabError
         If there is no such table (lists the known ones).
     """
-    return workspace.path(catalogue()[choose("table", name, catalogue())].path.format(**keys))
+    table = catalogue()[choose("table", name, catalogue())]
+    folder, _, file = table.path.format(**keys).rpartition("/")
+    return workspace.path(folder, last=table.last or file) / file
 
 
 def write_table(workspace: Workspace, name: str, frame: pd.DataFrame, **keys: object) -> None:

@@ -15,6 +15,7 @@ from lab_utils.core.catalogue import (
     write_table_file,
 )
 from lab_utils.core.errors import LabError
+from lab_utils.core.files import write_json
 from lab_utils.core.paths import Workspace
 from tests.conftest import PROJECT
 
@@ -142,3 +143,13 @@ def test_tables_by_hand_lie_over_the_pipeline_s(tmp_path: Path) -> None:
     write_table(by_hand, "attribution", ATTRIBUTION.iloc[:0])
     assert len(read_table(by_hand, "attribution")) == 0
     assert len(read_table(batch, "attribution")) == 1
+
+
+def test_an_unfinished_stage_by_hand_hides_no_table(tmp_path: Path) -> None:
+    batch, by_hand = Workspace.open(str(tmp_path)), Workspace.open(str(tmp_path), by_hand=True)
+    write_table(batch, "findings", FINDINGS, protocol="described")
+    write_json(batch.preprocessing("described"), {})
+    write_table(by_hand, "findings", FINDINGS.iloc[:2], protocol="described")
+    assert len(read_table(by_hand, "findings", protocol="described")) == len(FINDINGS)
+    write_json(by_hand.writable.preprocessing("described"), {})
+    assert len(read_table(by_hand, "findings", protocol="described")) == 2
