@@ -20,9 +20,8 @@ def unpack(archive: Path, folder: Path, *, delete_damaged: bool = False) -> None
     Parameters
     ----------
     archive, folder : Path
-        The zip, and the folder for its members.
     delete_damaged : bool
-        Whether to delete a damaged archive. The lab's download is deleted, or the next run would use it again.
+        Whether to delete a damaged archive: the next run would otherwise use the damaged download again.
 
     Raises
     ------

@@ -24,15 +24,7 @@ class SlicedImages(Protocol):
 
 
 class ArrayWriter:
-    """Writer of a .npy file of known shape, block by block, with one block in memory at most.
-
-    Parameters
-    ----------
-    path : Path
-    shape : tuple of int
-        Shape of the complete array.
-    dtype : numpy.dtype
-    """
+    """Writer of a .npy file of known shape, block by block, with one block in memory at most."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._shape, self._dtype = shape, dtype

@@ -20,26 +20,15 @@ from lab_utils.data.sheets import read_sources
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that stage 10 obtained.
+    """A data set that stage 10 obtained."""
 
-    Parameters
-    ----------
-    kind : {"kaggle", "zip", "folder", "phantom"}
-    root : Path
-        The folder whose subfolders are the classes.
-    fingerprint : str
-        Digest of the archive's bytes, or of the folder's listing (names, sizes, times).
-    classes : dict
-        Class to its number of images and masks, in alphabetical order.
-    sources : dict
-        Class to the sources that its metadata sheet names, each with its number of images; empty without sheets.
-    """
-
-    kind: str
-    root: Path
-    fingerprint: str
-    classes: dict[str, dict[str, int]]
-    sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    kind: str  # kaggle, zip, folder or phantom
+    root: Path  # the folder whose subfolders are the classes
+    fingerprint: str  # digest of the archive's bytes, or of the folder's listing (names, sizes, times)
+    classes: dict[str, dict[str, int]]  # number of images and of masks per class, in alphabetical order
+    sources: dict[str, dict[str, int]] = field(
+        default_factory=dict
+    )  # images per source and class; empty without sheets
 
     @property
     def synthetic(self) -> bool:
@@ -98,13 +87,7 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
 
 
 def load_dataset(workspace: Workspace) -> Dataset:
-    """Load the record of the data set that stage 10 obtained.
-
-    Raises
-    ------
-    LabError
-        If stage 10 has not run, or the recorded folder no longer exists.
-    """
+    """Load the record of the data set; LabError if stage 10 has not run or the recorded folder no longer exists."""
     path = workspace.dataset()
     record = read_json(path, stage="10_download")
     try:
@@ -117,19 +100,10 @@ def load_dataset(workspace: Workspace) -> Dataset:
 
 
 def source_fingerprint(dataset: str) -> tuple[str, str]:
-    """Fingerprint a data set where it lies now, to see whether stage 10 must run again.
+    """Return a data set's absolute path and a fingerprint of it, to see whether stage 10 must run again.
 
-    Returns
-    -------
-    dataset : str
-        "kaggle" or "phantom" as given, or the absolute path.
-    fingerprint : str
-        Changes when the zip or a file of the folder does; empty for "kaggle" and "phantom".
-
-    Raises
-    ------
-    LabError
-        If the path does not exist.
+    The fingerprint changes when the zip or a file of the folder does. For "kaggle" and "phantom" it is empty,
+    and the name stands for the path. A path that does not exist is a LabError.
     """
     if dataset in ("kaggle", "phantom"):
         return dataset, ""

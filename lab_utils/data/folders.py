@@ -18,16 +18,8 @@ Entry = os.DirEntry[str]
 def find_class_root(folder: Path, *, shown_as: str) -> Path:
     """Find the folder that holds the class folders: `folder` or the shallowest one, at most three levels below.
 
-    Parameters
-    ----------
-    folder : Path
-    shown_as : str
-        The data set's name in messages.
-
-    Raises
-    ------
-    LabError
-        If there is no such folder, or several on one level, such as train/ and test/.
+    `shown_as` is the data set's name in messages. It is a LabError if there is no such folder, or if
+    there are several on one level, such as train/ and test/.
     """
     level = [folder]
     for _ in range(4):
@@ -51,10 +43,7 @@ def find_class_root(folder: Path, *, shown_as: str) -> Path:
 def count_images(root: Path, *, shown_as: str) -> dict[str, dict[str, int]]:
     """Count the images and masks of every class below `root`, in alphabetical order.
 
-    Raises
-    ------
-    LabError
-        If there are fewer than 2 classes or more than 50, or a class without images.
+    Fewer than 2 classes, more than 50, and a class without images are a LabError.
     """
     classes = {}
     for folder in _subfolders(root):

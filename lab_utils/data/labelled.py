@@ -13,30 +13,14 @@ from lab_utils.data.decode import Pixels
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of one protocol with their classes and their split.
+    """Images of one protocol with their classes and their split."""
 
-    Parameters
-    ----------
-    images : uint8 (N, H, W) or (N, H, W, 3), in [0, 255]
-        A memory map of the image store, or an array.
-    manifest : DataFrame
-        Columns image_id, class, split and group; row i describes image i.
-    classes : tuple of str
-        The classes in the order of the model's outputs.
-    store_key : str
-        Key of the image store; cached features depend on it.
-    features_folder : Path
-        The folder of the cached features.
-    storage : {"float32", "float16"}
-        Number format of the cached features on disk.
-    """
-
-    images: Pixels
-    manifest: pd.DataFrame
-    classes: tuple[str, ...]
-    store_key: str
-    features_folder: Path
-    storage: Storage = "float32"
+    images: Pixels  # uint8 (N, H, W) or (N, H, W, 3), in [0, 255]: a memory map of the image store, or an array
+    manifest: pd.DataFrame  # columns image_id, class, split and group; row i describes image i
+    classes: tuple[str, ...]  # in the order of the model's outputs
+    store_key: str  # key of the image store; cached features depend on it
+    features_folder: Path  # folder of the cached features
+    storage: Storage = "float32"  # number format of the cached features on disk
 
     def __len__(self) -> int:
         """Return the number of images."""

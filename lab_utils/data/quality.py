@@ -1,6 +1,6 @@
 """Problems of a data set, as rows of the findings table: the check, the place, the detail, what was done."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -144,10 +144,3 @@ def published_differences(dataset: Dataset) -> dict[str, str]:
         if changes:
             differences[name] = f"{len(present):,} images, {count:,} published: {'; '.join(changes)}"
     return differences
-
-
-def by_protocol(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tables of several protocols as one, under a first column `protocol`."""
-    return pd.concat([table.assign(protocol=name) for name, table in tables.items()], ignore_index=True)[
-        ["protocol", *next(iter(tables.values())).columns]
-    ]

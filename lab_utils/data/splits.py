@@ -59,12 +59,7 @@ def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
     Returns
     -------
     Series of {"train", "validation"}
-        Aligned with `items`.
-
-    Raises
-    ------
-    LabError
-        If one side would lack a class.
+        Aligned with `items`. A LabError is raised if one side would lack a class.
     """
     side = pd.Series(np.where(SPLIT_RULES[protocol.split](items, protocol), "validation", "train"), index=items.index)
     for name, sides in side.groupby(items["class"]):

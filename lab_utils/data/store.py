@@ -29,12 +29,7 @@ def store_key(manifest: pd.DataFrame, protocol: Protocol, size: int) -> str:
 def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, size: int, workspace: Workspace) -> str:
     """Write the image store of `manifest` unless it exists.
 
-    Parameters
-    ----------
-    manifest : DataFrame
-        Columns image_id (path below the data set's root), sha256, grey; row i becomes image i.
-    size : int
-        Side in pixels.
+    Row i of the manifest becomes image i, `size` pixels square.
 
     Returns
     -------
@@ -60,13 +55,7 @@ def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, s
 def ensure_masks(dataset: Dataset, manifest: pd.DataFrame, size: int, workspace: Workspace) -> str:
     """Write a store of lung masks unless it exists; masks are resized by the nearest pixel.
 
-    Parameters
-    ----------
-    manifest : DataFrame
-        Columns mask (path below the data set's root) and lungs (share of the image that they cover).
-        Row i becomes mask i, which is black where the image has no lung mask.
-    size : int
-        Side in pixels.
+    Row i of the manifest becomes mask i, which is black where the image has no lung mask.
 
     Returns
     -------
@@ -89,10 +78,7 @@ def ensure_masks(dataset: Dataset, manifest: pd.DataFrame, size: int, workspace:
 def open_store(workspace: Workspace, key: str) -> Pixels:
     """Open a store as a read-only memory map: uint8 (N, size, size) or (N, size, size, 3) in [0, 255].
 
-    Raises
-    ------
-    LabError
-        If it does not exist, or is not as stage 20 wrote it.
+    A store that does not exist, or is not as stage 20 wrote it, is a LabError.
     """
     path = workspace.images(key) / "images.npy"
     verify_checksum(path, stage=STAGE)

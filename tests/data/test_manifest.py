@@ -1,3 +1,5 @@
+"""The manifest: one row per image, unreadable images left out, duplicates grouped."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Phantoms: layout, determinism, planted faults."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Findings: every check finds its fault and nothing else."""
+
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +12,22 @@ from PIL import Image
 from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Fault, Protocol
 from lab_utils.core.paths import Workspace
-from lab_utils.data.dataset import obtain
-from lab_utils.data.duplicates import leaks, matches
+from lab_utils.data.dataset import Dataset, obtain
+from lab_utils.data.duplicates import leaks
+from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.phantoms import CLASSES, write_phantoms
-from lab_utils.data.quality import by_protocol, collect_findings, unusual_formats, unusual_grey_levels
-from lab_utils.data.sources import missing_sources, source_confounding, source_rule
+from lab_utils.data.quality import (
+    collect_findings,
+    published_differences,
+    unusual_formats,
+    unusual_grey_levels,
+)
 from tests.conftest import write_classes
 
 DESCRIBED = Protocol(name="described", title="described")
+
+
 GROUPED = Protocol(name="corrected", title="corrected", split="grouped")
 
 
@@ -154,90 +163,6 @@ def test_sizes_that_have_nothing_in_common_are_one_finding() -> None:
     assert [row[:3] for row in unusual_formats(table)] == [("unusual size", "", "")]
 
 
-def sourced(classes: str, sources: str, times: int = 30) -> pd.DataFrame:
-    table = pd.DataFrame({"class": list(classes) * times, "source": list(sources) * times})
-    table["split"] = np.where(np.arange(len(table)) % (2 * len(classes)) < len(classes), "train", "validation")
-    return table
-
-
-def test_sources_that_tell_the_class_are_measured() -> None:
-    table = sourced("aab", "xyz")
-    rule = source_rule(table)
-    assert rule is not None
-    assert (rule.images, rule.accuracy) == (45, 1)
-    assert rule.low > 0.9
-    assert rule.majority == pytest.approx(2 / 3)
-    assert [row[:2] for row in source_confounding(table)] == [
-        ("source confounding", ""),
-        ("unshared source", "a"),
-        ("unshared source", "b"),
-    ]
-
-
-@pytest.mark.parametrize("sources", ["xx", "xy"])
-def test_sources_that_say_nothing_are_not_reported(sources: str) -> None:
-    table = sourced("ab", "xx", 200)
-    if sources == "xy":
-        table["source"] = np.where(np.random.default_rng(0).random(len(table)) < 0.5, "x", "y")
-    assert list(source_confounding(table)) == []
-
-
-def test_a_source_for_every_image_tells_nothing() -> None:
-    table = sourced("ab", "xx")
-    assert source_rule(table.assign(source=table.index.astype(str))) is None
-    assert source_rule(table.assign(source="")) is None
-    assert list(source_confounding(table.assign(source=""))) == []
-
-
-def test_images_that_a_sheet_does_not_name_are_counted() -> None:
-    table = pd.DataFrame({"class": list("aab"), "source": ["x", "", ""], "image_id": list("123")})
-    assert [row[:4] for row in missing_sources(table)] == [
-        ("metadata sheet", "a", "", "The sheet lacks 1 of 2 images, the first 2.")
-    ]
-
-
-def test_leaks_count_validation_images_with_a_copy_in_training() -> None:
-    sides = ["train"] * 3 + ["validation"] * 10
-    manifest = pd.DataFrame({"kind": "image", "split": sides, "group": [0, 1, 2, 0, *range(10, 19)]})
-    row = leaks(manifest).iloc[0]
-    assert (row["validation"], row["copied"], row["share"]) == (10, 1, 0.1)
-    z = 1.959964  # Wilson's interval by its formula
-    center = (0.1 + z**2 / 20) / (1 + z**2 / 10)
-    half = z * np.sqrt(0.09 / 10 + z**2 / 400) / (1 + z**2 / 10)
-    assert np.allclose([row["low"], row["high"]], [center - half, center + half], atol=1e-6)
-    assert leaks(manifest.assign(group=range(13))).iloc[0][["share", "low"]].tolist() == [0, 0]
-
-
-def test_matches_are_those_of_comparing_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    base = random.integers(0, 2**63, 5, dtype=np.uint64)
-    hashes = [int(base[n % 5] ^ np.uint64(1 << int(random.integers(64)))) for n in range(40)]
-    manifest = pd.DataFrame(
-        {
-            "kind": "image",
-            "image_id": [f"i{n}" for n in range(40)],
-            "class": [("a", "b")[n % 3 == 0] for n in range(40)],
-            "phash": [f"{value:016x}" for value in hashes],
-        }
-    )
-    expected = np.zeros((11, 2), int)
-    for first in range(40):
-        for second in range(first):
-            distance = (hashes[first] ^ hashes[second]).bit_count()
-            if distance <= 10:
-                expected[distance, int(manifest["class"][first] != manifest["class"][second])] += 1
-    monkeypatch.setattr("lab_utils.data.duplicates.QUERY_BLOCK", 7)
-    counts, pairs = matches(manifest)
-    assert counts[["within", "across"]].to_numpy().tolist() == expected.tolist()
-    assert len(pairs) == 6
-    assert pairs["distance"].tolist() == sorted(np.repeat(np.arange(11), expected[:, 1]))[:6]
-
-
-def test_tables_of_protocols_are_put_together() -> None:
-    table = by_protocol({"p": pd.DataFrame({"a": [1]}), "q": pd.DataFrame({"a": [2, 3]})})
-    assert table.to_dict("list") == {"protocol": ["p", "q", "q"], "a": [1, 2, 3]}
-
-
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("planted")
@@ -266,3 +191,29 @@ def test_corrected_keeps_every_group_on_one_side(planted: Path, lab: Workspace) 
         assert bool(leaks(manifest)["copied"].iloc[0]) == bool(crossing[protocol.name])
     assert crossing["described"] > 0
     assert crossing["corrected"] == 0
+
+
+def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
+    for name, count in PUBLISHED_COUNTS.items():
+        (tmp_path / name).mkdir()
+        for number in range(1, count + 1):
+            (tmp_path / name / f"{name}-{number}.png").touch()
+    whole = Dataset("zip", tmp_path, "", {name: {"images": 0, "masks": 0} for name in PUBLISHED_COUNTS})
+    assert published_differences(whole) == {}
+    (tmp_path / "Normal" / "Normal-77.png").unlink()
+    (tmp_path / "Normal" / "Normal-130.png").unlink()
+    (tmp_path / "COVID" / "mine.png").touch()
+    assert published_differences(whole) == {
+        "COVID": "3,617 images, 3,616 published: 1 not published, the first mine.png",
+        "Normal": "10,190 images, 10,192 published: 2 missing, the first Normal-77.png",
+    }
+    assert published_differences(replace(whole, kind="phantom")) == {}
+
+
+def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"a": 1, "b": 2})
+    own = Dataset("zip", root, "", {"a": {"images": 1, "masks": 0}, "b": {"images": 2, "masks": 0}})
+    assert published_differences(own) == {}
+    found = published_differences(replace(own, kind="kaggle"))
+    assert found["COVID"] == "0 images, 3,616 published: 3,616 missing, the first COVID-1.png"
+    assert found["b"] == "2 images, 0 published: 2 not published, the first b-1.png"

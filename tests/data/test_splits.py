@@ -1,3 +1,5 @@
+"""Splits: the published counts, Keras' own split, groups on one side."""
+
 import warnings
 from pathlib import Path
 

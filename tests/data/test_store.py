@@ -1,7 +1,7 @@
-import io
+"""The image store: order, key, channels, lung masks, what is no longer readable."""
+
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,62 +10,15 @@ from PIL import Image
 from lab_utils.core.config import Protocol
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
-from lab_utils.data.arrays import ArrayWriter
 from lab_utils.data.dataset import Dataset, obtain
-from lab_utils.data.decode import decode, mode_of, resize
+from lab_utils.data.decode import decode, resize
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.store import ensure_masks, ensure_store, open_store, store_key
 
 RAMP = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
+
+
 PROTOCOL = Protocol(name="described", title="described")
-
-
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
-def test_grey_images_have_one_channel_however_they_are_stored(mode: str) -> None:
-    data = encoded(Image.fromarray(RAMP).convert(mode))
-    assert (decode(data) == RAMP).all()
-    assert mode_of(data) == mode
-
-
-def test_sixteen_bit_images_keep_their_upper_bits() -> None:
-    assert (decode(encoded(Image.fromarray(RAMP.astype(np.uint16) * 257))) == RAMP).all()
-
-
-def test_colour_stays() -> None:
-    colour = np.stack([RAMP, RAMP // 2, RAMP // 3], axis=-1)
-    assert (decode(encoded(Image.fromarray(colour))) == colour).all()
-
-
-def test_bilevel_images_are_black_and_white() -> None:
-    assert set(np.unique(decode(encoded(Image.fromarray(RAMP > 50))))) == {0, 255}
-
-
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])
-def test_other_formats_are_refused(kind: str) -> None:
-    with pytest.raises(ValueError, match="cannot identify"):
-        decode(encoded(Image.fromarray(RAMP), kind))
-
-
-def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    with pytest.raises(ValueError, match="decompression bomb"):
-        decode(encoded(Image.fromarray(RAMP)))
-
-
-@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
-def test_resizing_is_keras_own(tmp_path: Path, interpolation: str) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (57, 43), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    expected = keras.utils.load_img(
-        tmp_path / "a.png", color_mode="grayscale", target_size=(32, 32), interpolation=interpolation
-    )
-    assert (resize(pixels, 32, interpolation) == np.asarray(expected)).all()
 
 
 @pytest.fixture
@@ -127,27 +80,6 @@ def test_a_file_that_vanished_is_named(data: Dataset, lab: Workspace) -> None:
 def test_a_missing_store_names_its_stage(lab: Workspace) -> None:
     with pytest.raises(LabError, match="run stage 20_preprocess again"):
         open_store(lab, "0" * 16)
-
-
-def test_an_array_written_in_blocks_is_numpy_s(tmp_path: Path) -> None:
-    array = np.arange(60, dtype=np.float32).reshape(10, 3, 2)
-    with ArrayWriter(tmp_path / "a.npy", array.shape, array.dtype) as writer:
-        for start in (8, 0, 4):
-            writer.write(start, array[start : start + 4])
-    assert (np.load(tmp_path / "a.npy", allow_pickle=False) == array).all()
-
-
-def test_an_array_must_have_all_its_rows_and_the_right_shape(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ValueError, match="2 rows written, 10 announced"),
-        ArrayWriter(tmp_path / "a.npy", (10, 3), np.dtype("f4")) as writer,
-    ):
-        writer.write(0, np.zeros((2, 3)))
-    with (
-        pytest.raises(ValueError, match="expected"),
-        ArrayWriter(tmp_path / "a.npy", (10, 3), np.dtype("f4")) as writer,
-    ):
-        writer.write(0, np.zeros((2, 4)))
 
 
 def test_decoding_in_parallel_keeps_the_order(data: Dataset) -> None:

@@ -1,0 +1,63 @@
+"""The data set: every kind of input, its record, its fingerprint."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lab_utils.core.errors import LabError
+from lab_utils.core.paths import Workspace
+from lab_utils.data.dataset import load_dataset, obtain, source_fingerprint
+from tests.data.conftest import refused
+
+
+def test_phantoms_are_made(lab: Workspace) -> None:
+    data = obtain("phantom", lab, phantoms=48)
+    assert data.synthetic
+    assert list(data.classes) == ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
+    assert data.counts().iloc[-1].to_dict() == {"class": "all", "images": 53, "masks": 53}
+    assert load_dataset(lab) == data
+
+
+def test_a_zip_is_unpacked_and_its_sources_are_read(archive: Path, lab: Workspace) -> None:
+    data = obtain(str(archive), lab)
+    assert (data.kind, data.synthetic) == ("zip", False)
+    assert data.root == lab.raw() / "files" / "COVID-19_Radiography_Dataset"
+    assert data.classes["Normal"] == {"images": 23, "masks": 23}
+    assert data.sources["COVID"] == {"https://example.org/synthetic-phantom": 8}
+
+
+def test_a_folder_is_used_where_it_lies(phantoms: Path, lab: Workspace) -> None:
+    data = obtain(str(phantoms), lab)
+    assert data.root == phantoms
+    assert not (lab.raw() / "files").exists()
+
+
+def test_a_path_to_nothing(lab: Workspace, phantoms: Path) -> None:
+    refused(
+        "no/such/thing",
+        lab,
+        "no/such/thing: no such file or folder; a data set is 'kaggle', 'phantom', or the path",
+        phantoms,
+    )
+    with pytest.raises(LabError, match="no such file or folder"):
+        source_fingerprint("no/such/thing")
+
+
+def test_a_folder_that_moved_away(phantom_copy: Path, lab: Workspace) -> None:
+    obtain(str(phantom_copy), lab)
+    shutil.rmtree(phantom_copy)
+    with pytest.raises(LabError, match="was here when stage 10 ran and is gone"):
+        load_dataset(lab)
+
+
+def test_the_fingerprint_follows_the_files(phantom_copy: Path) -> None:
+    before = source_fingerprint(str(phantom_copy))
+    assert source_fingerprint(str(phantom_copy)) == before
+    (phantom_copy / "COVID" / "images" / "COVID-1.png").write_bytes(b"")
+    assert source_fingerprint(str(phantom_copy)) != before
+
+
+def test_an_unknown_fault_is_refused(lab: Workspace) -> None:
+    with pytest.raises(LabError, match="no fault 'markers'.*did you mean 'marker'"):
+        obtain("phantom", lab, phantoms=48, faults=["markers"])  # type: ignore[list-item]

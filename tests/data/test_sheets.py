@@ -1,0 +1,35 @@
+"""Metadata sheets: sources by file name, bad sheets passed over."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lab_utils.data.sheets import read_sheet, sheet_key
+
+
+def test_a_sheet_gives_each_file_its_source_however_it_spells_the_name(tmp_path: Path) -> None:
+    sheet = pd.DataFrame({"FILE NAME": ["NORMAL-1", " Normal-2 ", "normal-3.PNG"], "URL": ["x", "y", "z"]})
+    sheet.to_excel(tmp_path / "Normal.metadata.xlsx", index=False)
+    found = read_sheet(tmp_path, "Normal")
+    assert [found[sheet_key(f"Normal-{n}.png")] for n in (1, 2, 3)] == ["x", "y", "z"]
+    assert len(read_sheet(tmp_path, "COVID")) == 0
+
+
+@pytest.mark.parametrize("columns", [["FILE NAME"], ["URL"], []])
+def test_a_sheet_without_its_columns_is_passed_over(
+    columns: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.DataFrame({name: ["a"] for name in columns}).to_excel(tmp_path / "a.metadata.xlsx", index=False)
+    assert len(read_sheet(tmp_path, "a")) == 0
+    assert "a.metadata.xlsx: sources not read" in capsys.readouterr().err
+
+
+def test_a_sheet_that_unpacks_to_too_much_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.DataFrame({"FILE NAME": ["a-1"], "URL": ["x"]}).to_excel(tmp_path / "a.metadata.xlsx", index=False)
+    assert len(read_sheet(tmp_path, "a")) == 1
+    monkeypatch.setattr("lab_utils.data.sheets.SHEET_BYTES", 1000)
+    assert len(read_sheet(tmp_path, "a")) == 0
+    assert "a.metadata.xlsx: sources not read (unpacks to" in capsys.readouterr().err
