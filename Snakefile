@@ -28,7 +28,7 @@ from snakemake.logging import logger
 from lab_utils.core.catalogue import tables_of
 from lab_utils.core.errors import LabError
 from lab_utils.data.dataset import source_fingerprint
-from lab_utils.pipeline.code_digest import WITHOUT_RESULTS, code_digest
+from lab_utils.pipeline.code_digest import WITHOUT_RESULTS, stage_digest
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
 from lab_utils.pipeline.terminal import take_over
 
@@ -85,7 +85,7 @@ def params_of(name, parameters=lambda wildcards: {}, settings=lambda wildcards: 
         "parameters": lambda wildcards: json.dumps(parameters(wildcards)),
         "settings": settings,
         "tables": [[name, *((column, value.kind) for column, value in table.columns.items())] for name, table in tables_of(name).items()],
-        "code": code_digest(notebook, ignore=ignore, with_text=with_text),
+        "code": stage_digest(notebook, ignore=ignore, with_text=with_text),
     }
 
 

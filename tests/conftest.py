@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from papermill import execute_notebook
 from PIL import Image
 
 from lab_utils.core.config import Experiment, load_experiment
@@ -59,6 +60,12 @@ def write_classes(root: Path, counts: dict[str, int], *, size: int = 40, folder:
             noise = np.random.default_rng([place, number]).integers(0, 60, (size, size))
             Image.fromarray((60 * place + noise).astype(np.uint8)).save(target / f"{name}-{number}.png")
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signatures(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Signatures of executed notebooks go elsewhere than to the user's database."""
+    os.environ["JUPYTER_DATA_DIR"] = str(tmp_path_factory.mktemp("jupyter"))
 
 
 @pytest.fixture
@@ -119,6 +126,32 @@ def run_stage(stage: str, lab: Workspace, config: Path, **values: Any) -> Path:
         PROJECT / "notebooks" / f"{stage}.ipynb", output, {"workspace": str(lab.root), "config": str(config), **values}
     )
     return output
+
+
+def run_by_hand(stage: str, lab: Workspace, config: Path, **values: Any) -> Path:
+    """Run a stage's notebook as a user does, with papermill itself; return the executed notebook."""
+    output = lab.root.parent / f"{stage}-by-hand.ipynb"
+    execute_notebook(
+        PROJECT / "notebooks" / f"{stage}.ipynb",
+        output,
+        {"workspace": str(lab.root), "config": str(config), **values},
+        kernel_name="python3",
+        progress_bar=False,
+    )
+    return output
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder, with its bytes."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def planned(workspace: Path, config: Path) -> set[str]:
+    """The log files of the jobs that a run would do: one per job."""
+    done = snakemake(workspace, config, "--dry-run", "--quiet", "host", "progress")
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    return {Path(line.split("log: ")[1].split(" ")[0]).stem for line in lines if line.strip().startswith("log: ")}
 
 
 def command(workspace: Path, config: Path, *words: str) -> list[str]:

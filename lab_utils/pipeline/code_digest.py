@@ -64,7 +64,7 @@ class Part(NamedTuple):
     code: str
 
 
-def code_digest(notebook: Path, *, ignore: Collection[str] = (), with_text: bool = False) -> str:
+def stage_digest(notebook: Path, *, ignore: Collection[str] = (), with_text: bool = False) -> str:
     """Digest the code that computes what a notebook writes.
 
     Parameters
@@ -143,6 +143,8 @@ def _package_parts(package: Path) -> list[Part]:
 def _split(node: ast.stmt, module: Names) -> Iterator[tuple[tuple[Names, ...], ast.stmt]]:
     """Yield the parts of a statement, each with the names that make it count; `module` holds the module's names."""
     match node:
+        case ast.Expr(value=ast.Constant()):
+            return  # the module's docstring
         case ast.Import() | ast.ImportFrom():
             yield (module,), _without_definitions(node)
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):

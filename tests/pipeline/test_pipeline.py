@@ -13,25 +13,35 @@ from lab_utils.core.catalogue import read_table
 from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.evaluation.predictions import read_predictions
-from tests.conftest import PROJECT, SCENARIOS, SNAKEMAKE, opened, snakemake, tiny_settings, write_classes, write_config
-
-
-def planned(workspace: Path, config: Path) -> set[str]:
-    """The log files of the jobs that a run would do: one per job."""
-    done = snakemake(workspace, config, "--dry-run", "--quiet", "host", "progress")
-    assert done.returncode == 0, done.stderr
-    lines = (done.stdout + done.stderr).splitlines()
-    return {Path(line.split("log: ")[1].split(" ")[0]).stem for line in lines if line.strip().startswith("log: ")}
+from tests.conftest import (
+    PROJECT,
+    SCENARIOS,
+    SNAKEMAKE,
+    opened,
+    planned,
+    snakemake,
+    tiny_settings,
+    write_classes,
+    write_config,
+)
 
 
 def change(config: Path, **changes: Any) -> None:
     write_config(config, **changes)
 
 
-def test_shards_are_jobs_of_their_own_behind_the_weights(tmp_path: Path) -> None:
-    jobs = planned(tmp_path / "workspace", write_config(tmp_path / "lab.yaml", shards=2))
-    name = "25_features-described-MobileNetV2"
-    assert {job for job in jobs if job.startswith("25")} == {name, f"{name}-weights", f"{name}-1of2", f"{name}-2of2"}
+def test_each_protocol_and_backbone_is_one_job_of_features(tmp_path: Path) -> None:
+    config = write_config(
+        tmp_path / "lab.yaml",
+        run={"protocols": ["described", "corrected"], "scenarios": ["fc_only", "other"]},
+        scenarios={"other": {"trainable_convs": 1, "backbone": "MobileNet"}},
+    )
+    jobs = planned(tmp_path / "workspace", config)
+    assert {job for job in jobs if job.startswith("25")} == {
+        f"25_features-{protocol}-{backbone}"
+        for protocol in ("described", "corrected")
+        for backbone in ("MobileNet", "MobileNetV2")
+    }
 
 
 def test_everything_is_there(finished: tuple[Path, Path]) -> None:
@@ -53,9 +63,9 @@ def test_everything_is_there(finished: tuple[Path, Path]) -> None:
     metrics = read_table(lab, "metrics")
     assert metrics["scenario"].tolist() == SCENARIOS
     assert metrics["accuracy"].between(0, 1).all()
-    shortcuts = read_table(lab, "probes")
-    assert list(shortcuts.columns) == ["protocol", "input", "accuracy", "macro_f1", "low", "high"]
-    assert shortcuts["input"].tolist() == [
+    probes = read_table(lab, "probes")
+    assert list(probes.columns)[:6] == ["protocol", "input", "accuracy", "macro_f1", "low", "high"]
+    assert probes["input"].tolist() == [
         *("full", "histogram", "thumbnail_8x8", "border", "lungs_erased", "lungs_only", "permuted_labels")
     ]
     attribution = read_table(lab, "attribution")
@@ -80,8 +90,10 @@ def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Pa
     assert planned(workspace, config) == set()
     after_training = {"40_evaluate", "45_audit", "lab_report", "render-html", "render-pdf"}
     try:
-        change(config, scenarios={"fc_only": {"title": "Train only FC layers", "trainable_convs": 0, "epochs": 3}})
+        change(config, scenarios={"fc_only": {"title": "head only", "trainable_convs": 0, "epochs": 3}})
         assert planned(workspace, config) == {"30_train-described-fc_only-0"} | after_training
+        change(config, scenarios={"fc_only": {"title": "another name", "trainable_convs": 0}})
+        assert planned(workspace, config) == {"40_evaluate", "lab_report", "render-html", "render-pdf"}
         change(config, title="Another title")
         assert planned(workspace, config) == after_training - {"40_evaluate", "45_audit"}
         change(config, run={"protocols": ["described"], "scenarios": SCENARIOS, "seeds": [0, 1]})
@@ -216,7 +228,7 @@ def test_a_stage_that_failed_is_not_taken_for_done(finished: tuple[Path, Path]) 
     whole = {path: path.read_bytes() for path in workspace.glob("features/*/*/features.npy")}
     before = {path: path.read_bytes() for path in (workspace / "runs" / "described" / "fc_only").rglob("*.csv")}
     try:
-        change(config, scenarios={"fc_only": {"title": "Train only FC layers", "trainable_convs": 0, "epochs": 3}})
+        change(config, scenarios={"fc_only": {"title": "head only", "trainable_convs": 0, "epochs": 3}})
         for path, data in whole.items():
             path.write_bytes(data[:-1])
         done = snakemake(workspace, config)
