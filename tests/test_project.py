@@ -70,12 +70,6 @@ def test_the_readme_s_tree_is_the_repository_s() -> None:
     )
 
 
-def test_every_module_has_a_test() -> None:
-    modules = {path.stem for path in (PROJECT / "lab_utils").glob("*.py")} - {"__init__", "runtime", "runs"}
-    tests = {path.stem.removeprefix("test_") for path in (PROJECT / "tests").glob("test_*.py")}
-    assert modules <= tests, modules - tests
-
-
 def test_nothing_is_committed_that_does_not_belong() -> None:
     for name in committed():
         path = PROJECT / name

@@ -13,6 +13,7 @@ from tests.conftest import PROJECT
 PACKAGE = PROJECT / "lab_utils"
 ROOMS = ("core", "data", "models", "evaluation", "audits", "reporting", "pipeline")
 NETWORKS = {"tensorflow", "keras", "ai_edge_litert"}
+UNTESTED = {"models/runtime", "evaluation/runs"}  # tested with what uses them
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
@@ -37,6 +38,13 @@ def loaded_after(code: str) -> set[str]:
 def test_the_rooms_are_the_folders() -> None:
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
     assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "lab.py"}
+
+
+def test_every_module_has_a_test() -> None:
+    modules = {path.with_suffix("").as_posix() for path in MODULES if path.stem != "__init__"}
+    folder = PROJECT / "tests"
+    tests = {path.relative_to(folder).as_posix().replace("test_", "")[:-3] for path in folder.rglob("test_*.py")}
+    assert modules - tests == UNTESTED
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

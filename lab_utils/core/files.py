@@ -1,6 +1,5 @@
 """Files that are complete or absent, each with a checksum that is verified when it is read."""
 
-import csv
 import hashlib
 import json
 import os
@@ -9,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from lab_utils.core.errors import LabError
 
@@ -148,40 +145,3 @@ def read_json(path: Path, *, stage: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise LabError(f"{path}: expected a JSON object, found a {type(record).__name__}; run stage {stage} again")
     return record
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` without its index, atomically and with a checksum; floats with the 9 digits that float32 needs."""
-    with atomic_write(path) as draft:
-        table.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
-
-
-NAMES = (  # columns of text, also where all of it looks like numbers
-    *("image_id", "class", "kind", "mask", "source", "mode", "y_true", "y_pred", "predicted"),
-    *("protocol", "scenario", "first", "second", "better", "among"),
-)
-
-NUMBERS = ("lungs", "low", "high")  # columns of numbers, also where all are missing
-
-
-def read_csv(path: Path, *, stage: str, **options: Any) -> pd.DataFrame:
-    """Read a table. Empty cells are NaN in columns of numbers and "" in others; a class may be called 'NA' or '1'.
-
-    Raises
-    ------
-    LabError
-        If the file is missing, no table, or not as it was written: names the stage that writes it.
-    """
-    verify_checksum(path, stage=stage)
-    options["dtype"] = {**dict.fromkeys(NAMES, str), **options.get("dtype", {})}
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], lineterminator="\n", **options)
-    except FileNotFoundError:
-        raise LabError(f"{path}: not there yet; run stage {stage} first") from None
-    except (ValueError, OverflowError, csv.Error) as error:  # pandas' own are ValueErrors
-        reason = str(error).strip().splitlines()[0]
-        raise LabError(f"{path}: not readable as a table ({reason}); run stage {stage} again") from error
-    for name, column in table.items():
-        if (name not in NUMBERS and column.isna().all()) or not pd.api.types.is_numeric_dtype(column):
-            table[name] = column.astype(object).fillna("")
-    return table

@@ -129,14 +129,6 @@ class Workspace:
         """What the data set is and where its class folders are (stage 10, written last)."""
         return self.raw() / "dataset.json"
 
-    def manifest(self, protocol: str) -> Path:
-        """One row per image, in the order of the image store (stage 20)."""
-        return self.path(f"protocols/{protocol}/manifest.csv")
-
-    def findings(self, protocol: str) -> Path:
-        """Problems of the data and what was done about them (stage 20)."""
-        return self.path(f"protocols/{protocol}/findings.csv")
-
     def preprocessing(self, protocol: str) -> Path:
         """Record of stage 20, written last."""
         return self.path(f"protocols/{protocol}/preprocessing.json")
@@ -148,10 +140,6 @@ class Workspace:
     def run(self, protocol: str, scenario: str, seed: int | str) -> Path:
         """Folder of one training run (stage 30): history, predictions, model, run.json (last)."""
         return self.path(f"runs/{protocol}/{scenario}/seed-{seed}", last="run.json")
-
-    def results(self, table: str) -> Path:
-        """A table of stage 40 or 45."""
-        return self.path(f"results/{table}.csv")
 
     def archive(self) -> Path:
         """Where Kaggle's archive is downloaded to (stage 10)."""
