@@ -21,7 +21,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from lab_utils.audits.attribution import trained_model
+from lab_utils.audits.protocol import trained_model
 from lab_utils.core.catalogue import read_table, table_path, write_table
 from lab_utils.core.config import Protocol, load_experiment
 from lab_utils.core.errors import LabError
@@ -482,7 +482,7 @@ SETTINGS: dict[str, tuple[str | bytes, str]] = {
     "a scenario that is nothing": (yaml_with(scenarios={"fc_only": None}), "scenarios.fc_only: expected keys"),
     "a scenario twice": (
         yaml_with() + "scenarios:\n  a: {trainable_convs: 0}\n  a: {trainable_convs: 1}\n",
-        "'(a|scenarios)' stands twice",
+        "'(a|scenarios)' appears twice",
     ),
     "a tag of Python's": ("title: !!python/object/apply:os.system ['touch evil']\n", "not valid YAML"),
     "tabs": ("run:\n\tseeds: [0]\n", "not valid YAML"),

@@ -2,7 +2,7 @@
 
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -185,14 +185,13 @@ def load_experiment(config: str = "", **overrides: Any) -> Experiment:
     path = experiment_file(config)
     try:
         experiment = Experiment.model_validate({**read_yaml(path), **overrides})
+        known: dict[str, Collection[str]] = {"protocol": experiment.known_protocols}
+        known["scenario"] = experiment.known_scenarios
         problems = [
-            f"run.{kind}s: {unknown(kind, name, known)}"
-            for kind, names, known in (
-                ("protocol", experiment.protocols, list(experiment.known_protocols)),
-                ("scenario", experiment.scenarios, list(experiment.known_scenarios)),
-            )
-            for name in names
-            if name not in known
+            f"run.{kind}s: {unknown(kind, name, names)}"
+            for kind, names in known.items()
+            for name in getattr(experiment, f"{kind}s")
+            if name not in names
         ]
     except ValidationError as error:
         problems = _problems(error, (), Experiment)
@@ -228,7 +227,7 @@ class _Loader(yaml.SafeLoader):
         if len(mapping) < len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
             names = [key.value for key, _ in node.value]
             twice = next((name for name in names if names.count(name) > 1), names[-1])  # 1 and true are equal too
-            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} appears twice", node.start_mark)
         return mapping
 
 
