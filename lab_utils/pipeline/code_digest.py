@@ -143,8 +143,8 @@ def _package_parts(package: Path) -> list[Part]:
 def _split(node: ast.stmt, module: Names) -> Iterator[tuple[tuple[Names, ...], ast.stmt]]:
     """Yield the parts of a statement, each with the names that make it count; `module` holds the module's names."""
     match node:
-        case ast.Expr(value=ast.Constant()):
-            return  # the module's docstring
+        case ast.Expr(value=ast.Constant()) | ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+            return  # the module's docstring and its command line
         case ast.Import() | ast.ImportFrom():
             yield (module,), _without_definitions(node)
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):

@@ -95,15 +95,17 @@ def parameter_types(notebook: Path) -> dict[str, str]:
     LabError
         If the file is no notebook, or has no cell tagged 'parameters'.
     """
-    import papermill
+    import nbformat
+    from papermill.translators import PythonTranslator
 
     try:
-        parameters = papermill.inspect_notebook(notebook)
+        cells = nbformat.read(notebook, as_version=4).cells
     except (OSError, ValueError) as error:
         raise LabError(f"{notebook}: expected a notebook ({error})") from error
-    if not parameters:
-        raise LabError(f"{notebook}: expected a cell tagged 'parameters' with parameters in it, found none")
-    return {name: parameter["inferred_type_name"] for name, parameter in parameters.items()}
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise LabError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
+    return {item.name: item.inferred_type_name for item in PythonTranslator.inspect(tagged[0])}
 
 
 def check_injected() -> None:

@@ -87,7 +87,7 @@ def test_a_misspelt_parameter_is_refused_before_anything_runs(tmp_path: Path) ->
 
 def test_a_notebook_without_a_parameters_cell_is_refused(tmp_path: Path) -> None:
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "n.ipynb")
-    with pytest.raises(LabError, match="expected a cell tagged 'parameters' with parameters in it, found none"):
+    with pytest.raises(LabError, match="expected one cell tagged 'parameters', found 0"):
         parameter_types(tmp_path / "n.ipynb")
 
 
