@@ -19,13 +19,12 @@ pytestmark = [
     pytest.mark.slurm,
     pytest.mark.skipif(bool(obstacles()), reason=obstacles()),
 ]
-SHARDS = 3
 # One core a job, for the machine is small; and no second attempt, so that a job that is killed is missed.
 OPTIONS = [
     "--workflow-profile=profiles/slurm",
     "--retries=0",
     "--latency-wait=10",
-    *("--set-threads", "preprocess=1", "features=1", "shard=1", "train=1", "audit=1"),
+    *("--set-threads", "preprocess=1", "features=1", "train=1", "audit=1"),
     "--slurm-status-command=squeue",  # there is no accounting to ask
     "--slurm-init-seconds-before-status-checks=2",
     "--seconds-between-status-checks=2",
@@ -55,13 +54,13 @@ def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: f
 
 
 def finished(lab: Workspace) -> dict[str, int]:
-    """What shards and runs are complete, and since when."""
+    """The features and runs that are complete, and when they were written."""
     files = [*lab.features("").rglob("features.json"), *(lab.root / "runs").rglob("run.json")]
     return {lab.relative(path): path.stat().st_mtime_ns for path in files}
 
 
 def test_the_lab_on_a_cluster(slurm: None, tmp_path: Path) -> None:
-    config = write_config(tmp_path / "lab.yaml", shards=SHARDS, training={"epochs": 40})
+    config = write_config(tmp_path / "lab.yaml", training={"epochs": 40})
     lab = Workspace.open(str(tmp_path / "cluster"))
     words = command(Path(os.path.relpath(lab.root, PROJECT)), Path(os.path.relpath(config, PROJECT)), *OPTIONS)
     process = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -78,7 +77,7 @@ def test_the_lab_on_a_cluster(slurm: None, tmp_path: Path) -> None:
     lost = [name for name, path in runs.items() if not path.is_file()]
     assert len(lost) == 1, said
     before = finished(lab)
-    assert len([name for name in before if name.startswith("features")]) == SHARDS * len(SCENARIOS)
+    assert len([name for name in before if name.startswith("features")]) == len(SCENARIOS)
 
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
