@@ -99,12 +99,13 @@ class Lab:
 
     def obtain(self, dataset: str = "", phantoms: int = 0, faults: str = "") -> Dataset:
         """Bring the data set into the workspace; empty values mean as the experiment says."""
-        return obtain(
+        self.__dict__["dataset"] = data = obtain(
             dataset or self.experiment.dataset,
             self.workspace.writable,
             phantoms=phantoms or self.experiment.phantoms,
             faults=cast(list[Fault], faults.split()) or self.experiment.faults,
         )
+        return data
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -120,7 +121,8 @@ class Lab:
         """Write what stage 20 leaves: the manifest, the findings and, last, the record of both."""
         self.save_table("manifest", manifest, protocol=self.protocol.name)
         self.save_table("findings", findings, protocol=self.protocol.name)
-        record = {"store": store_key, "dataset": self.dataset.fingerprint, "images": len(manifest), **provenance()}
+        shape = open_store(self.workspace, store_key).shape
+        record = {"store": store_key, "dataset": self.dataset.fingerprint, "shape": shape, **provenance()}
         write_json(self.workspace.writable.preprocessing(self.protocol.name), record)
 
     @cached_property
