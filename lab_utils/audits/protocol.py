@@ -1,6 +1,7 @@
-"""The audits of one protocol and one backbone: inputs of the probes, reference, and what trained networks look at."""
+"""The audits of one protocol and backbone: inputs of the probes, the reference, attribution of trained networks."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -9,15 +10,16 @@ import pandas as pd
 
 from lab_utils.audits.attribution import SHARES, attribution_examples, attribution_shares, coverage
 from lab_utils.audits.inputs import Float, grey_inputs
-from lab_utils.audits.masking import AuditImages
+from lab_utils.audits.masking import AuditImages, MaskedImages
 from lab_utils.audits.probes import coefficients, linear_model
-from lab_utils.core.files import digest
+from lab_utils.core.files import atomic_write, digest, verify_checksum
+from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.evaluation.runs import Run
 from lab_utils.models.backbone import load_model, trunk_of
 from lab_utils.models.engine import FeatureExtractor
 from lab_utils.models.explain import Attribution, attribute, attribute_linear
-from lab_utils.models.features import features_by_depth
+from lab_utils.models.features import Features, features_by_depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +51,40 @@ class ProtocolAudit:
         statistics of the grey levels; thumbnail_8x8: 64 mean grey levels.
         """
         inputs = grey_inputs(self.images.inputs["full"])
+        inputs["full"] = self._training_features.values[self.images.inputs["full"].rows].astype(np.float32)
         for name, masked in self.images.inputs.items():
-            if name == "full":  # training may have cached these
-                inputs[name] = self._pooled(self.data)[masked.rows].astype(np.float32)
-                continue
-            pixels: Any = masked
-            key = digest(self.images.key, name)
-            data = replace(self.data, images=pixels, manifest=self.images.manifest, store_key=key, storage="float32")
-            inputs[name] = self._pooled(data)
+            if name != "full":
+                inputs[name] = self._masked_features(name, masked)
         return inputs
 
-    def _pooled(self, data: LabelledImages) -> Float:
-        return features_by_depth(self.backbone, self.scaling, [0], data)[0].values
+    @cached_property
+    def _training_features(self) -> Features:
+        """Pooled features of all images; training may have cached them."""
+        return features_by_depth(self.backbone, self.scaling, [0], self.data)[0]
+
+    @cached_property
+    def _extractor(self) -> FeatureExtractor:
+        """One for all inputs, because it is compiled for seconds."""
+        trunk = trunk_of(self.backbone, self.scaling, self.data.shape)
+        return FeatureExtractor(trunk, self.data.images.shape[1:])
+
+    def _masked_features(self, name: str, images: MaskedImages) -> Float:
+        """Pooled features of masked images, cached: float32 (n, K)."""
+        folder = self.data.features_folder / digest(self._training_features.key, self.images.key, name)
+        path = folder / "pooled.npy"
+        if not path.is_file():
+            features = np.empty((len(images), *self._extractor.shapes[0]), np.float32)
+            with progress(total=len(images), desc=name, unit="image") as bar:
+
+                def write(start: int, blocks: Sequence[Float]) -> None:
+                    features[start : start + len(blocks[0])] = blocks[0]
+                    bar.update(len(blocks[0]))
+
+                self._extractor.run(images, write)
+            with atomic_write(path) as draft:
+                np.save(draft, features)
+        verify_checksum(path, stage="45_audit")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
     @cached_property
     def reference(self) -> Attribution | None:
