@@ -146,11 +146,13 @@ def files_in(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def planned(workspace: Path, config: Path) -> set[str]:
-    """The log files of the jobs that a run would do: one per job."""
+def planned(workspace: Path, config: Path, said: list[str] | None = None) -> set[str]:
+    """The log files of the jobs that a run would do: one per job. Lines that are printed go into `said`."""
     done = snakemake(workspace, config, "--dry-run", "--quiet", "host", "progress")
     assert done.returncode == 0, done.stderr
     lines = (done.stdout + done.stderr).splitlines()
+    if said is not None:
+        said += lines
     return {Path(line.split("log: ")[1].split(" ")[0]).stem for line in lines if line.strip().startswith("log: ")}
 
 
