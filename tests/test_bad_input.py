@@ -32,8 +32,11 @@ from lab_utils.data.manifest import build_manifest
 from lab_utils.data.quality import collect_findings
 from lab_utils.data.store import ensure_store, open_store
 from lab_utils.evaluation.runs import Run, finished_runs
-from lab_utils.models.backbone import obtain_backbone
-from lab_utils.models.features import ensure_features, load_extraction
+from lab_utils.lab import open_lab
+from lab_utils.models.backbone import BackboneRecord, load_backbone, load_model
+from lab_utils.models.features import features_by_depth
+from lab_utils.models.pretrained import obtain_backbone
+from lab_utils.models.runtime import keras
 from tests.conftest import PROJECT, run_stage, tiny_settings, write_classes
 
 PROTOCOL = Protocol(name="described", title="described")
@@ -510,7 +513,9 @@ def test_a_folder_is_no_settings(tmp_path: Path) -> None:
 
 RECORDS = {
     "raw/dataset.json": lambda lab: load_dataset(lab),
-    "protocols/described/features-MobileNetV2.json": lambda lab: load_extraction("described", "MobileNetV2", lab),
+    "protocols/described/features-MobileNetV2.json": lambda lab: BackboneRecord.read(
+        lab, "described", "MobileNetV2", store=""
+    ),
 }
 
 
@@ -538,15 +543,15 @@ FEATURES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", FEATURES)
-def test_features_edited_by_hand_are_a_message(kind: str, prepared_copy: Workspace) -> None:
-    from lab_utils.models.backbone import load_backbone
-
-    extraction = load_extraction("described", "MobileNetV2", prepared_copy)
-    backbone = load_backbone(prepared_copy, extraction.backbone_key)
-    for folder in prepared_copy.root.glob("features/*/[0-9]*-*"):
+def test_features_edited_by_hand_are_a_message(kind: str, prepared_copy: Workspace, config: Path) -> None:
+    lab = open_lab(str(prepared_copy.root), str(config))
+    backbone, scaling = lab.backbone(), lab.scaling_layer()
+    folders = [path.parent for path in prepared_copy.features("").glob("*/features.npy")]
+    assert len(folders) == 3
+    for folder in folders:
         FEATURES[kind](folder)
     with pytest.raises(LabError, match=r"run stage 25_features"):
-        ensure_features(extraction, backbone, [0], prepared_copy)
+        features_by_depth(backbone, scaling, [0], lab.data)
 
 
 def finished_run(finished: tuple[Path, Path], folder: Path) -> Run:
@@ -566,7 +571,7 @@ def test_files_of_another_run_are_a_message(finished: tuple[Path, Path], tmp_pat
         "history.csv": run.history,
     }.items():
         shutil.copy(other / name, run.folder / name)
-        with pytest.raises(LabError, match=rf"{name}: is not the one that run\.json .* run stage 30_train again"):
+        with pytest.raises(LabError, match=rf"{name}: not as stage 30_train wrote it; .* run stage 30_train again"):
             read()
 
 
@@ -592,9 +597,6 @@ LAYERS: dict[str, dict[str, Any]] = {
 def test_a_model_with_anything_but_layers_of_keras_is_refused(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab_utils.models.backbone import load_model
-    from lab_utils.models.runtime import keras
-
     monkeypatch.chdir(tmp_path)
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save("sound.keras")
     with zipfile.ZipFile("sound.keras") as sound, zipfile.ZipFile("model.keras", "w") as spoilt:
@@ -610,16 +612,13 @@ def test_a_model_with_anything_but_layers_of_keras_is_refused(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_backbone_of_other_weights_than_its_name_says_is_refused(prepared_copy: Workspace) -> None:
-    from lab_utils.models.backbone import load_backbone, load_model
-
-    extraction = load_extraction("described", "MobileNetV2", prepared_copy)
-    path = prepared_copy.backbone(extraction.backbone_key)
+def test_a_backbone_with_other_weights_is_refused(prepared_copy: Workspace) -> None:
+    (path,) = prepared_copy.backbone("").parent.glob("*.keras")
     backbone = load_model(path, stage="25_features")
     backbone.set_weights([2 * array for array in backbone.get_weights()])
     backbone.save(path)
-    with pytest.raises(LabError, match="not those of its name"):
-        load_backbone(prepared_copy, extraction.backbone_key)
+    with pytest.raises(LabError, match="not as stage 25_features wrote it"):
+        load_backbone(prepared_copy, path.stem)
 
 
 def test_a_damaged_weights_file_is_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -632,7 +631,9 @@ def test_a_damaged_weights_file_is_called_damaged(tmp_path: Path, monkeypatch: p
 
 
 def test_no_pickle_is_ever_loaded() -> None:
-    for path in (PROJECT / "lab_utils").glob("*.py"):
+    paths = list((PROJECT / "lab_utils").rglob("*.py"))
+    assert len(paths) > 30
+    for path in paths:
         text = path.read_text()
         assert "import pickle" not in text, path
         assert "allow_pickle=True" not in text, path
