@@ -1,129 +1,78 @@
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from lab_utils.models.network import Network, build_network
-from lab_utils.models.prefix import Prefix
 
-from lab_utils.core.catalogue import read_table, read_table_file
-from lab_utils.core.config import Experiment, Scenario
-from lab_utils.core.files import read_json, sha256
-from lab_utils.core.paths import Workspace
-from lab_utils.data.dataset import load_dataset
-from lab_utils.data.store import open_store
-from lab_utils.evaluation.predictions import probabilities_of, read_predictions
-from lab_utils.models.backbone import load_backbone, trunk_of
-from lab_utils.models.features import Features, ensure_features, load_extraction
+from lab_utils.core.errors import LabError
+from lab_utils.data.labelled import LabelledImages
+from lab_utils.models.cut import graph_of
+from lab_utils.models.engine import to_rgb
 from lab_utils.models.runtime import keras, tf
-from lab_utils.models.training import FitResult, batches, compiled_steps, fit, save_run
+from lab_utils.models.training import TrainablePart, fit, predict
+from tests.models.conftest import Build
 
 SCENARIOS = ["last_two_convs", "last_conv", "fc_only"]
+CURVES = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
+layers = keras.layers
 
 
-def assemble(lab: Workspace, experiment: Experiment, name: str, seed: int = 0) -> tuple[Network, Features, Scenario]:
-    extraction = load_extraction("described", "MobileNetV2", lab)
-    backbone = load_backbone(lab, extraction.backbone_key)
-    scenario = experiment.scenario(name)
-    network = build_network(scenario, backbone, 4, scaling="unit", seed=seed)
-    (features,) = ensure_features(extraction, backbone, [scenario.trainable_convs], lab)
-    return network, features, scenario
+def pictures(data: LabelledImages, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(to_rgb(data.images[rows]))
 
 
-def pictures(lab: Workspace) -> np.ndarray:
-    store = open_store(lab, load_extraction("described", "MobileNetV2", lab).store_key)
-    return np.repeat(store[..., None], 3, axis=-1).astype(np.float32)
-
-
-def gradients(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+def gradients(model: keras.Model, inputs: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(keras.losses.categorical_crossentropy(labels, model(inputs, training=True)))
-    return [np.asarray(gradient) for gradient in tape.gradient(loss, model.trainable_variables)]
+    values = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    return {variable.path: np.asarray(v) for variable, v in zip(model.trainable_variables, values, strict=True)}
 
 
-def relative_gaps(network: Network, images: np.ndarray, features: np.ndarray) -> dict[str, float]:
-    """How far the suffix's gradients on features are from the full model's on images, per variable."""
+def relative_gaps(model: keras.Model, part: keras.Model, images: np.ndarray, features: np.ndarray) -> dict[str, float]:
+    """How far the trained part's gradients on features are from the model's on images, per variable."""
     labels = np.eye(4, dtype=np.float32)[np.arange(len(images)) % 4]
-    places = {variable.path: place for place, variable in enumerate(network.full.trainable_variables)}
-    expected, found = gradients(network.full, images, labels), gradients(network.suffix, features, labels)
-    assert len(found) == len(expected)
-    paths = [variable.path for variable in network.suffix.trainable_variables]
-    pairs = [(path, gradient, expected[places[path]]) for path, gradient in zip(paths, found, strict=True)]
-    return {path: float(np.linalg.norm(one - other) / np.linalg.norm(other)) for path, one, other in pairs}
+    expected, cached = gradients(model, images, labels), gradients(part, features, labels)
+    assert cached.keys() == expected.keys()
+    return {
+        path: float(np.linalg.norm(cached[path] - wanted) / np.linalg.norm(wanted)) for path, wanted in expected.items()
+    }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_suffix_on_features_is_the_full_model_on_images(
-    prepared: Workspace, experiment: Experiment, name: str
-) -> None:
-    network, features, _ = assemble(prepared, experiment, name)
-    images, rows = pictures(prepared)[:20], np.arange(20)
-    backbone = next(layer for layer in network.full.layers if isinstance(layer, keras.Model))
-    prefix = Prefix(trunk_of(backbone), [network.cut], "MobileNetV2", "unit", (64, 64, 3))
-    (exact,) = prefix(images.astype(np.uint8))
-    full = network.full(images, training=False)
-    assert np.allclose(network.suffix(exact, training=False), full, rtol=1e-4, atol=1e-6)
-    assert np.allclose(network.suffix(features.rows(rows), training=False), full, rtol=1e-4, atol=1e-6)
-    assert max(relative_gaps(network, images, exact).values()) <= 1e-4
-
-
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_gradients_on_stored_features_differ_by_rounding_alone(
-    prepared: Workspace, experiment: Experiment, name: str
-) -> None:
-    network, features, _ = assemble(prepared, experiment, name)
-    gaps = relative_gaps(network, pictures(prepared)[:20], features.rows(np.arange(20)))
-    for path, gap in gaps.items():
+def test_training_on_features_is_training_on_images(shared_data: LabelledImages, build: Build, name: str) -> None:
+    model, rows = build(name), np.arange(20)
+    part, images = TrainablePart.of(model, shared_data), pictures(shared_data, rows)
+    probabilities = model(images, training=False)
+    assert np.allclose(part.model(part.inputs[rows], training=False), probabilities, rtol=1e-4, atol=1e-6)
+    graph = graph_of(model)
+    exact = np.asarray(graph.part(-1, graph.cut_place())(images, training=False))
+    assert np.allclose(part.model(exact, training=False), probabilities, rtol=1e-4, atol=1e-6)
+    assert max(relative_gaps(model, part.model, images, exact).values()) <= 1e-4
+    for path, gap in relative_gaps(model, part.model, images, part.inputs[rows]).items():
         # Below a ReLU6 a difference of 1e-6 in a value moves some units across the kink, where the gradient jumps.
         assert gap <= (1e-4 if path.startswith("dense") else 2e-3), (path, gap)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_steps_are_keras_own(prepared: Workspace, experiment: Experiment, name: str) -> None:
-    def first_steps(keras_own: bool) -> np.ndarray:
-        network, features, _ = assemble(prepared, experiment, name)
-        if keras_own:
-            network.suffix.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy", metrics=["accuracy"])
-        steps, results = compiled_steps(network.suffix, 1e-3), []
-        for rows, batch in batches(features, np.arange(40), 16):
-            labels, weight = np.zeros((16, 4), np.float32), np.zeros(16, np.float32)
-            labels[np.arange(len(rows)), rows % 4], weight[: len(rows)] = 1, 1
-            if keras_own:
-                network.suffix.reset_metrics()
-                loss, accuracy = network.suffix.train_on_batch(batch[: len(rows)], labels[: len(rows)])
-                results.append((accuracy, loss))
-            else:
-                results.append(steps.train(batch, labels, weight).numpy() / len(rows))
-        return np.array(results)
-
-    ours, expected = first_steps(keras_own=False), first_steps(keras_own=True)
-    assert len(ours) == 3
-    assert np.allclose(ours, expected, rtol=1e-4)
+def test_batches_cover_all_rows_once_in_each_epoch(shared_data: LabelledImages, build: Build) -> None:
+    part = TrainablePart.of(build("fc_only"), shared_data)
+    rows, labels = np.array([5, 3, 50, 0, 7]), shared_data.labels
+    inputs, targets = zip(*part.batches(rows, 3, labels), strict=True)
+    assert [len(batch) for batch in inputs] == [3, 2]
+    assert np.array_equal(np.concatenate(inputs), part.inputs[rows])
+    assert np.array_equal(np.concatenate(targets), labels[rows])
+    shuffled = part.batches(np.arange(53), 16, labels, shuffle=0)
+    orders = [np.concatenate([batch for batch, _ in shuffled]) for _ in range(2)]
+    assert not np.array_equal(orders[0], orders[1]), "each epoch has an order of its own"
+    for order in orders:
+        assert np.array_equal(np.sort(order.sum(axis=1)), np.sort(np.asarray(part.inputs).sum(axis=1)))
 
 
-def test_batches_cover_all_rows_in_order_and_are_filled_with_zeros(prepared: Workspace, experiment: Experiment) -> None:
-    _, features, _ = assemble(prepared, experiment, "fc_only")
-    order = np.array([5, 3, 50, 0, 7])
-    (first, a), (second, b) = batches(features, order, 3)
-    assert first.tolist() + second.tolist() == order.tolist()
-    assert np.array_equal(np.concatenate([a, b[:2]]), features.rows(order))
-    assert a.shape == b.shape
-    assert (b[2:] == 0).all()
-    assert list(batches(features, order[:0], 3)) == []
-
-
-def trained(lab: Workspace, experiment: Experiment, name: str) -> tuple[Network, Features, Scenario, FitResult]:
-    network, features, scenario = assemble(lab, experiment, name)
-    manifest = read_table(lab, "manifest", protocol="described")
-    classes = list(load_dataset(lab).classes)
-    return network, features, scenario, fit(network, scenario, features, manifest, classes, seed=0)
-
-
-def test_batchnorm_statistics_and_frozen_weights_stay(prepared: Workspace, experiment: Experiment) -> None:
-    extraction = load_extraction("described", "MobileNetV2", prepared)
-    before = load_backbone(prepared, extraction.backbone_key)
-    network, _, _, _ = trained(prepared, experiment, "last_two_convs")
-    after = next(layer for layer in network.full.layers if isinstance(layer, keras.Model))
+def test_batchnorm_statistics_and_frozen_weights_stay(data: LabelledImages, build: Build) -> None:
+    before, model = build("last_two_convs").layers[1], build("last_two_convs")
+    fit(model, data, epochs=2, batch_size=16)
+    after = model.layers[1]
     moved = [
         layer.name
         for layer in after.layers
@@ -135,55 +84,149 @@ def test_batchnorm_statistics_and_frozen_weights_stay(prepared: Workspace, exper
     assert moved == ["block_16_project", "Conv_1"]
 
 
-def test_the_same_seed_gives_the_same_run(prepared: Workspace, experiment: Experiment) -> None:
-    first, second = (trained(prepared, experiment, "fc_only")[3] for _ in range(2))
-    assert np.array_equal(first.probabilities, second.probabilities)
-    columns = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
-    pd.testing.assert_frame_equal(first.history[columns], second.history[columns])
+def test_the_same_seed_gives_the_same_run(data: LabelledImages, build: Build) -> None:
+    models = build("fc_only"), build("fc_only")
+    first, second = (fit(model, data, epochs=2, batch_size=16, seed=3) for model in models)
+    pd.testing.assert_frame_equal(first[CURVES], second[CURVES])
+    assert np.array_equal(predict(models[0], data), predict(models[1], data))
+    other = fit(build("fc_only"), data, epochs=2, batch_size=16, seed=4)
+    assert not other["loss"].equals(first["loss"])
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_saved_run_is_whole_and_its_model_agrees(prepared_copy: Workspace, experiment: Experiment, name: str) -> None:
-    lab = prepared_copy
-    network, features, scenario, result = trained(lab, experiment, name)
-    data, extraction = load_dataset(lab), load_extraction("described", "MobileNetV2", lab)
-    manifest = read_table(lab, "manifest", protocol="described")
-    folder = lab.run("described", name, 0)
-    save_run(
-        folder,
-        network,
-        result,
-        scenario,
-        experiment.protocol("described"),
-        features,
-        extraction,
-        data,
-        manifest,
-        seed=0,
-    )
-    predictions = read_predictions(folder / "predictions.csv")
-    validation = manifest["split"] == "validation"
-    assert predictions["image_id"].tolist() == manifest["image_id"][validation].tolist()
-    assert list(predictions.columns[3:]) == ["p_COVID", "p_Lung_Opacity", "p_Normal", "p_Viral Pneumonia"]
-    model = keras.saving.load_model(folder / "model.keras")
-    again = model.predict(pictures(lab)[validation.to_numpy()], verbose=0)
-    assert np.allclose(again, probabilities_of(predictions), atol=1e-4)
-    record = read_json(folder / "run.json", stage="30")
-    assert record["sha256"] == {n: sha256(folder / n) for n in ("history.csv", "predictions.csv", "model.keras")}
-    assert record["seconds"].keys() == {"extraction", "shared", "training", "plain"}
-    assert len(read_table_file(folder / "history.csv", "history")) == scenario.epochs
+# Five changes that a student makes in notebook 30_train.
 
 
-def test_half_precision_features_can_be_trained_on(prepared_copy: Workspace, experiment: Experiment) -> None:
-    lab = prepared_copy
-    network, single, scenario = assemble(lab, experiment, "last_conv")
-    extraction = replace(load_extraction("described", "MobileNetV2", lab), storage="float16")
-    backbone = load_backbone(lab, extraction.backbone_key)
-    (half,) = ensure_features(extraction, backbone, [scenario.trainable_convs], lab)
-    manifest, classes = read_table(lab, "manifest", protocol="described"), list(load_dataset(lab).classes)
-    expected = fit(network, scenario, single, manifest, classes, seed=0)
-    other, _, _ = assemble(lab, experiment, "last_conv")
-    found = fit(other, scenario, half, manifest, classes, seed=0)
-    first, last = found.history["loss"].iloc[0], found.history["loss"].iloc[-1]
-    assert first == pytest.approx(expected.history["loss"].iloc[0], rel=1e-2)  # later, rounding grows
-    assert last < first
+def wider_head(model: keras.Model) -> keras.Model:
+    """A wider head with dropout and BatchNorm in it."""
+    keras.utils.set_random_seed(0)
+    inner = model.layers[:3]
+    head = [layers.Dense(64, activation="relu"), layers.BatchNormalization(), layers.Dropout(0.3)]
+    wider = keras.Sequential([keras.Input((64, 64, 3)), *inner, *head, layers.Dense(4, activation="softmax")])
+    wider.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return wider
+
+
+def scheduled(model: keras.Model) -> keras.Model:
+    """SGD with momentum and a learning rate that decays."""
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=3, decay_rate=0.5)
+    model.compile(keras.optimizers.SGD(schedule, momentum=0.9), "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def unfrozen_block(model: keras.Model) -> keras.Model:
+    """The last block trained, its BatchNorm layers too."""
+    for layer in model.layers[1].layers:
+        layer.trainable = layer.name.startswith(("block_16", "Conv_1"))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def smoothed(model: keras.Model) -> keras.Model:
+    """Label smoothing, and a further metric."""
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)
+    model.compile("adam", loss, metrics=["accuracy", keras.metrics.TopKCategoricalAccuracy(2, name="top_2")])
+    return model
+
+
+def unfrozen(model: keras.Model) -> keras.Model:
+    """Every layer trained, on images."""
+    for layer in model.layers[1].layers:
+        layer.trainable = True
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+VARIATIONS = [wider_head, scheduled, unfrozen_block, smoothed, unfrozen]
+
+
+@pytest.mark.parametrize("change", VARIATIONS)
+def test_a_student_s_variation_trains_evaluates_and_can_be_loaded(
+    data: LabelledImages,
+    build: Build,
+    change: Callable[[keras.Model], keras.Model],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = change(build("fc_only"))
+    if change is unfrozen:  # a third of the images will do
+        data = replace(data, images=data.images[::3], manifest=data.manifest[::3].reset_index(drop=True))
+    before = [np.array(weight) for weight in model.trainable_weights]
+    history = fit(model, data, epochs=2, batch_size=16)
+    assert list(history.columns[:5]) == CURVES
+    assert len(history) == 2
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert all((a != np.asarray(b)).any() for a, b in zip(before, model.trainable_weights, strict=True))
+    assert ("top_2" in history) == (change is smoothed)
+    assert ("every epoch runs the whole network" in capsys.readouterr().out) == (change is unfrozen)
+    probabilities = predict(model, data)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = pictures(data, data.rows("validation"))
+    assert np.allclose(loaded.predict(images, verbose=0), probabilities, atol=1e-4)
+    correct = probabilities.argmax(axis=1) == data.labels[data.rows("validation")].argmax(axis=1)
+    assert correct.mean() == pytest.approx(history["val_accuracy"].iloc[-1], abs=1e-6)
+
+
+@pytest.mark.parametrize("change", [wider_head, scheduled, smoothed])
+def test_fit_on_features_is_keras_own_fit_on_images(
+    data: LabelledImages, build: Build, change: Callable[[keras.Model], keras.Model]
+) -> None:
+    ours, theirs = change(build("fc_only")), change(build("fc_only"))
+    history = fit(ours, data, epochs=2, batch_size=16, seed=1)
+    images = TrainablePart(theirs, data.images, None)  # the same batches, on images
+    labels, train, validation = data.labels, data.rows("train"), data.rows("validation")
+    expected = theirs.fit(
+        images.batches(train, 16, labels, shuffle=1),
+        validation_data=images.batches(validation, 16, labels),
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+    ).history
+    for name in ("loss", "accuracy", "val_loss"):
+        assert np.allclose(history[name], expected[name], rtol=2e-3), name
+    assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations) == 2 * -(-len(train) // 16)
+    assert np.allclose(float(ours.optimizer.learning_rate), float(theirs.optimizer.learning_rate))
+
+
+def test_callbacks_of_the_student_are_called(data: LabelledImages, build: Build) -> None:
+    stop = keras.callbacks.EarlyStopping("loss", min_delta=100, patience=0)
+    assert len(fit(build("fc_only"), data, epochs=5, batch_size=16, callbacks=[stop])) == 2
+
+
+def test_balanced_weights_lift_the_rare_class(data: LabelledImages, build: Build) -> None:
+    shares = []
+    for class_weight in ("none", "balanced"):
+        model = build("fc_only", learning_rate=1e-3)
+        fit(model, data, epochs=3, batch_size=16, class_weight=class_weight)
+        shares.append(predict(model, data, np.arange(len(data))).mean(axis=0))
+    counts = data.labels[data.rows("train")].sum(axis=0)
+    rare, common = counts.argmin(), counts.argmax()
+    assert shares[1][rare] > shares[0][rare]
+    assert shares[1][common] < shares[0][common]
+
+
+def test_what_cannot_be_trained_is_refused(data: LabelledImages, build: Build) -> None:
+    model = build("fc_only")
+    with pytest.raises(LabError, match="fc_only: its last layer has 4 outputs, the data have 2 classes"):
+        fit(model, replace(data, classes=("a", "b")))
+    fresh = keras.Sequential([keras.Input((64, 64, 3)), *model.layers], name="fresh")
+    with pytest.raises(LabError, match="fresh: not compiled"):
+        fit(fresh, data)
+    model.trainable = False
+    model.compile("adam", "categorical_crossentropy")
+    with pytest.raises(LabError, match="fc_only: every layer is frozen"):
+        fit(model, data)
+
+
+def test_a_training_that_diverges_says_so(data: LabelledImages, build: Build) -> None:
+    model = build("fc_only")
+    model.compile(keras.optimizers.SGD(1e30), "categorical_crossentropy", metrics=["accuracy"])
+    with pytest.raises(LabError, match=r"fc_only: the loss is .* training diverged; lower learning_rate, now 1e\+30"):
+        fit(model, data, epochs=3, batch_size=16)
+
+
+def test_half_precision_features_can_be_trained_on(data: LabelledImages, build: Build) -> None:
+    expected = fit(build("last_conv"), data, epochs=2, batch_size=16)
+    half = fit(build("last_conv"), replace(data, storage="float16"), epochs=2, batch_size=16)
+    assert half["loss"].iloc[0] == pytest.approx(expected["loss"].iloc[0], rel=1e-2)  # later, rounding grows
+    assert half["loss"].iloc[-1] < half["loss"].iloc[0]

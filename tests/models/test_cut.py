@@ -1,0 +1,150 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lab_utils.core.errors import LabError
+from lab_utils.models.backbone import freeze, scaling_layer, trunk_of
+from lab_utils.models.cut import Graph, graph_of, last_convolutions
+from lab_utils.models.pretrained import obtain_backbone
+from lab_utils.models.runtime import keras
+from tests.models.conftest import Build
+
+layers = keras.layers
+
+
+@pytest.fixture(scope="module")
+def mobilenet() -> keras.Model:
+    return obtain_backbone("MobileNetV2", 64, weights="random", synthetic=True)[0]
+
+
+def trunk(backbone: keras.Model, size: int = 64) -> Graph:
+    return graph_of(trunk_of(backbone, scaling_layer("MobileNetV2", "unit"), (size, size, 3)))
+
+
+def named(*names: str) -> Callable[[Any], bool]:
+    return lambda layer: layer.name in names
+
+
+def test_the_last_convolutions_are_the_write_up_s(mobilenet: keras.Model) -> None:
+    assert last_convolutions(mobilenet, 2) == ["block_16_project", "Conv_1"]
+    assert last_convolutions(mobilenet, 1) == ["Conv_1"]
+    assert last_convolutions(mobilenet, 0) == []
+
+
+def test_more_convolutions_than_there_are(mobilenet: keras.Model) -> None:
+    with pytest.raises(LabError, match="trainable_convs is 99, it has 35 convolutional layers"):
+        last_convolutions(mobilenet, 99)
+
+
+@pytest.mark.parametrize(
+    ("convs", "cut", "shape"),
+    [
+        (2, "block_16_depthwise_relu", (2, 2, 960)),
+        (1, "block_16_project_BN", (2, 2, 320)),
+        (0, "global_average_pooling2d", (1280,)),
+    ],
+)
+def test_the_graph_is_cut_right_before_what_is_trained(
+    mobilenet: keras.Model, convs: int, cut: str, shape: tuple[int, ...]
+) -> None:
+    graph = trunk(mobilenet)
+    step = graph.steps[graph.cut_place(named(*last_convolutions(mobilenet, convs)))]
+    assert step.layer.name.startswith(cut)
+    assert step.output.shape[1:] == shape
+
+
+def test_a_cut_never_lies_inside_a_residual_block(mobilenet: keras.Model) -> None:
+    graph = trunk(mobilenet)
+    assert graph.steps[graph.cut_place(named("block_15_project"))].layer.name == "block_14_add"
+    assert graph.cut_place(named("Conv1")) == -1, "scaling alone is not worth keeping"
+
+
+def test_a_backbone_with_operations_that_are_no_layers_is_cut_too() -> None:
+    backbone = obtain_backbone("MobileNetV3Small", 32, weights="random", synthetic=True)[0]
+    graph = trunk(backbone, 32)
+    assert any(not isinstance(step.layer, layers.Layer) for step in graph.steps)
+    step = graph.steps[graph.cut_place(named(*last_convolutions(backbone, 1)))]
+    assert step.output.shape[1:] == (1, 1, 96)
+
+
+def classifier(*inner: Any, frozen: bool = True) -> keras.Model:
+    """A small model: a convolution, frozen or not, some layers, and a head."""
+    stem = layers.Conv2D(4, 3, trainable=not frozen)
+    return keras.Sequential([keras.Input((8, 8, 3)), stem, *inner, layers.Flatten(), layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("model", "cut"),
+    [
+        (lambda: classifier(), "Flatten"),
+        (lambda: classifier(frozen=False), None),
+        (lambda: classifier(layers.ReLU(), layers.Dropout(0.5)), "ReLU"),
+        (lambda: classifier(layers.BatchNormalization(center=False, scale=False)), "Conv2D"),
+        (lambda: classifier(layers.BatchNormalization(trainable=False)), "Flatten"),
+        (lambda: classifier(layers.Dropout(0.5, trainable=False)), "Flatten"),
+        (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.RandomFlip(), *classifier().layers]), None),
+    ],
+)
+def test_what_training_changes_or_draws_at_random_is_never_cached(
+    model: Callable[[], keras.Model], cut: str | None
+) -> None:
+    graph = graph_of(model())
+    place = graph.cut_place()
+    assert (type(graph.steps[place].layer).__name__ if place >= 0 else None) == cut
+
+
+def test_an_image_that_is_used_again_later_forbids_a_cut() -> None:
+    image = keras.Input((8, 8, 3))
+    maps = layers.Conv2D(3, 1, trainable=False)(image)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(layers.Add()([maps, image]))))
+    assert type(graph_of(model).steps[graph_of(model).cut_place()].layer).__name__ == "Flatten"
+    late = keras.Model(
+        image, layers.Dense(2)(layers.Flatten()(layers.Concatenate()([layers.Conv2D(3, 1)(maps), image])))
+    )
+    assert graph_of(late).cut_place() == -1
+
+
+def test_a_model_inside_a_model_is_followed_however_it_was_built(build: Build) -> None:
+    sequential = build("last_conv")
+    image = keras.Input((64, 64, 3))
+    values = image
+    for layer in sequential.layers:
+        values = layer(values)
+    functional = keras.Model(image, values)
+    functional.compile("adam", loss=lambda truth, guess: keras.ops.mean(guess))
+    first, second = graph_of(sequential), graph_of(functional)
+    assert [step.layer.name for step in first.steps] == [step.layer.name for step in second.steps]
+    assert first.cut_place() == second.cut_place()
+    images = np.random.default_rng(0).random((2, 64, 64, 3), np.float32) * 255
+    flat = first.part(-1, len(first.steps) - 1)
+    assert np.allclose(flat(images), sequential(images), atol=1e-6)
+
+
+def test_a_subclassed_model_is_refused() -> None:
+    class Mine(keras.Model):
+        def call(self, image: Any) -> Any:
+            return image
+
+    with pytest.raises(LabError, match="expected a Sequential or functional Keras model .* found Mine"):
+        graph_of(Mine())
+
+
+def test_the_key_is_what_the_frozen_layers_compute(build: Build) -> None:
+    def key(model: keras.Model) -> str:
+        graph = graph_of(model)
+        return graph.key(graph.cut_place())
+
+    first, again, other = build("last_conv"), build("last_conv", seed=5, head=(8,)), build("fc_only")
+    assert key(first) == key(again), "names, head and seed do not count"
+    assert key(first) != key(other)
+    kernel = again.layers[1].get_layer("Conv1").kernel
+    kernel.assign(kernel + 1)
+    assert key(first) != key(again)
+
+
+def test_freezing_keeps_each_layer_s_own_flag(mobilenet: keras.Model) -> None:
+    freeze(mobilenet)
+    mobilenet.get_layer("Conv_1").trainable = True
+    assert [weight.path.split("/")[-2] for weight in mobilenet.trainable_weights] == ["Conv_1"]
