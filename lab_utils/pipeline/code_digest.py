@@ -1,4 +1,4 @@
-"""A digest of the code that computes what a stage writes; the stage runs again when it changes.
+"""A digest of the code that computes what a stage writes: when it changes, the stage runs again.
 
 The rule: a notebook's code cells count, and a definition of the package counts if its name occurs in code that counts.
 A method counts if its name and its class's name do. The digest follows names, not modules: whatever computes a result
@@ -28,7 +28,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.files import digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# No artefact of a stage contains what these rooms and modules draw, say and start.
+# No artefact of a stage contains what these rooms and modules draw, print and start.
 WITHOUT_RESULTS = ("reporting", "pipeline", "core.errors", "core.progress")
 # A function under another decorator may be registered, and then called without its name.
 PLAIN_DECORATORS = {
@@ -44,28 +44,16 @@ Names = set[str]
 
 
 class Part(NamedTuple):
-    """A definition, or a statement that defines nothing.
+    """A definition, or a statement that defines nothing."""
 
-    Parameters
-    ----------
-    place : str
-        The module, such as "core.files".
-    needs : tuple of set of str
-        The part counts when code that counts contains a name of each set.
-    names : set of str
-        The global variables, attributes and imports in the part.
-    code : str
-        The syntax tree, without docstrings.
-    """
-
-    place: str
-    needs: tuple[Names, ...]
-    names: Names
-    code: str
+    place: str  # the module, such as "core.files"
+    needs: tuple[Names, ...]  # the part counts when code that counts contains a name of each set
+    names: Names  # global variables, attributes and imports in the part
+    code: str  # the syntax tree without docstrings
 
 
 def stage_digest(notebook: Path, *, ignore: Collection[str] = (), with_text: bool = False) -> str:
-    """Digest the code that computes what a notebook writes.
+    """Digest the code that computes what a notebook writes, as 16 hexadecimal digits.
 
     Parameters
     ----------
@@ -73,11 +61,6 @@ def stage_digest(notebook: Path, *, ignore: Collection[str] = (), with_text: boo
         Rooms ("reporting") and modules ("core.errors") that do not count.
     with_text : bool
         Whether Markdown and `%%text` cells count, as in the report, whose result is a text.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
 
     Raises
     ------
@@ -94,15 +77,20 @@ def stage_digest(notebook: Path, *, ignore: Collection[str] = (), with_text: boo
     return digest(cells, sorted(codes))
 
 
+def _is_in(place: str, rooms: Collection[str]) -> bool:
+    return any(place == room or place.startswith(f"{room}.") for room in rooms)
+
+
 def _read_cells(notebook: Path, with_text: bool) -> tuple[list[str], Names]:
-    """Read the cells that count: their code in order, and the names in it that can be the package's."""
+    """Read the code of the cells that count, and the names in it that can be the package's."""
     try:
         cells: list[dict[str, Any]] = json.loads(notebook.read_text(encoding="utf-8"))["cells"]  # nbformat imports 1 s
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(f"{notebook}: not a notebook ({error!r}); restore the file") from None
+    function = ast.parse("async def cells(): pass").body[0]  # in which a notebook's variables are local
+    assert isinstance(function, ast.AsyncFunctionDef)
     codes: list[str] = []
     names: Names = set()
-    body: list[ast.stmt] = []
     for number, cell in enumerate(cells, start=1):
         source = "".join(cell["source"])
         if "parameters" in cell["metadata"].get("tags", []):
@@ -110,27 +98,22 @@ def _read_cells(notebook: Path, with_text: bool) -> tuple[list[str], Names]:
         if cell["cell_type"] == "code" and not source.startswith("%%text"):
             statements = _parse(source, f"{notebook}, cell {number}")
             codes += map(_code_of, statements)
-            body += statements
+            function.body += statements
         elif with_text:
             names.update(*(re.findall(r"\w+", expression) for expression in re.findall(r"{[{%].*?[%}]}", source)))
             codes.append(source)
-    function = ast.parse("async def cells(): pass").body[0]  # in which a notebook's variables are local
-    assert isinstance(function, ast.AsyncFunctionDef)
-    function.body += body
     return codes, names | _names_in(function)
 
 
 def _parse(source: str, place: str) -> list[ast.stmt]:
-    """Parse a cell, in which IPython's magics are allowed."""
     try:
-        return ast.parse(TransformerManager().transform_cell(source)).body
+        return ast.parse(TransformerManager().transform_cell(source)).body  # which may contain IPython's magics
     except SyntaxError as error:
         raise LabError(f"{place}: not valid Python ({error}); correct the cell") from None
 
 
 @cache
 def _package_parts(package: Path) -> list[Part]:
-    """Split every module of the package into parts."""
     parts: list[Part] = []
     for path in sorted(package.rglob("*.py")):
         steps = [step for step in path.relative_to(package.parent).with_suffix("").parts if step != "__init__"]
@@ -141,21 +124,21 @@ def _package_parts(package: Path) -> list[Part]:
 
 
 def _split(node: ast.stmt, module: Names) -> Iterator[tuple[tuple[Names, ...], ast.stmt]]:
-    """Yield the parts of a statement, each with the names that make it count; `module` holds the module's names."""
+    """Yield the parts of a module's statement, each with its needs; `module` holds the module's names."""
     match node:
         case ast.Expr(value=ast.Constant()) | ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
             return  # the module's docstring and its command line
-        case ast.Import() | ast.ImportFrom():
-            yield (module,), _without_definitions(node)
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            yield ({name} if _is_plain(node) else {name} | module,), node
+        case ast.ImportFrom(module=str(parent)):  # definitions count where their names occur, unless renamed
+            folder = PACKAGE.parent.joinpath(*parent.split("."))
+            kept = [alias for alias in node.names if alias.asname or (folder / f"{alias.name}.py").is_file()]
+            yield (module,), ast.ImportFrom(parent, kept, 0) if kept else ast.Import([ast.alias(parent)])
         case ast.ClassDef(name=name, bases=[]) if _is_plain(node):
             methods = [item for item in node.body if isinstance(item, ast.FunctionDef) and _is_method(item)]
             node.body = [item for item in node.body if item not in methods] or [ast.Pass()]
             yield ({name},), node
             for method in methods:
                 yield ({name}, {method.name}), method
-        case ast.ClassDef(name=name):
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield ({name} if _is_plain(node) else {name} | module,), node
         case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
             yield ({name},), node
@@ -163,21 +146,7 @@ def _split(node: ast.stmt, module: Names) -> Iterator[tuple[tuple[Names, ...], a
             yield (module,), node
 
 
-def _without_definitions(node: ast.Import | ast.ImportFrom) -> ast.stmt:
-    """Reduce an import to modules and renamed definitions: other definitions count where their names occur."""
-    parent = node.module if isinstance(node, ast.ImportFrom) else None
-    if parent is None:
-        return node
-    kept = [
-        alias
-        for alias in node.names
-        if alias.asname or PACKAGE.parent.joinpath(*parent.split("."), f"{alias.name}.py").is_file()
-    ]
-    return ast.ImportFrom(parent, kept, 0) if kept else ast.Import([ast.alias(parent)])
-
-
 def _is_plain(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """Return whether no decorator can have a definition called without its name."""
     return all(PLAIN_DECORATORS & _names_in(ast.Expr(decorator)) for decorator in node.decorator_list)
 
 
@@ -187,13 +156,13 @@ def _is_method(node: ast.FunctionDef) -> bool:
 
 
 def _names_in(node: ast.stmt) -> Names:
-    """Collect the global variables, attributes and imports of a piece of code; local variables are none of them."""
+    """Collect the global variables, attributes and imports of a piece of code."""
     names: Names = set()
     waiting = [compile(ast.fix_missing_locations(ast.Module([node], [])), "", "exec")]
     while waiting:
         code = waiting.pop()
         used = code.co_names
-        if not code.co_flags & inspect.CO_OPTIMIZED:  # the body of a class or module, whose variables are among these
+        if not code.co_flags & inspect.CO_OPTIMIZED:  # the body of a class or module: its variables are no names
             steps = dis.get_instructions(code)
             used = tuple(step.argval for step in steps if step.opcode in dis.hasname and step.opname[:5] != "STORE")
         names.update(*(accumulate(name.split("."), "{}.{}".format) for name in used))  # a.b.c imports a and a.b, too
@@ -202,15 +171,7 @@ def _names_in(node: ast.stmt) -> Names:
 
 
 def _code_of(tree: ast.stmt) -> str:
-    """Dump a syntax tree without its docstrings."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node, False):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
-
-
-def _is_in(place: str, rooms: Collection[str]) -> bool:
-    return any(place == room or place.startswith(f"{room}.") for room in rooms)

@@ -1,10 +1,10 @@
-"""What the Snakefile needs before it plans: the experiment, the workspace, and the artefacts that were altered."""
+"""What the Snakefile needs before it plans: experiment, workspace, and the artefacts that were altered."""
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,24 +16,8 @@ from lab_utils.core.paths import Workspace, experiment_file
 CHECKSUMS = "artefacts"  # key of an executed notebook's metadata: path in the workspace to SHA-256
 
 
-class Setup(NamedTuple):
-    """What is run, and where.
-
-    Parameters
-    ----------
-    config : Path
-        The experiment file, absolute.
-    experiment : Experiment
-    workspace : Workspace
-    """
-
-    config: Path
-    experiment: Experiment
-    workspace: Workspace
-
-
-def open_setup(given: Mapping[str, Any], project: Path) -> Setup:
-    """Open what ``--config`` names: `config`, `dataset` and `workspace`, each optional.
+def open_setup(given: Mapping[str, Any], project: Path) -> tuple[Path, Experiment, Workspace]:
+    """Open the experiment file, the experiment and the workspace that ``--config`` names.
 
     A job of a cluster reads the Snakefile again, in another folder. Relative paths keep their meaning there,
     because the environment hands on the folder of the command.
@@ -49,11 +33,11 @@ def open_setup(given: Mapping[str, Any], project: Path) -> Setup:
     config = experiment_file(_given_path(given, "config")).resolve()
     dataset = _given_path(given, "dataset")
     experiment = load_experiment(str(config), **({"dataset": dataset} if dataset else {}))
-    return Setup(config, experiment, Workspace.open(_given_path(given, "workspace") or str(project / "workspace")))
+    return config, experiment, Workspace.open(_given_path(given, "workspace") or str(project / "workspace"))
 
 
 def _given_path(given: Mapping[str, Any], name: str) -> str:
-    """Return a path of ``--config``, whose values Snakemake reads as YAML: 0 is a number there, and no is false."""
+    """Return a path of ``--config``, which Snakemake reads as YAML: 0 is a number there, and no is false."""
     value = given.get(name, "")
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise LabError(
@@ -63,13 +47,7 @@ def _given_path(given: Mapping[str, Any], name: str) -> str:
 
 
 def lock(workspace: Workspace) -> FileLock:
-    """Lock a workspace until this process ends, however it ends.
-
-    Raises
-    ------
-    LabError
-        If another run has locked it.
-    """
+    """Lock a workspace until this process ends, however it ends; raise LabError if another run holds the lock."""
     held = FileLock(workspace.root / ".lock")
     try:
         held.acquire(timeout=0)
@@ -82,7 +60,7 @@ def lock(workspace: Workspace) -> FileLock:
 
 
 def discard_altered(workspace: Workspace) -> list[str]:
-    """Find artefacts that something else than the pipeline has changed, and have their stages run again.
+    """Find artefacts that were changed outside the pipeline, and have their stages run again.
 
     Snakemake compares times, and knows neither who wrote a file nor what. The executed notebook of a stage records the
     artefacts' checksums, and the stage runs again when this notebook is missing: so it is deleted.
@@ -94,20 +72,12 @@ def discard_altered(workspace: Workspace) -> list[str]:
     """
     root, altered = workspace.root, []
     for notebook in sorted([*root.glob("notebooks/*.ipynb"), *root.glob("runs/*/*/*/train.ipynb")]):
-        changed = [name for name, checksum in _checksums_in(notebook).items() if _is_altered(root / name, checksum)]
+        try:
+            recorded = dict(json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get(CHECKSUMS, {}))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):  # a damaged notebook vouches for nothing
+            recorded = {}
+        changed = [name for name, known in recorded.items() if (root / name).is_file() and sha256(root / name) != known]
         if changed:
             notebook.unlink()
             altered += changed
     return altered
-
-
-def _checksums_in(notebook: Path) -> dict[str, str]:
-    """Return the checksum of each artefact that an executed notebook records; none where it is damaged."""
-    try:
-        return dict(json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get(CHECKSUMS, {}))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return {}
-
-
-def _is_altered(path: Path, checksum: str) -> bool:
-    return path.is_file() and sha256(path) != checksum

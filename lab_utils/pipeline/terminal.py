@@ -30,20 +30,10 @@ SECONDS_BETWEEN = 60.0  # between lines on running jobs, where no terminal allow
 
 @dataclass(frozen=True)
 class Job:
-    """A running job.
+    """A running job."""
 
-    Parameters
-    ----------
-    log : Path
-        Its stem names the job.
-    stamp : int
-        Time of the log that an earlier run left. Until it changes, nothing in the log is this job's.
-    start : float
-        `time.monotonic` at the start.
-    """
-
-    log: Path
-    stamp: int
+    log: Path  # its stem names the job
+    stamp: int  # time of the log that an earlier run left; until it changes, nothing in the log is this job's
     start: float = field(default_factory=time.monotonic)
 
     def has_output(self) -> bool:
