@@ -1,4 +1,4 @@
-"""A digest of the code that computes what a stage writes: when it changes, the stage runs again.
+"""A digest of the code that computes what a stage writes; a new digest reruns the stage.
 
 The rule: a notebook's code cells count, and a definition of the package counts if its name occurs in code that counts.
 A method counts if its name and its class's name do. The digest follows names, not modules: whatever computes a result
@@ -124,7 +124,7 @@ def _package_parts(package: Path) -> list[Part]:
 
 
 def _split(node: ast.stmt, module: Names) -> Iterator[tuple[tuple[Names, ...], ast.stmt]]:
-    """Yield the parts of a module's statement, each with its needs; `module` holds the module's names."""
+    """Yield the parts of a statement, each with its needs; `module` has the module's names."""
     match node:
         case ast.Expr(value=ast.Constant()) | ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
             return  # the module's docstring and its command line

@@ -1,4 +1,4 @@
-"""What the Snakefile needs before it plans: experiment, workspace, and the artefacts that were altered."""
+"""What the Snakefile needs first: experiment, workspace, lock, and altered artefacts."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def open_setup(given: Mapping[str, Any], project: Path) -> tuple[Path, Experimen
 
 
 def _given_path(given: Mapping[str, Any], name: str) -> str:
-    """Return a path of ``--config``, which Snakemake reads as YAML: 0 is a number there, and no is false."""
+    """Return a path of ``--config``; as YAML, 0 is a number and no is false."""
     value = given.get(name, "")
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise LabError(
@@ -47,7 +47,7 @@ def _given_path(given: Mapping[str, Any], name: str) -> str:
 
 
 def lock(workspace: Workspace) -> FileLock:
-    """Lock a workspace until this process ends, however it ends; raise LabError if another run holds the lock."""
+    """Lock a workspace until this process ends; raise LabError if another run holds the lock."""
     held = FileLock(workspace.root / ".lock")
     try:
         held.acquire(timeout=0)

@@ -109,7 +109,7 @@ def parameter_types(notebook: Path) -> dict[str, str]:
 
 
 def check_injected() -> None:
-    """Refuse misspelt parameters from inside a notebook, for those who call papermill themselves.
+    """Refuse, inside a notebook, misspelt parameters that papermill itself was given.
 
     Papermill writes the values it was given into a cell behind the parameters cell, and only logs unknown names.
     """
@@ -136,7 +136,7 @@ def _in_batch() -> Iterator[None]:
 
 
 def _vouch(notebook: Path, artefacts: Iterable[Path]) -> None:
-    """Record the artefacts' checksums in an executed notebook, and sign it so that JupyterLab shows its SVG."""
+    """Record the artefacts' checksums in a notebook, and sign it: JupyterLab then shows SVG."""
     import nbformat
     from nbformat.sign import NotebookNotary
 
@@ -148,7 +148,7 @@ def _vouch(notebook: Path, artefacts: Iterable[Path]) -> None:
 
 
 def main() -> int:
-    """Run the command line: what the cells print goes to standard error, how the run ended to standard output."""
+    """Run the command line; the cells print to standard error, the outcome to standard output."""
     parser = argparse.ArgumentParser(description="Execute a stage notebook with checked parameters.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)

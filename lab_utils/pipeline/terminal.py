@@ -1,4 +1,4 @@
-"""What a run prints: a line per stage, and the progress of running stages; Snakemake's log has the rest.
+"""What a run prints: a line per stage, and the progress of running stages.
 
 This replaces Snakemake's handler. A logger plugin would be a package of its own, and sees no plan: it could not say
 what is up to date.
@@ -41,7 +41,7 @@ class Job:
         return stamp(self.log) != self.stamp
 
     def progress(self) -> str:
-        """Return the name and, if the log ends in a progress bar, its state: "25_features 62 %, 00:12 left"."""
+        """Return the name and the state of the progress bar: "25_features 62 %, 00:12 left"."""
         last_line = (tail(self.log).strip().splitlines() or [""])[-1] if self.has_output() else ""
         bar = BAR.search(last_line)
         return f"{self.log.stem} {bar[1]} %, {bar[2]} left" if bar else self.log.stem
@@ -131,7 +131,7 @@ def take_over(workflow: Any, logger: logging.Logger, out: TextIO) -> None:
 
 
 def reason(log: Path) -> str:
-    """Return why a job failed: its last message, or the last lines of its log where it left no message."""
+    """Return why a job failed: its last message, or the last lines of a log without one."""
     text = tail(log)
     _, marker, message = text.rpartition(FAILED)
     lines = message.strip().splitlines()[1:] if marker else text.strip().splitlines()[-5:]
