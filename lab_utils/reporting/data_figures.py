@@ -74,9 +74,8 @@ def image_grid(
     heats : sequence of float (rows, columns)
         One map per image.
     """
-    figure, axes = panels(
-        len(images), 6.0 / columns + 0.1 + 0.12 * max(title.count("\n") + 1 for title in titles), columns=columns
-    )
+    lines = max(title.count("\n") + 1 for title in titles)
+    figure, axes = panels(len(images), 5.2 / columns + 0.13 * lines, columns=columns)
     for place, (ax, image, title) in enumerate(zip(axes, images, titles, strict=True)):
         outline = lungs[place] if lungs else None
         if image is None:
@@ -131,7 +130,7 @@ def duplicate_pairs(pairs: pd.DataFrame, manifest: pd.DataFrame, dataset: Datase
 
 
 def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, scenario: Scenario) -> ReportFigure:
-    """Show Grad-CAM maps: a row per class, its surest correct images in the left half, its surest errors in the right.
+    """Show Grad-CAM maps: a row per class, the correct ones with the highest confidence left, the errors right.
 
     Parameters
     ----------
@@ -150,8 +149,8 @@ def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, s
     return image_grid(
         [read_image(dataset.root / place[0]) if place else None for place in places],
         [_verdict(place[1].iloc[0]) if place else "" for place in places],
-        f"Grad-CAM for the predicted class, {scenario.label}: the two surest correct images (left) and the two surest "
-        "errors (right) of each class, with the outline of the lungs",
+        f"Grad-CAM for the predicted class, {scenario.label}: the two most confident correct predictions (left) and "
+        "the two most confident errors (right) of each class, with the outline of the lungs",
         f"fig-gradcam-{scenario.name}",
         lungs=[None if mask is None else lungs_in(mask) for mask in masks],
         heats=[_map_of(place[1]) if place else np.zeros((1, 1)) for place in places],

@@ -52,9 +52,10 @@ def training_curves(history: pd.DataFrame, scenario: Scenario, compare: Sequence
     figure, axes = panels(2, 2.3, columns=2)
     for ax, quantity in zip(axes, plots.QUANTITIES, strict=True):
         plots.curve(ax, history, quantity, scenario_marks(scenario), compare)
-    return ReportFigure(
-        figure, f"Training curves, {scenario.label}", f"fig-curves-{scenario.name}", describe_curves(history)
-    )
+    seeds = history["epoch"].value_counts().max()
+    band = f" (mean of {seeds} seeds; the band covers all of them)" if seeds > 1 else ""
+    caption = f"Training curves, {scenario.label}{band}"
+    return ReportFigure(figure, caption, f"fig-curves-{scenario.name}", describe_curves(history))
 
 
 def describe_curves(history: pd.DataFrame) -> str:

@@ -31,11 +31,11 @@ def _table(
     """Make a table of some columns: "auc: Area under ROC; class" prints auc under another name, and class as Class."""
     pairs = [column.split(": ") for column in columns.split("; ")]
     table = frame[[name for name, *_ in pairs]].copy()
-    labels = {scenario.name: scenario.label for scenario in scenarios}
+    numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
     for name in {"class", "among"} & set(table):
         table[name] = table[name].map(readable)
     for name in {"scenario", "first", "second", "better"} & set(table):
-        table[name] = table[name].map(lambda value: labels.get(value, value))
+        table[name] = table[name].map(lambda value: numbers.get(value, value))
     table.columns = pd.Index([pair[-1] if len(pair) > 1 else pair[0].capitalize() for pair in pairs])
     return ReportTable(table, caption, label, FORMATS, foot)
 
@@ -143,7 +143,8 @@ def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Sce
         pair = f"{row['published']:{digits}} / {row['reproduced']:{digits}}"
         name = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}.get(row["measure"], readable(row["class"]))
         cells = rows.setdefault((numbers[row["scenario"]], name), {})
-        cells[columns.get(row["measure"], "F1-score")] = pair + ("*" if row["inside"] is False else "")
+        is_outside = not pd.isna(row["inside"]) and not row["inside"]
+        cells[columns.get(row["measure"], "F1-score")] = pair + "*" * is_outside
     table = pd.DataFrame(
         [{"Scenario": number, "Class": name, **cells} for (number, name), cells in rows.items()],
         columns=["Scenario", "Class", *columns.values()],

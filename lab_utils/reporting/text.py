@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from secrets import token_hex
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from IPython.core.getipython import get_ipython
@@ -88,6 +89,11 @@ def code(text: Any) -> Markdown:
     return Markdown(f"`{' '.join(str(text).replace('`', ' ').split())}`")
 
 
+def file_link(path: str) -> Markdown:
+    """Return a link from the report's folder to a file of the workspace."""
+    return Markdown(f"[{verbatim(path)}](../{quote(path)})")
+
+
 def _shown(value: Any) -> str:
     """Return `value` as Markdown that shows it as it is."""
     return value if isinstance(value, Markdown) else verbatim(str(value))
@@ -113,7 +119,8 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
     Parameters
     ----------
     text : str
-        A Jinja template. Filters: percent, points, count, number, seconds, interval, readable, listing, code.
+        A Jinja template. Its filters: percent, points, count, number, seconds, interval,
+        readable, listing, code, file_link.
         ``ref("fig-x")`` refers to a figure or a table.
     namespace : mapping
         The values that the text may name.
@@ -137,7 +144,7 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
         undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters |= {filter_.__name__: _formatting(filter_) for filter_ in NUMBER_FILTERS}
-    environment.filters |= {"readable": readable, "listing": listing, "code": code}
+    environment.filters |= {"readable": readable, "listing": listing, "code": code, "file_link": file_link}
     try:
         filled = environment.from_string(text).render({**namespace, "ref": ref})
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
