@@ -11,7 +11,7 @@ from lab_utils.data.duplicates import duplicates
 from lab_utils.data.folders import list_images, list_other_formats, list_strays
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import Unreadable
-from lab_utils.data.sources import missing_sources, source_confounding
+from lab_utils.data.sources import NBSP, missing_sources, source_confounding
 
 COMMON_SHARE = 0.95  # of images with one size or mode; above it the remaining images are findings
 MOST_DEVIATION = 5.0  # modified z-score: the usual 3.5 selects a hundred sound radiographs in ten thousand
@@ -97,12 +97,12 @@ def unusual_formats(images: pd.DataFrame) -> Iterator[Row]:
         share = (values == most_frequent).mean()
         if share < COMMON_SHARE:
             examples = ", ".join(map(str, values.value_counts().index[:4]))
-            detail = f"No {quantity} is common to 95 % of the images; the most frequent are {examples}."
+            detail = f"No {quantity} is common to {100 * COMMON_SHARE:.0f}{NBSP}% of the images; examples: {examples}."
             yield f"unusual {quantity}", "", "", detail, "kept"
             continue
         differs = values != most_frequent
         for row, value in zip(images[differs].to_dict("records"), values[differs], strict=True):
-            detail = f"The {quantity} is {value}; {100 * share:.1f} % of the images have {most_frequent}."
+            detail = f"The {quantity} is {value}; {100 * share:.1f}{NBSP}% of the images have {most_frequent}."
             yield f"unusual {quantity}", row["class"], row["image_id"], detail, "kept"
 
 
@@ -142,5 +142,7 @@ def published_differences(dataset: Dataset) -> dict[str, str]:
             if names
         ]
         if changes:
-            differences[name] = f"{len(present):,} images, {count:,} published: {'; '.join(changes)}"
+            differences[name] = (
+                f"The folder holds {len(present):,} images, the published class {count:,}: {', and '.join(changes)}."
+            )
     return differences

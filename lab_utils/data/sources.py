@@ -7,6 +7,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 LEAST_IMAGES = 20  # of a source that a network can learn
+NBSP = "\N{NO-BREAK SPACE}"
 
 
 class SourceRule(NamedTuple):
@@ -55,8 +56,8 @@ def source_confounding(images: pd.DataFrame) -> Iterator[tuple[str, str, str, st
     if rule is None or rule.low <= rule.majority:
         return
     detail = (
-        f"The source alone predicts {rule.accuracy:.0%} of the classes; "
-        f"the majority-class baseline reaches {rule.majority:.0%}."
+        f"The source alone predicts {100 * rule.accuracy:.0f}{NBSP}% of the classes; "
+        f"the majority-class baseline reaches {100 * rule.majority:.0f}{NBSP}%."
     )
     yield "source confounding", "", "", detail, "measured in stage 45_audit"
     classes_per_source = images[images["source"] != ""].groupby("source")["class"].nunique()

@@ -177,7 +177,10 @@ def test_what_is_planted_is_found_and_what_is_not_is_not(planted: Path, phantoms
     copies = sum(max(8, round(160 * share)) // 8 for share in (0.171, 0.284, 0.482, 0.063))
     assert counts["exact duplicate"] + counts["near-duplicate"] == copies
     assert counts["unshared source"] == 3, "the fourth class is too small for its source to be learned"
-    assert "100% of the classes" in findings.loc[findings["check"] == "source confounding", "detail"].iloc[0]
+    assert (
+        "100\N{NO-BREAK SPACE}% of the classes"
+        in findings.loc[findings["check"] == "source confounding", "detail"].iloc[0]
+    )
     assert findings["detail"].str.contains("the other side").sum() > 0
     assert len(findings_of(phantoms, lab)) == 0
 
@@ -204,8 +207,8 @@ def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
     (tmp_path / "Normal" / "Normal-130.png").unlink()
     (tmp_path / "COVID" / "mine.png").touch()
     assert published_differences(whole) == {
-        "COVID": "3,617 images, 3,616 published: 1 not published, the first mine.png",
-        "Normal": "10,190 images, 10,192 published: 2 missing, the first Normal-77.png",
+        "COVID": "The folder holds 3,617 images, the published class 3,616: 1 not published, the first mine.png.",
+        "Normal": "The folder holds 10,190 images, the published class 10,192: 2 missing, the first Normal-77.png.",
     }
     assert published_differences(replace(whole, kind="phantom")) == {}
 
@@ -215,5 +218,7 @@ def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path)
     own = Dataset("zip", root, "", {"a": {"images": 1, "masks": 0}, "b": {"images": 2, "masks": 0}})
     assert published_differences(own) == {}
     found = published_differences(replace(own, kind="kaggle"))
-    assert found["COVID"] == "0 images, 3,616 published: 3,616 missing, the first COVID-1.png"
-    assert found["b"] == "2 images, 0 published: 2 not published, the first b-1.png"
+    assert (
+        found["COVID"] == "The folder holds 0 images, the published class 3,616: 3,616 missing, the first COVID-1.png."
+    )
+    assert found["b"] == "The folder holds 2 images, the published class 0: 2 not published, the first b-1.png."
