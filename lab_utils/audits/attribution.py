@@ -1,6 +1,6 @@
 """Attribution: how much of a network's Grad-CAM lies inside the lungs, by class and outcome."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ Float = NDArray[np.float32]
 
 
 def coverage(masks: Pixels, rows: NDArray[np.int64], height: int, width: int) -> Float:
-    """The share of each cell of a grid that lungs cover.
+    """The share of each cell of a grid that lungs cover: float32 (n, height, width) in [0, 1].
 
     Parameters
     ----------
@@ -27,10 +27,6 @@ def coverage(masks: Pixels, rows: NDArray[np.int64], height: int, width: int) ->
         Lungs above 127; may be a memory map.
     rows : int64 (n,)
         Which of them.
-
-    Returns
-    -------
-    float32 (n, height, width) in [0, 1]
     """
 
     def covered(row: int) -> Float:
@@ -44,14 +40,7 @@ def share_inside(maps: Float, cover: Float) -> Float:
     """Share of each image's attribution inside the lungs: float32 (n,), missing where there is no attribution.
 
     The energy-based pointing game of Wang et al., *Score-CAM*, CVPR workshops 2020 (arXiv 1910.01279). The attribution
-    of a cell is taken to be spread evenly over it.
-
-    Parameters
-    ----------
-    maps : float32 (n, h, w)
-        Attribution, not negative.
-    cover : float32 (n, h, w) in [0, 1]
-        The array of `coverage`.
+    of a cell is taken to be spread evenly over it. `maps` and `cover` are float32 (n, h, w).
     """
     total = maps.sum(axis=(1, 2))
     return np.divide((maps * cover).sum(axis=(1, 2)), total, out=np.full_like(total, np.nan), where=total > 0)
@@ -60,7 +49,10 @@ def share_inside(maps: Float, cover: Float) -> Float:
 def attribution_shares(
     attribution: Attribution, reference: Attribution, cover: Float, manifest: pd.DataFrame, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """Share of attribution inside the lungs by class and outcome, with two references.
+    """Share of attribution inside the lungs by class and outcome: table attribution of one run.
+
+    Evenly spread attribution would reach the area of the lungs. So few cells cannot reach 1; the reference tells how
+    much they can.
 
     Parameters
     ----------
@@ -69,23 +61,16 @@ def attribution_shares(
     reference : Attribution
         Of a model that sees only lungs, on the same images.
     cover : float32 (n, h, w)
-        The array of `coverage`.
+        See `coverage`.
     manifest : DataFrame (n rows)
         Columns class, group.
     classes : sequence of str
         In the order of the network's outputs.
-
-    Returns
-    -------
-    DataFrame
-        Columns class (empty: all), outcome (correct, wrong; empty: both), images, share (mean), low, high (95 %
-        interval; missing below ten groups), area (share of the image that lungs cover: evenly spread attribution would
-        reach it), lungs_only (share of the reference: so few cells cannot reach 1).
     """
     predicted = np.array(classes, object)[attribution.predicted]
     table = pd.DataFrame(
         {
-            "class": manifest["class"].to_numpy(),
+            "class": pd.Categorical(manifest["class"].to_numpy(), categories=list(classes)),
             "outcome": np.where(predicted == manifest["class"], "correct", "wrong"),
             "group": manifest["group"].to_numpy(),
             "share": share_inside(attribution.maps, cover),
@@ -94,39 +79,28 @@ def attribution_shares(
         }
     ).dropna(subset="share")
     rows = []
-    for name, outcome, images in _subsets(table, classes):
-        if len(images):
-            mean, low, high = mean_interval(images["share"].to_numpy(float), images["group"].to_numpy())
-            if images["group"].nunique() < LEAST_GROUPS:
-                low = high = np.nan
-            references = (images["area"].mean(), images["lungs_only"].mean())
-            rows.append((name, outcome, len(images), mean, low, high, *references))
+    for (name, outcome), images in [(("", ""), table), *table.groupby(["class", "outcome"], observed=True)]:
+        if images.empty:  # no image has any attribution
+            continue
+        mean, low, high = mean_interval(images["share"].to_numpy(float), images["group"].to_numpy())
+        if images["group"].nunique() < LEAST_GROUPS:
+            low = high = np.nan
+        references = (images["area"].mean(), images["lungs_only"].mean())
+        rows.append((name, outcome, len(images), mean, low, high, *references))
     return pd.DataFrame(rows, columns=SHARES)
-
-
-def _subsets(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    yield "", "", table
-    for name in classes:
-        for outcome in ("correct", "wrong"):
-            yield name, outcome, table[(table["class"] == name) & (table["outcome"] == outcome)]
 
 
 def attribution_examples(
     attribution: Attribution, manifest: pd.DataFrame, classes: Sequence[str], *, each: int = 2
 ) -> pd.DataFrame:
-    """The correct and the wrong images of every class that the network is most confident about, with their maps.
+    """Maps of the images that the network is most confident about: table examples of one run.
 
     Parameters
     ----------
     attribution, manifest, classes
         As in `attribution_shares`; the manifest has the column image_id too.
     each : int
-        Number of images for each class and outcome.
-
-    Returns
-    -------
-    DataFrame
-        One row per cell of a map: image_id, class, predicted, confidence, row, column, value.
+        Number of correct and of wrong images of each class.
     """
     table = manifest[["image_id", "class"]].reset_index(drop=True)
     table["predicted"] = np.array(classes, object)[attribution.predicted]

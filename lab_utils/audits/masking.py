@@ -88,15 +88,7 @@ class AuditImages:
 def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
     """Choose the images for the audits: all, or those with a lung mask where nearly all have one.
 
-    Lung masks that count as images are left out.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    data : LabelledImages
-        All images of a protocol; the manifest has the columns kind, class, lungs, mask, split.
-    workspace : Workspace
-        Where the lung masks are kept.
+    Lung masks that count as images are left out. The masks are resized and kept in the workspace.
     """
     manifest, images = data.manifest, data.images
     is_image, has_lungs = manifest["kind"] == "image", manifest["lungs"] > 0

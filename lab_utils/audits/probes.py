@@ -48,7 +48,7 @@ def coefficients(model: Pipeline) -> tuple[Float, Float]:
 
 
 def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: int | None = None) -> pd.DataFrame:
-    """Fit the linear model on the training images and predict the validation images.
+    """Fit the linear model on the training images; return the predictions table of the validation images.
 
     Parameters
     ----------
@@ -58,11 +58,6 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: 
         Columns image_id, group, split.
     shuffle : int, optional
         Seed of a permutation of the training labels, after which nothing can be learned.
-
-    Returns
-    -------
-    DataFrame
-        The table of `lab_utils.evaluation.predictions.predictions_table`.
     """
     train = (manifest["split"] == "train").to_numpy()
     known = labels[train].to_numpy()
@@ -74,21 +69,14 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: 
 
 
 def probe_scores(inputs: Mapping[str, Float], manifest: pd.DataFrame) -> pd.DataFrame:
-    """Scores of the linear model on every input, and on the full image with permuted training labels.
+    """Scores of the linear model on every input, and with permuted training labels: table probes of one protocol.
 
     Parameters
     ----------
     inputs : mapping
-        Name of the input to float32 (n, K), as in `lab_utils.audits.protocol.ProtocolAudit`.
+        Name of the input to float32 (n, K), see `lab_utils.audits.protocol.ProtocolAudit`.
     manifest : DataFrame (n rows)
         Columns image_id, group, class, split.
-
-    Returns
-    -------
-    DataFrame
-        Columns input, accuracy, macro_f1, low, high (95 % interval of the accuracy), majority (accuracy of the
-        majority-class baseline), above_majority (whether low lies above it), retained (share of the full image's gain
-        over the baseline that this input retains, in [0, 1]; missing where the full image is not above it).
     """
     labels = manifest["class"]
     predictions = {name: probe(inputs[name], labels, manifest) for name in INPUTS if name in inputs}
@@ -99,13 +87,7 @@ def probe_scores(inputs: Mapping[str, Float], manifest: pd.DataFrame) -> pd.Data
 
 
 def with_baseline(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns above_majority and retained to the scores of the linear model.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns input, accuracy, low, majority; one row for the input "full".
-    """
+    """Add the columns above_majority and retained to scores; a row has the input "full"."""
     full, gain = table[table["input"] == "full"].iloc[0], table["accuracy"] - table["majority"]
     is_above = table["low"] > table["majority"]
     retained = (gain / (full["accuracy"] - full["majority"])).clip(0, 1) if full["low"] > full["majority"] else np.nan
@@ -119,7 +101,11 @@ def _scores(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Source confounding: how well sources predict classes and images predict sources; empty without metadata sheets.
+    """Source confounding: table sources of one protocol, without rows where there are no metadata sheets.
+
+    "class from the source" predicts each source's most frequent class in training. "source from the image" is asked
+    of all images, then within each class; sources count that have 20 images or more, on both sides of the split.
+    "class from the image" is asked between two classes of adults.
 
     Parameters
     ----------
@@ -127,15 +113,6 @@ def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
         Features of the full images.
     manifest : DataFrame (n rows)
         Columns image_id, group, class, source, split.
-
-    Returns
-    -------
-    DataFrame
-        Columns question, among (class; empty: all), images (of validation), choices (possible answers), majority
-        (accuracy of the most frequent answer), accuracy, low, high (95 % interval). Questions: "class from the source"
-        (each source's most frequent class in training), "source from the image" (among all images, then within each
-        class of several sources; sources with 20 images or more, on both sides of the split), "class from the image"
-        (between COVID and Lung_Opacity alone, both of adults).
     """
     rule = source_rule(manifest)
     if rule is None:

@@ -102,17 +102,9 @@ class ProtocolAudit:
         return attribute_linear(FeatureExtractor(trunk, masked.shape[1:]), masked, *coefficients(model))
 
     def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Tables on where a trained network looks on the validation images.
+        """Tables attribution and examples of a run of the protocol and backbone.
 
-        Parameters
-        ----------
-        run : Run
-            Of the protocol and the backbone.
-
-        Returns
-        -------
-        shares, examples : DataFrame
-            The tables of `attribution_shares` (no row without lung masks) and `attribution_examples`.
+        Without lung masks, attribution has no rows.
         """
         positions = self.images.positions("validation")
         rows, manifest = self.images.inputs["full"].rows[positions], self.images.manifest.iloc[positions]

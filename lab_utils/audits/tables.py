@@ -13,17 +13,12 @@ def by_protocol(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def data_tables(manifests: Mapping[str, pd.DataFrame], findings: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Tables on the data set: findings, duplicates across the split, similar pairs of images.
+    """Tables on the data set by name: findings_by_protocol, leaks, matches, pairs.
 
     Parameters
     ----------
     manifests, findings : mapping
         Protocol to its manifest and to its findings. The pairs are those of the first protocol.
-
-    Returns
-    -------
-    dict
-        Name of the table, as in the catalogue, to the table.
     """
     distances, pairs = matches(next(iter(manifests.values())))
     return {

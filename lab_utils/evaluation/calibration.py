@@ -9,15 +9,9 @@ BINS = 15  # the number of Guo et al.
 
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by confidence of the predicted class (Guo et al., ICML 2017, arXiv 1706.04599).
+    """Accuracy by confidence of the predicted class (Guo et al., ICML 2017): table calibration of one run.
 
     scikit-learn's ``calibration_curve`` has the same bins, but gives neither their bounds nor their numbers of images.
-
-    Returns
-    -------
-    DataFrame
-        One row per bin that has images: bin_low, bin_high (bounds; the upper one belongs to the bin), images,
-        confidence and accuracy (means in [0, 1]).
     """
     confidence = probabilities_of(predictions).max(axis=1)
     correct = predicted_of(predictions) == predictions["y_true"].to_numpy()
@@ -32,13 +26,7 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration_error(bins: pd.DataFrame) -> float:
-    """Expected calibration error: the mean gap between confidence and accuracy, weighted by images.
-
-    Parameters
-    ----------
-    bins : DataFrame
-        The table of `reliability`.
-    """
+    """Expected calibration error of the table of `reliability`: mean gap of confidence and accuracy over images."""
     gaps = (bins["accuracy"] - bins["confidence"]).abs()
     return float((gaps * bins["images"]).sum() / bins["images"].sum())
 

@@ -1,4 +1,4 @@
-"""Scores of one run: classification report, errors, operating points, training curves."""
+"""Scores of one run; the catalogue of tables (`lab_utils.core.catalogue`) says what each column means."""
 
 import numpy as np
 import pandas as pd
@@ -13,18 +13,12 @@ TAIL = 10  # last epochs over which the oscillation of the validation accuracy i
 
 
 def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, then accuracy and the averages, by scikit-learn.
+    """Precision, recall, F1 and support of each class, then accuracy and averages: table reports of one run.
 
     Parameters
     ----------
     predictions : DataFrame
-        The table of `lab_utils.evaluation.predictions.predictions_table`.
-
-    Returns
-    -------
-    DataFrame
-        Columns class, precision, recall, f1 (fractions in [0, 1]), support (images). The row "accuracy" has the
-        accuracy in f1 and nothing in precision and recall. An undefined score (a class never predicted) is 0.
+        See `lab_utils.evaluation.predictions.predictions_table`; so in all functions here.
     """
     classes = classes_of(predictions)
     numbers = [str(number) for number in range(len(classes))]  # a class may have the name of a summary row
@@ -43,14 +37,7 @@ def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def scores(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row of scores.
-
-    Returns
-    -------
-    DataFrame
-        Columns images, accuracy, macro_f1, weighted_f1, majority (accuracy of the majority-class baseline), ece
-        (expected calibration error), brier (Brier score, 0 to 2), confidence (mean of the predicted class).
-    """
+    """One row of scores: table metrics of one run."""
     accuracy, macro_f1, weighted_f1 = classification_report(predictions)["f1"].iloc[-len(SUMMARY) :]
     row = {
         "images": len(predictions),
@@ -71,7 +58,7 @@ def majority_accuracy(classes: pd.Series) -> float:
 
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Numbers of images for every pair of classes: columns y_true, y_pred, images."""
+    """Numbers of images for every pair of true and predicted class: table confusion of one run."""
     classes = classes_of(predictions)
     counts = metrics.confusion_matrix(predictions["y_true"], predicted_of(predictions), labels=classes)
     pairs = pd.MultiIndex.from_product([classes, classes], names=["y_true", "y_pred"])
@@ -79,14 +66,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def errors(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row on the errors and the largest confusion.
-
-    Returns
-    -------
-    DataFrame
-        Columns images, errors (images classified wrongly), y_true, y_pred, confused (the largest confusion and its
-        number of images; "" and 0 where there is no error).
-    """
+    """One row on the errors and the largest confusion: table errors of one run."""
     pairs = confusion(predictions).rename(columns={"images": "confused"})
     wrong = pairs[pairs["y_true"] != pairs["y_pred"]]
     largest = wrong.nlargest(1, "confused").reset_index(drop=True)
@@ -98,13 +78,7 @@ def errors(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def extremes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The classes with the lowest and the highest score.
-
-    Returns
-    -------
-    DataFrame
-        Columns measure (precision, recall, f1), lowest_class, lowest, highest_class, highest (fractions in [0, 1]).
-    """
+    """The classes with the lowest and the highest score: table extremes of one run."""
     report = classification_report(predictions).iloc[: -len(SUMMARY)]
     rows = []
     for measure in ("precision", "recall", "f1"):
@@ -114,13 +88,9 @@ def extremes(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def operating_points(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One-vs-rest areas under the curves, and sensitivities at a specificity of 95 %, by scikit-learn.
+    """One-vs-rest areas under curves, and sensitivities at a specificity of 95 %: table operating_points of one run.
 
-    Returns
-    -------
-    DataFrame
-        Columns class, auc (area under the ROC curve), average_precision, sensitivity (at that specificity). All are
-        missing where the class or the rest has no image.
+    They are missing where the class or the rest has no image.
     """
     rows = []
     for name, score in zip(classes_of(predictions), probabilities_of(predictions).T, strict=True):
@@ -135,19 +105,12 @@ def operating_points(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve_summary(history: pd.DataFrame) -> pd.DataFrame:
-    """One row on the training curves: best epoch, oscillation and overfitting.
+    """One row on the training curves, best epoch, oscillation and overfitting: table curves of one run.
 
     Parameters
     ----------
     history : DataFrame
-        Columns epoch, accuracy, loss, val_accuracy, val_loss; one row per epoch.
-
-    Returns
-    -------
-    DataFrame
-        Columns epochs, first_accuracy, best_epoch, best_accuracy, final_accuracy, final_loss (all of validation),
-        final_train_accuracy, final_train_loss, tail (number of last epochs, at most 10), accuracy_range (largest minus
-        smallest validation accuracy in the tail), gap (final training minus validation accuracy).
+        The table history of the run.
     """
     best, last, tail = history.iloc[history["val_accuracy"].argmax()], history.iloc[-1], history.tail(TAIL)
     row = {

@@ -21,23 +21,15 @@ def read_published() -> dict[str, Any]:
 
 
 def compare_with_published(report: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]) -> pd.DataFrame:
-    """Compare one run with the write-up's numbers of its scenario.
+    """Compare one run with the write-up's numbers of its scenario: table published of one run.
 
     Parameters
     ----------
-    report : DataFrame
-        The table of `lab_utils.evaluation.metrics.classification_report`.
-    intervals : DataFrame
-        The table of `lab_utils.evaluation.uncertainty.intervals`.
+    report, intervals : DataFrame
+        Rows of the run in the tables reports and intervals.
     published : mapping
-        accuracy, macro_f1 and classes (name to precision, recall, F1, support), as in report/published.yaml.
-
-    Returns
-    -------
-    DataFrame
-        Columns measure, class (empty for accuracy and macro_f1), published, reproduced, difference (reproduced minus
-        published), low, high (95 % interval; missing for the support, a count), inside (whether the published value
-        can lie in the interval after rounding; missing for the support). Classes missing in the data set are left out.
+        accuracy, macro_f1 and classes (name to precision, recall, F1, support), as in report/published.yaml. Classes
+        that the data set does not have are left out.
     """
     supports = report.set_index("class")["support"]
     measured = {(row["measure"], row["class"]): row for row in intervals.to_dict("records")}
@@ -59,7 +51,7 @@ def compare_with_published(report: pd.DataFrame, intervals: pd.DataFrame, publis
 def published_table(
     runs: Iterable[Run], reports: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Compare every run whose scenario and classes are the write-up's with its numbers.
+    """Compare every run whose scenario and classes are the write-up's with its numbers: table published.
 
     Parameters
     ----------
@@ -67,11 +59,6 @@ def published_table(
         Tables of all runs.
     published : mapping
         Scenario name to its numbers.
-
-    Returns
-    -------
-    DataFrame
-        Columns protocol, scenario, seed, then those of `compare_with_published`.
     """
     tables = [pd.DataFrame(columns=["protocol", "scenario", "seed", *COLUMNS])]
     for run in runs:

@@ -53,15 +53,10 @@ def over_runs(runs: Sequence[Run], measure: Callable[[pd.DataFrame], pd.DataFram
 
 
 def times(runs: Sequence[Run]) -> pd.DataFrame:
-    """Seconds of each run.
+    """Seconds of each run: table times.
 
-    Returns
-    -------
-    DataFrame
-        Columns protocol, scenario, seed, features (seconds of the pass over the images that computed the features),
-        shared (how many scenarios' features that pass computed), training (seconds of all epochs), uncached (an
-        estimate of training without cached features: every epoch would run the frozen layers too, at the speed of
-        TensorFlow's forward pass measured when the features were computed).
+    Training without cached features is an estimate. Every epoch would run the frozen layers too, at the speed of
+    TensorFlow's forward pass measured when the features were computed.
     """
     rows = []
     for run in runs:
@@ -73,14 +68,7 @@ def times(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def time_totals(times: pd.DataFrame) -> pd.DataFrame:
-    """Seconds of all runs of each protocol, with and without cached features.
-
-    Returns
-    -------
-    DataFrame
-        Columns protocol, features (computed once), training (all runs), total, uncached (estimate), speedup (uncached
-        over total).
-    """
+    """Seconds of all runs of each protocol, with and without cached features: table time_totals."""
     sums = times.groupby("protocol", sort=False).agg(
         features=("features", "max"), training=("training", "sum"), uncached=("uncached", "sum")
     )
@@ -89,18 +77,7 @@ def time_totals(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranking(scores: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Scenarios of each protocol by mean accuracy over seeds, the best first.
-
-    Parameters
-    ----------
-    scores, times : DataFrame
-        The tables metrics and times.
-
-    Returns
-    -------
-    DataFrame
-        Columns protocol, scenario, seeds, images, accuracy, macro_f1, majority, training (seconds); means over seeds.
-    """
+    """Scenarios of each protocol by mean accuracy over seeds, the best first; from the tables metrics and times."""
     keys = ["protocol", "scenario"]
     means = scores.merge(times, on=[*keys, "seed"]).groupby(keys, sort=False)
     table = means[["images", "accuracy", "macro_f1", "majority", "training"]].mean().astype({"images": int})

@@ -25,7 +25,7 @@ COMPARISON = ["protocol", "first", "second", "seeds", "difference", "low", "high
 
 
 def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Scores with 95 % intervals by a cluster bootstrap over near-duplicate groups.
+    """Scores with 95 % intervals by a cluster bootstrap over near-duplicate groups: table intervals of one run.
 
     Groups are drawn as units, because copies of an image are no further evidence (percentile bootstrap: Efron and
     Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13).
@@ -33,15 +33,9 @@ def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Parameters
     ----------
     predictions : DataFrame
-        The table of `lab_utils.evaluation.predictions.predictions_table`.
+        See `lab_utils.evaluation.predictions.predictions_table`.
     seed : int
         Of the resampling.
-
-    Returns
-    -------
-    DataFrame
-        Columns measure (accuracy, macro_f1, precision, recall, f1), class (empty for the first two), value, low, high;
-        all fractions in [0, 1].
     """
     classes, counts = classes_of(predictions), _confusions(predictions)
     flat = counts.reshape(len(counts), -1)
@@ -76,20 +70,12 @@ def mean_interval(values: Array, groups: NDArray[np.int64], *, seed: int = 0) ->
 
 
 def comparisons(runs: Sequence[Run], *, seed: int = 0) -> pd.DataFrame:
-    """Compare every pair of scenarios of a protocol: difference in accuracy, its interval, paired tests.
+    """Compare every pair of scenarios of a protocol: table comparisons.
 
     The interval is a bootstrap of two levels, runs and then groups of images, so it includes the variation between
     seeds. McNemar's exact test (Psychometrika 12, 1947) compares two runs on the same images and ignores seeds. Its
     null is therefore given too: how often it calls two runs of the *same* scenario different. p-values are corrected
-    by Holm's method (Scand. J. Stat. 6, 1979) over all pairs of runs of a protocol. statsmodels computes both.
-
-    Returns
-    -------
-    DataFrame
-        Columns protocol, first, second (scenarios), seeds, difference (first minus second, of mean accuracies), low,
-        high, different (share of pairs of runs that McNemar's test with Holm's correction calls different), null (that
-        share among pairs of runs of one scenario; missing with one seed), better (the scenario that may be called
-        better; empty where neither may).
+    by Holm's method (Scand. J. Stat. 6, 1979) over all pairs of runs of a protocol.
     """
     rows: list[dict[str, Any]] = []
     for protocol in dict.fromkeys(run.protocol.name for run in runs):

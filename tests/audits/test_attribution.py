@@ -47,6 +47,11 @@ def test_shares_by_class_and_outcome_have_two_references() -> None:
     assert rows["", ""]["lungs_only"] == 1
 
 
+def test_networks_without_any_attribution_have_no_shares() -> None:
+    nothing = attribution_of([[[0.0, 0.0]]] * 4, [0] * 4, [1] * 4)
+    assert len(attribution_shares(nothing, nothing, np.ones((4, 1, 2), np.float32), VALIDATION, ["a", "b"])) == 0
+
+
 def test_examples_have_the_highest_confidence_of_each_kind() -> None:
     maps = [[[float(n), 0.0], [0.0, 1.0]] for n in range(4)]
     table = attribution_examples(
