@@ -1,0 +1,299 @@
+"""The texts of the report under invented results: they say what the tables say, and claim nothing else."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import nbformat
+import pandas as pd
+import pytest
+
+from lab_utils.core.config import Scenario
+from lab_utils.evaluation.tables import ranking, time_totals
+from lab_utils.reporting import exhibits
+from lab_utils.reporting.style import readable
+from lab_utils.reporting.text import render
+from tests.conftest import PROJECT
+
+SCENARIOS = [
+    Scenario(name=name, title=f"title of {name}", trainable_convs=0, number=number)
+    for number, name in enumerate(("one", "two", "three"), start=1)
+]
+LABELS = {scenario.name: scenario.label for scenario in SCENARIOS}
+TIMES = pd.DataFrame(
+    {
+        "protocol": "p",
+        "scenario": ["one", "two"],
+        "seed": 0,
+        "training": [30.0, 20.0],
+        "features": 5.0,
+        "uncached": [600.0, 500.0],
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exhibits, "_numbers", {})
+
+
+def said(phrase: str, **names: Any) -> str:
+    """The only text of the report with this phrase, filled in, as a reader sees it."""
+    notebook = nbformat.read(PROJECT / "report" / "lab_report.ipynb", as_version=4)
+    (source,) = [cell.source for cell in notebook.cells if phrase in cell.source and cell.source.startswith("%%text")]
+    text = render(source.removeprefix("%%text\n"), {"label": LABELS, **names})
+    return re.sub(r"\s+", " ", re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
+
+
+def metrics(**accuracies: list[float]) -> pd.DataFrame:
+    rows = [
+        ("p", name, seed, value, value - 0.01, 1000, 0.5)
+        for name, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows, columns=["protocol", "scenario", "seed", "accuracy", "macro_f1", "images", "majority"])
+
+
+def pair(better: str = "") -> pd.DataFrame:
+    """A row of comparisons between the scenarios one and two."""
+    row = {"first": "one", "second": "two", "difference": -0.021, "low": -0.034, "high": -0.008}
+    return pd.DataFrame([{**row, "different": 1.0, "null": 0.5, "better": better}])
+
+
+def compared(comparisons: pd.DataFrame, seeds: int, **accuracies: list[float]) -> str:
+    scores = metrics(**accuracies)
+    times = scores[["protocol", "scenario", "seed"]].assign(training=1.0)
+    return said(
+        "the ranking is",
+        ranking=ranking(scores, times),
+        images=1000,
+        comparisons=comparisons,
+        claims=comparisons[comparisons["better"] != ""],
+        seeds=seeds,
+        seeds_needed=5,
+    )
+
+
+@pytest.mark.parametrize("best", ["one", "two", "three"])
+def test_the_best_scenario_stands_first(best: str) -> None:
+    text = compared(pair(), 1, **{name: [0.9 if name == best else 0.8] for name in LABELS})
+    assert text.index(LABELS[best]) == min(text.index(label) for label in LABELS.values())
+    assert f"*{LABELS[best]}* 90.0 % (macro F1 89.0 %)" in text
+
+
+def test_one_seed_claims_nothing() -> None:
+    text = compared(pair(), 1, one=[0.9], two=[0.5])
+    assert "**One seed: no comparison is claimed**" in text
+    assert "better than" not in text
+    assert text.index("[Figure 1](#fig-intervals)") < text.index("[Table 1](#tbl-comparisons)")
+
+
+def test_one_scenario_is_not_compared() -> None:
+    text = compared(pair()[:0], 1, one=[0.9])
+    assert "*S1: title of one* 90.0 % (macro F1 89.0 %) There is no other scenario to compare it with." in text
+    assert "tbl-comparisons" not in text
+
+
+def test_what_is_better_is_called_that_with_its_interval() -> None:
+    text = compared(pair(better="two"), 5, one=[0.9, 0.8], two=[0.7, 0.7])
+    assert "*S1: title of one* 85.0 %" in text
+    assert "- S2: title of two **is better than** S1: title of one. The accuracy of S1: title of one differs by" in text
+    assert "by −2.1 percentage points [−3.4, −0.8]" in text
+
+
+@pytest.mark.parametrize(("seeds", "why"), [(3, "3 seeds are too few, a claim needs 5"), (5, "over 5 seeds, no")])
+def test_what_is_not_better_is_not(seeds: int, why: str) -> None:
+    text = compared(pair(), seeds, one=[0.9] * seeds, two=[0.8] * seeds)
+    assert f"**No scenario is called better than another**: {why}" in text
+
+
+def test_the_easiest_and_the_hardest_class() -> None:
+    reports = pd.DataFrame(
+        [("a_b", 0.5, 0.6, 0.55, 10), ("c", 1, 1, 1, 20), *[("accuracy", None, None, 0.1, 30)] * 3],
+        columns=["class", "precision", "recall", "f1", "support"],
+    )
+    extremes = {"lowest_class": "a_b", "lowest": 0.55, "highest_class": "c", "highest": 1.0}
+    run = SimpleNamespace(scenario=SCENARIOS[0], rows_of=lambda table: table)
+    text = said("shows every error", runs=[run], reports=reports, extremes=pd.DataFrame([extremes], index=["one"]))
+    assert (
+        "**S1: title of one**: highest F1 for c (1.00), lowest for a b (0.55: precision 0.50, recall 0.60, 10 images)."
+        in text
+    )
+
+
+def timed(times: pd.DataFrame) -> str:
+    accuracies = {str(name): [0.9] * len(rows) for name, rows in times.groupby("scenario")}
+    ranked = ranking(metrics(**accuracies), times).sort_values("training")
+    totals = time_totals(times).iloc[0]
+    return said("Before training", ranking=ranked, fastest=ranked.iloc[0], slowest=ranked.iloc[-1], time_totals=totals)
+
+
+def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
+    text = timed(TIMES)
+    assert text.startswith(
+        "S2: title of two trained fastest, in 20.0 s. S1: title of one took longest, 30.0 s. Before training, "
+        "frozen-layer activations were computed once and cached, in 5.00 s."
+    )
+    assert "In total, features and training took 55.0 s." in text
+    assert "Training without cached features would have taken about 1,100 s, 20.0 times as long." in text
+    assert timed(TIMES[:1]).startswith("Training took 30.0 s. Before training")
+
+
+def in_short(times: pd.DataFrame) -> str:
+    scores = metrics(one=[0.9], two=[0.8])
+    return said(
+        "In short",
+        lab=SimpleNamespace(classes=["a_b", "c"]),
+        record={"weights": "random"},
+        backbone="MobileNetV2",
+        runs=[1, 2],
+        published={"source": "A. Author"},
+        ranking=ranking(scores, TIMES),
+        images=1000,
+        majority=0.5,
+        time_totals=time_totals(times).iloc[0],
+    )
+
+
+def test_the_report_in_short() -> None:
+    text = in_short(TIMES)
+    assert "The classes are a b and c." in text
+    assert "on 1,000 validation images are: - S1: title of one: 90.0 % - S2: title of two: 80.0 %" in text
+    assert "The majority-class baseline reaches 50.0 %. Computing features and training took 55.0 s" in text
+    assert text.endswith("would have taken about 1,100 s.")
+
+
+def test_both_sentences_on_time_count_every_seed() -> None:
+    twice = pd.concat([TIMES, TIMES.assign(seed=1)])
+    assert "features and training took 105 s." in timed(twice)
+    assert "Computing features and training took 105 s" in in_short(twice)
+    assert in_short(twice).endswith("about 2,200 s.")
+
+
+def test_oscillation_is_reported() -> None:
+    curves = pd.DataFrame({"accuracy_range": [0.1], "tail": [2], "gap": [0.05]}, index=["two"])
+    for gap, direction in ((0.05, "above"), (-0.05, "below")):
+        run = SimpleNamespace(scenario=SCENARIOS[1])
+        text = said("Oscillation and overfitting", runs=[run], curves=curves.assign(gap=gap))
+        assert "**S2: title of two**: the validation accuracy varied over 10.0 percentage points in the last 2" in text
+        assert f"The final training accuracy is 5.0 points {direction} the validation accuracy" in text
+
+
+def inputs(**accuracies: float) -> pd.DataFrame:
+    base = {"full": 0.9, "histogram": 0.4, "thumbnail_8x8": 0.4, "border": 0.4, "permuted_labels": 0.4, **accuracies}
+    table = pd.DataFrame({"accuracy": base, "low": base, "high": base})
+    table["low"], table["high"] = table["accuracy"] - 0.05, table["accuracy"] + 0.05
+    return table.assign(above_majority=table["low"] > 0.5, retained=0.5)
+
+
+def concluded(best: float, weights: str, *, synthetic: bool, **accuracies: float) -> str:
+    return said(
+        "reaches an accuracy of up to",
+        metrics=metrics(one=[best]),
+        majority=0.5,
+        dataset=SimpleNamespace(synthetic=synthetic),
+        record={"weights": weights},
+        backbone="MobileNetV2",
+        probes=inputs(**accuracies),
+    )
+
+
+def test_a_model_below_the_constant_answer_is_called_that() -> None:
+    text = concluded(0.4, "random", synthetic=True)
+    assert "up to 40.0 %. The majority-class baseline reaches 50.0 %, and no scenario exceeds it." in text
+    assert "untrained MobileNetV2" in text
+    assert "nothing about disease" in text
+    text = concluded(0.9, "imagenet", synthetic=False, lungs_erased=0.7)
+    assert "exceeds" not in text
+    assert "another hospital is not measured here" in text
+    assert text.endswith("With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0].")
+
+
+def test_what_remains_with_lungs_erased_is_reported() -> None:
+    nothing = pd.DataFrame()
+    phrase = "Do the networks use the lungs?"
+    text = said(phrase, probes=inputs(lungs_erased=0.7), majority=0.5, overall=nothing)
+    assert (
+        "With lungs erased, a linear model reaches 70.0 % [65.0, 75.0]. With the full image it reaches 90.0 %" in text
+    )
+    assert "Of its gain over the baseline, 50 % remains with lungs erased." in text
+    text = said(phrase, probes=inputs(full=0.54, lungs_erased=0.6), majority=0.5, overall=nothing)
+    assert "remains" not in text
+    text = said(phrase, probes=inputs(), majority=0.5, overall=nothing)
+    assert "is not known, because too few images have a lung mask" in text
+
+
+def probed(probes: pd.DataFrame) -> str:
+    coarse = {readable(str(name)): row for name, row in probes.iterrows() if name == "border" and row["above_majority"]}
+    return said("How does accuracy change", probes=probes, coarse=coarse)
+
+
+def test_coarse_inputs_are_named_and_the_null_is_checked() -> None:
+    text = probed(inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8))
+    assert "exceed the majority-class baseline: border (70.0 % [65.0, 75.0])." in text
+    assert "With the lungs alone it reaches 80.0 %" in text
+    assert "which is not above the majority-class baseline, as expected" in text
+    text = probed(inputs(permuted_labels=0.7))
+    assert "Neither grey levels, nor a thumbnail, nor the border are significantly better" in text
+    assert "**above the majority-class baseline: the evaluation has an error**" in text
+
+
+def test_attribution_in_words() -> None:
+    row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2, "lungs_only": 0.6}
+    shown = SimpleNamespace(scenario=SCENARIOS[0])
+    text = said("Where do the networks look?", shown=shown, overall=pd.DataFrame([row]))
+    assert "- S1: title of one: 40.0 % [35.0, 45.0]" in text
+    assert "The lungs cover 20.0 % of the image" in text
+    assert "reaches 60.0 %." in text
+    assert "Too few images have a lung mask" in said("Where do the networks look?", shown=shown, overall=pd.DataFrame())
+
+
+def model_card(**changes: Any) -> str:
+    record = {
+        "weights": "random",
+        "weights_sha256": "0" * 64,
+        "images": {"train": 37, "validation": 11},
+        "python": "3.13",
+        "cpus": 2,
+        "platform": "x",
+        "versions": {"tensorflow": "1", "keras": "2", "lab-utils": "3"},
+    }
+    values: dict[str, Any] = {
+        "networks": {("MobileNetV2", (32, 16))},
+        "record": record,
+        "runs": [],
+        "protocol": SimpleNamespace(name="described", masks=False),
+        "metrics": pd.DataFrame({"ece": [0.1, 0.2]}),
+        "without_lungs": {},
+        "overall": pd.DataFrame(),
+        "leak": pd.Series({"copied": 0, "validation": 1000}),
+        "has_masks": False,
+        "unshared": pd.Series([], dtype=object),
+        "commit": "",
+        "memory": 800.0,
+        "times": TIMES,
+    }
+    return said("## Model card", **{**values, **changes})
+
+
+def test_shortcomings_are_what_speaks_against_the_networks() -> None:
+    row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2}
+    text = model_card(
+        without_lungs={"the border alone": pd.Series({"accuracy": 0.7, "low": 0.6, "high": 0.8})},
+        overall=pd.DataFrame([row]),
+        leak=pd.Series({"copied": 12, "validation": 1000}),
+        has_masks=True,
+        unshared=pd.Series(["Lung_Opacity"]),
+    )
+    for sentence in (
+        "a linear model on the border alone reaches 70.0 % [60.0, 80.0], which is above the majority-class baseline.",
+        "S1: title of one:** the share of Grad-CAM attribution inside the lungs is 40.0 % [35.0, 45.0]",
+        "12 of 1,000 validation images have a copy in the training set.",
+        "lung masks count as images.",
+        "no other class shares a source with Lung Opacity, so the source can reveal the class.",
+    ):
+        assert sentence in text, sentence
+    clean = model_card()
+    assert "Shortcoming:" not in clean
+    assert "a head of 32 and 16 hidden units; untrained (random features)" in clean
+    assert "commit unknown" in clean
