@@ -234,7 +234,7 @@ UNSAFE: dict[str, tuple[str | zipfile.ZipInfo, str]] = {
     "upwards by backslash": ("..\\evil.png", "would be written outside"),
     "a drive": ("C:/evil.png", "would be written outside"),
     "a link": (linked(), "is a link"),
-    "a file where a folder is": ("mixed", "as file and as folder"),
+    "a file where a folder is": ("mixed", "as file and folder"),
 }
 
 

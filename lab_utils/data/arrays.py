@@ -10,7 +10,7 @@ from lab_utils.data.decode import Pixels
 
 
 class SlicedImages(Protocol):
-    """Images that are read by slices: uint8 (N, H, W) or (N, H, W, 3), not necessarily in memory."""
+    """Images on disk or in memory, read by slices: uint8 (N, H, W) or (N, H, W, 3)."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,7 +35,7 @@ class ArrayWriter:
         self._offset = self._file.tell()
 
     def write(self, start: int, block: np.ndarray) -> None:
-        """Write an array (n, *shape[1:]) to the rows from `start` on; threads may call this in any order."""
+        """Write an array to the rows from `start` on; threads may call this in any order."""
         if block.shape[1:] != self._shape[1:]:
             raise ValueError(f"rows of shape {block.shape[1:]}, expected {self._shape[1:]}")
         data = np.ascontiguousarray(block, self._dtype).reshape(-1).view(np.uint8).data

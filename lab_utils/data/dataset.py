@@ -1,4 +1,4 @@
-"""The data set: obtained from Kaggle, a zip, a folder or the phantoms, checked, and recorded."""
+"""The data set: obtained from Kaggle, a zip, a folder or phantoms, checked, recorded."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -52,11 +52,8 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
     ----------
     dataset : str
         "kaggle", "phantom", or the path of a zip or a folder.
-    workspace : Workspace
-    phantoms : int
-        Number of images that "phantom" makes.
-    faults : collection of {"duplicates", "marker", "source"}
-        Faults that "phantom" plants, see `lab_utils.data.phantoms.write_phantoms`.
+    phantoms, faults
+        Number of images that "phantom" makes, and the faults it plants, see `write_phantoms`.
 
     Raises
     ------
@@ -87,7 +84,7 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
 
 
 def load_dataset(workspace: Workspace) -> Dataset:
-    """Load the record of the data set; LabError if stage 10 has not run or the recorded folder no longer exists."""
+    """Load the record of stage 10; it is a LabError if the recorded folder no longer exists."""
     path = workspace.dataset()
     record = read_json(path, stage="10_download")
     try:
@@ -100,10 +97,9 @@ def load_dataset(workspace: Workspace) -> Dataset:
 
 
 def source_fingerprint(dataset: str) -> tuple[str, str]:
-    """Return a data set's absolute path and a fingerprint of it, to see whether stage 10 must run again.
+    """Return a data set's absolute path and a digest that changes when its files do.
 
-    The fingerprint changes when the zip or a file of the folder does. For "kaggle" and "phantom" it is empty,
-    and the name stands for the path. A path that does not exist is a LabError.
+    "kaggle" and "phantom" are returned as they are, with an empty digest. A missing path is a LabError.
     """
     if dataset in ("kaggle", "phantom"):
         return dataset, ""
@@ -113,7 +109,7 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
 
 
 def _open_path(path: Path, workspace: Workspace, files: Path) -> tuple[str, str, Path]:
-    """Unpack a zip into `files`; return the data set's kind, its fingerprint, and the folder with its files."""
+    """Unpack a zip into `files`; return kind, fingerprint and the folder with the files."""
     lab_folder = workspace.base
     is_output = path.is_relative_to(lab_folder) and not path.is_relative_to(workspace.archive())
     if is_output or lab_folder.is_relative_to(path):
@@ -128,7 +124,7 @@ def _open_path(path: Path, workspace: Workspace, files: Path) -> tuple[str, str,
 
 
 def _listing_digest(folder: Path) -> str:
-    """Digest every file's name, size and modification time below `folder`, without reading the files."""
+    """Digest the name, size and modification time of every file below `folder`."""
     listing = [
         (path.relative_to(folder).as_posix(), (status := path.stat()).st_size, status.st_mtime_ns)
         for path in folder.rglob("*")

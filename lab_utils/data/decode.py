@@ -14,18 +14,10 @@ UNREADABLE = (OSError, ValueError)  # errors of reading a file and of decoding i
 
 
 def decode(data: bytes) -> Pixels:
-    """Decode one PNG or JPEG.
+    """Decode a PNG or JPEG: uint8 (H, W) or (H, W, 3), in [0, 255].
 
-    Returns
-    -------
-    uint8 (H, W) or (H, W, 3), in [0, 255]
-        One channel for a grey image, also if the file stores three equal ones. Sixteen-bit
-        images keep their upper eight bits; transparency is dropped.
-
-    Raises
-    ------
-    ValueError
-        With the decoder's reason.
+    A damaged file is a ValueError with the decoder's reason. A grey image has one channel, also if the file stores
+    three equal ones. Sixteen-bit images keep their upper eight bits; transparency is dropped.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
@@ -47,13 +39,13 @@ def read_image(path: Path) -> Pixels | None:
 
 
 def mode_of(data: bytes) -> str:
-    """Return how a PNG or JPEG stores its pixels, in Pillow's terms: L, LA, P, RGB, RGBA, CMYK, I;16 ..."""
+    """Return how a PNG or JPEG stores its pixels, in Pillow's terms: L, RGB, I;16 ..."""
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
         return image.mode
 
 
 def resize(pixels: Pixels, size: int, interpolation: str) -> Pixels:
-    """Resize to a square of `size` pixels; the aspect ratio is ignored, as in the write-up and in Keras.
+    """Resize to a square of `size` pixels; the aspect ratio is ignored, as in Keras.
 
     "bilinear" is Pillow's, which averages over the source pixels when it shrinks; "nearest" is Keras' default.
     """
@@ -63,6 +55,6 @@ def resize(pixels: Pixels, size: int, interpolation: str) -> Pixels:
 
 
 def lungs_in(mask: Pixels) -> NDArray[np.bool_]:
-    """Return the lung pixels of a decoded mask, bool (H, W): those above half of its maximum, be that 1 or 255."""
+    """Return the lung pixels of a mask, bool (H, W): those above half of its maximum."""
     flat = mask if mask.ndim == 2 else mask.max(axis=-1)
     return flat > flat.max() // 2

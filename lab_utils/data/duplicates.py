@@ -15,7 +15,7 @@ QUERY_BLOCK = 256  # images that are compared with all later ones at once
 
 
 def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[tuple[str, str, str, str, str]]:
-    """Report images with the decoded pixels, or with the 64-bit perceptual hash, of an earlier image.
+    """Report images with the pixels, or with the 64-bit perceptual hash, of an earlier image.
 
     The hash is that of Zauner (Implementation and benchmarking of perceptual image hash functions, 2010). Only
     distance 0 counts as a duplicate: radiographs are similar, and larger distances also occur between patients.
@@ -46,7 +46,7 @@ def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row: validation (images), copied (those whose group has training images), share, low, high (Wilson's 95 %
-        interval, J. Am. Stat. Assoc. 22, 1927, by statsmodels).
+        interval).
     """
     images = manifest[manifest["kind"] == "image"]
     train, validation = (images.loc[images["split"] == side, "group"] for side in ("train", "validation"))
@@ -93,7 +93,7 @@ def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.
 def _similar_pairs(
     hashes: NDArray[np.uint64], start: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Compare a block of rows from `start` on with all later rows: row, later row, distance in bits."""
+    """Compare a block of rows with all later rows: row, later row, distance in bits."""
     block = hashes[start : start + QUERY_BLOCK]
     distance = np.bitwise_count(block[:, None] ^ hashes[None, start:])
     first, second = np.nonzero(np.triu(distance <= MOST_BITS, k=1))

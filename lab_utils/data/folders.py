@@ -16,7 +16,7 @@ Entry = os.DirEntry[str]
 
 
 def find_class_root(folder: Path, *, shown_as: str) -> Path:
-    """Find the folder that holds the class folders: `folder` or the shallowest one, at most three levels below.
+    """Find the folder of the class folders: `folder`, or at most three levels below.
 
     `shown_as` is the data set's name in messages. It is a LabError if there is no such folder, or if
     there are several on one level, such as train/ and test/.
@@ -69,7 +69,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def list_masks(folder: Path) -> list[Path]:
-    """List the lung masks of one class folder in lexicographic order; empty where there are none."""
+    """List the lung masks of one class folder in lexicographic order."""
     return _files_in_subfolder(folder, "masks")
 
 
@@ -113,7 +113,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path, is_wanted: Callable[[Entry], bool]) -> list[Path]:
-    """List a folder's wanted entries by name, without hidden ones and what macOS adds to archives."""
+    """List the wanted entries by name, without hidden ones and what macOS adds to zips."""
     with os.scandir(folder) as entries:
         names = sorted(e.name for e in entries if not e.name.startswith((".", "__MACOSX")) and is_wanted(e))
     for name in names:
@@ -129,7 +129,7 @@ def _is_folder(entry: Entry) -> bool:
 
 
 def _is_file(entry: Entry) -> bool:
-    """Whether an entry is a file or a link that should lead to one; reading a dead link reports it."""
+    """Whether an entry is a file or a link to one; reading a dead link reports it."""
     return (entry.is_symlink() and not Path(entry.path).is_dir()) or entry.is_file(follow_symlinks=False)
 
 

@@ -16,9 +16,10 @@ PUBLISHED_COUNTS = {"COVID": 3616, "Lung_Opacity": 6012, "Normal": 10192, "Viral
 
 
 def download_database(folder: Path) -> Path:
-    """Download the archive with the `kaggle` command, which resumes and needs no account for public data.
+    """Download the archive with the `kaggle` command, which resumes.
 
-    Returns the path of the zip in `folder`. If the command fails, its output is in the LabError.
+    Public data need no account. Returns the path of the zip in `folder`. If the command fails, its output is in the
+    LabError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [_kaggle_command(), "datasets", "download", KAGGLE, "-p", str(folder), "-q"]

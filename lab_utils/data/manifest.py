@@ -68,13 +68,7 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
 
 
 def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
-    """List a data set's images, and its masks if they count as images, in the order Keras lists them.
-
-    Returns
-    -------
-    DataFrame
-        Columns image_id, class, kind, source, mask.
-    """
+    """List images, and masks if they count as images, in the order that Keras lists them."""
 
     def path_below_root(path: Path | None) -> str:
         return path.relative_to(dataset.root).as_posix() if path else ""

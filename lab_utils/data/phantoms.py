@@ -30,8 +30,6 @@ def write_phantoms(root: Path, images: int = 480, *, faults: Collection[Fault] =
 
     Parameters
     ----------
-    root : Path
-        The folder; it is made if absent.
     images : int
         Number of images, shared among the classes as in the real database (at least 8 each).
     faults : collection of {"duplicates", "marker", "source"}
@@ -82,21 +80,10 @@ def _duplicate(folder: Path, name: str, count: int) -> None:
 
 
 def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[Pixels, NDArray[np.bool_]]:
-    """Draw one phantom.
+    """Draw one phantom: uint8 (size, size) in [0, 255], and its lungs, bool (size, size).
 
-    Parameters
-    ----------
-    label : int
-        Index into `CLASSES`: scattered patches, one consolidation, clear lungs, fine reticulation.
-    rng : numpy.random.Generator
-        Source of all that varies between patients.
-    size : int
-        Side in pixels.
-
-    Returns
-    -------
-    image : uint8 (size, size) in [0, 255]
-    lungs : bool (size, size)
+    The label is an index into `CLASSES`: scattered patches, one consolidation, clear lungs, fine reticulation.
+    All that varies between patients comes from `rng`.
     """
     y, x = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
     width, height = rng.uniform(0.26, 0.31), rng.uniform(0.52, 0.62)
@@ -116,7 +103,7 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[Pix
 
 
 def _soft_tissue(size: int, rng: np.random.Generator) -> Array:
-    """Draw a smooth field in about [-2, 2]; without it, perceptual hashes of different phantoms are equal."""
+    """Draw a smooth field in about [-2, 2]; without it, different phantoms have equal hashes."""
     coarse = rng.standard_normal((7, 7)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC), float)
 
@@ -135,7 +122,7 @@ def _pattern(
     lung: tuple[float, float],
     rng: np.random.Generator,
 ) -> Array:
-    """Draw what distinguishes the classes, in about [-1, 1], to be masked by the lungs of size `lung`."""
+    """Draw what distinguishes the classes, in about [-1, 1]; `lung` is the lungs' size."""
     width, height = lung
     strength = rng.uniform(0.1, 0.9)  # from barely visible to clear: a classifier should make some errors
     field = np.zeros_like(x)

@@ -1,4 +1,4 @@
-"""Problems of a data set, as rows of the findings table: the check, the place, the detail, what was done."""
+"""Problems of a data set: the rows of the findings table."""
 
 from collections.abc import Iterable, Iterator
 
@@ -22,14 +22,7 @@ Row = tuple[str, str, str, str, str]
 def collect_findings(
     dataset: Dataset, manifest: pd.DataFrame, unreadable: Iterable[Unreadable], protocol: Protocol
 ) -> pd.DataFrame:
-    """Collect the findings of all checks.
-
-    Parameters
-    ----------
-    manifest, unreadable
-        Results of `lab_utils.data.manifest.build_manifest`.
-    protocol : Protocol
-        The protocol of the split.
+    """Collect the findings of all checks in what `build_manifest` returned.
 
     Returns
     -------
@@ -53,7 +46,7 @@ def collect_findings(
 
 
 def mask_images(manifest: pd.DataFrame) -> Iterator[Row]:
-    """Report lung masks among the images: by their folder, and by their content of at most two grey levels."""
+    """Report masks among the images: by their folder, or by at most two grey levels."""
     for name, masks in manifest[manifest["kind"] == "mask"].groupby("class", sort=False):
         detail = f"{len(masks):,} files of masks/ count as images of this class."
         yield "mask as image", str(name), "", detail, "kept; the protocol counts them"
@@ -107,10 +100,10 @@ def unusual_formats(images: pd.DataFrame) -> Iterator[Row]:
 
 
 def unusual_grey_levels(images: pd.DataFrame) -> Iterator[Row]:
-    """Report images with a modified z-score above 5 in brightness or contrast, within their class.
+    """Report images whose brightness or contrast is far from that of their class.
 
-    The score is the distance from the median over 1.4826 times the median distance (Iglewicz and Hoaglin,
-    How to Detect and Handle Outliers, 1993).
+    Far is a modified z-score above 5: the distance from the median over 1.4826 times the median distance
+    (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993).
     """
     for column, check in (("mean", "brightness"), ("deviation", "contrast")):
         for name, class_images in images.groupby("class", sort=False):
@@ -122,12 +115,10 @@ def unusual_grey_levels(images: pd.DataFrame) -> Iterator[Row]:
 
 
 def published_differences(dataset: Dataset) -> dict[str, str]:
-    """Compare the files with the COVID-19 Radiography Database's, which are `<class>-1.png` and so on.
+    """Compare the files with the COVID-19 Radiography Database's: class to difference.
 
-    Returns
-    -------
-    dict
-        Class to the difference; empty for data of other classes, unless Kaggle sent them as that database.
+    Its files are `<class>-1.png` and so on. Data of other classes have no differences, unless Kaggle sent them as
+    that database.
     """
     if dataset.kind != "kaggle" and (dataset.synthetic or set(dataset.classes) != set(PUBLISHED_COUNTS)):
         return {}

@@ -13,10 +13,7 @@ SHEET_BYTES = 50_000_000  # limit of an unpacked sheet; the database's largest t
 
 
 def read_sources(root: Path, classes: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Count the images of each source that the metadata sheets name, per class.
-
-    The counts hold for a class as a whole; the real database's sheets are wrong file by file.
-    """
+    """Count the images of each source that the metadata sheets name, per class."""
     sheets = {name: read_sheet(root, name) for name in classes}
     return {
         name: {str(url): int(count) for url, count in sheet.value_counts().items()}
@@ -26,13 +23,10 @@ def read_sources(root: Path, classes: Iterable[str]) -> dict[str, dict[str, int]
 
 
 def read_sheet(root: Path, name: str) -> pd.Series:
-    """Read the sheet of one class: columns FILE NAME, FORMAT, SIZE, URL.
+    """Read the URL of each image of one class, indexed by `sheet_key` of its file name.
 
-    Returns
-    -------
-    Series of str
-        URL, indexed by `sheet_key` of the file's name. It is empty where there is no sheet. It is empty, with
-        a line on standard error, where the sheet cannot be read: a run does not need the sources.
+    The sheet has the columns FILE NAME, FORMAT, SIZE, URL. The Series is empty without a sheet, and with one that
+    cannot be read: a run does not need the sources.
     """
     path = root / f"{name}.metadata.xlsx"
     if not path.is_file():
@@ -50,6 +44,6 @@ def read_sheet(root: Path, name: str) -> pd.Series:
 
 
 def sheet_key(file_name: str) -> str:
-    """Reduce a file's name to what sheets and folders share: a sheet says NORMAL-1, the folder Normal-1.png."""
+    """Reduce a file's name to what sheet and folder share: NORMAL-1 and Normal-1.png."""
     name = file_name.strip().casefold()
     return next((name.removesuffix(ending) for ending in EXTENSIONS if name.endswith(ending)), name)

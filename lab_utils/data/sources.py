@@ -11,7 +11,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 class SourceRule(NamedTuple):
-    """Score of a rule that predicts the class from the source alone, on validation images of large sources."""
+    """Score of a rule that predicts the class from the source, on validation images."""
 
     images: int  # validation images whose source has at least 20 images
     accuracy: float
@@ -21,7 +21,7 @@ class SourceRule(NamedTuple):
 
 
 def source_rule(images: pd.DataFrame) -> SourceRule | None:
-    """Predict each source's most frequent class in training; return the score, or None without large sources.
+    """Score the rule that predicts each source's most frequent class; None without large sources.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def large_source_images(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def source_confounding(images: pd.DataFrame) -> Iterator[tuple[str, str, str, str, str]]:
-    """Report sources that predict the class: a network may learn the hospital instead of the disease.
+    """Report sources that predict the class: a network may learn the hospital instead.
 
     The real database's sheets are right class by class and wrong file by file.
     """

@@ -1,4 +1,4 @@
-"""Split images into a training and a validation set: one function per rule that a protocol may name."""
+"""Split images into a training and a validation set: one function per rule."""
 
 from collections.abc import Callable
 
@@ -48,18 +48,12 @@ SPLIT_RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {
 
 
 def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
-    """Assign each item to the training or the validation set.
+    """Assign each item to "train" or "validation"; it is a LabError if one side lacks a class.
 
     Parameters
     ----------
     items : DataFrame
         Columns class, group (integer); rows ordered by class, then path.
-    protocol : Protocol
-
-    Returns
-    -------
-    Series of {"train", "validation"}
-        Aligned with `items`. A LabError is raised if one side would lack a class.
     """
     side = pd.Series(np.where(SPLIT_RULES[protocol.split](items, protocol), "validation", "train"), index=items.index)
     for name, sides in side.groupby(items["class"]):

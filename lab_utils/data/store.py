@@ -1,4 +1,4 @@
-"""The image store: all images of a protocol as one uint8 array file, read through a memory map."""
+"""The image store: the images of a protocol as one array file, read by memory map."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,24 +22,15 @@ STAGE = "20_preprocess"
 
 
 def store_key(manifest: pd.DataFrame, protocol: Protocol, size: int) -> str:
-    """Return the key of the store: a digest of the files' bytes in their order, the size and the interpolation."""
+    """Digest what the store depends on: the files' bytes in order, size, interpolation."""
     return digest(size, protocol.interpolation, bool(manifest["grey"].all()), *manifest["sha256"])
 
 
 def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, size: int, workspace: Workspace) -> str:
-    """Write the image store of `manifest` unless it exists.
+    """Write the image store of `manifest` unless it exists, and return its key for `open_store`.
 
-    Row i of the manifest becomes image i, `size` pixels square.
-
-    Returns
-    -------
-    str
-        The key for `open_store`. The file is uint8 (N, size, size), or (N, size, size, 3) if any image has colour.
-
-    Raises
-    ------
-    LabError
-        If a file that the manifest lists can no longer be read.
+    Row i of the manifest becomes image i. The file is uint8 (N, size, size), or (N, size, size, 3) if any image
+    has colour. A file that the manifest lists and that can no longer be read is a LabError.
     """
     key = store_key(manifest, protocol, size)
     shape = (len(manifest), size, size) + (() if manifest["grey"].all() else (3,))
@@ -53,14 +44,10 @@ def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, s
 
 
 def ensure_masks(dataset: Dataset, manifest: pd.DataFrame, size: int, workspace: Workspace) -> str:
-    """Write a store of lung masks unless it exists; masks are resized by the nearest pixel.
+    """Write a store of lung masks unless it exists, and return its key for `open_store`.
 
-    Row i of the manifest becomes mask i, which is black where the image has no lung mask.
-
-    Returns
-    -------
-    str
-        The key for `open_store`. The file is uint8 (N, size, size): 255 for lungs, else 0.
+    Row i of the manifest becomes mask i: uint8 (N, size, size), 255 for lungs, else 0; black without a lung mask.
+    Masks are resized by the nearest pixel.
     """
     masks = manifest["mask"].where(manifest["lungs"] > 0, "")
     key = digest("masks", dataset.fingerprint, size, *masks, *manifest["lungs"].fillna(0).round(6))
@@ -76,7 +63,7 @@ def ensure_masks(dataset: Dataset, manifest: pd.DataFrame, size: int, workspace:
 
 
 def open_store(workspace: Workspace, key: str) -> Pixels:
-    """Open a store as a read-only memory map: uint8 (N, size, size) or (N, size, size, 3) in [0, 255].
+    """Open a store as a read-only memory map: uint8 (N, size, size) or (N, size, size, 3).
 
     A store that does not exist, or is not as stage 20 wrote it, is a LabError.
     """
@@ -101,7 +88,7 @@ def _decode_again(path: Path) -> Pixels:
 
 
 def _ensure_array(target: Path, shape: tuple[int, ...], load: Callable[[str], Pixels], items: pd.Series) -> None:
-    """Write `load(item)` of each item into its row of an array of `shape`, unless the file exists."""
+    """Write `load(item)` of each item into its row of an array, unless the file exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_suffix(".lock")):
         if target.is_file():
