@@ -10,7 +10,7 @@ import pandas as pd
 
 from lab_utils.core.config import Experiment, Fault, Protocol, Scenario, load_experiment
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_json, write_json
+from lab_utils.core.files import digest, read_json, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
 from lab_utils.data.dataset import Dataset, load_dataset, obtain
@@ -19,7 +19,8 @@ from lab_utils.data.labelled import LabelledImages
 from lab_utils.data.store import open_store
 from lab_utils.evaluation.predictions import predictions_table
 from lab_utils.evaluation.runs import Run, Runs, finished_runs, save_run
-from lab_utils.reporting.exhibits import Notices, notices
+from lab_utils.reporting.exhibits import Notices, ReportFigure, notices
+from lab_utils.trained import TrainedRun
 
 if TYPE_CHECKING:  # the rest of the lab works without TensorFlow
     from lab_utils.audits.protocol import ProtocolAudit
@@ -215,7 +216,34 @@ class Lab:
 
         return load_backbone(self.workspace, self.backbone_record(name).key)
 
-    def save_run(self, model: Any, history: pd.DataFrame) -> dict[str, Any]:
+    def train(self, scenario: str = "", **changes: Any) -> TrainedRun:
+        """Train a scenario with other settings, such as ``learning_rate=0.01``, unless that was done before.
+
+        The run lies below ``by_hand/trials/`` and never enters results.
+        """
+        from lab_utils.models.architecture import build_model
+        from lab_utils.models.training import fit
+
+        plan = self.experiment.scenario(scenario or self.scenario.name, **changes)
+        key = digest(plan.model_dump(), self.protocol.model_dump(), self.seed, self.data.store_key)
+        folder = Workspace.open(str(self.workspace.base), by_hand=True).root / "trials" / f"{plan.name}-{key}"
+        said = ", ".join(f"{name}={value}" for name, value in changes.items()) or "as in the experiment"
+        run = TrainedRun(self.protocol, plan, self.seed, folder, self, said)
+        if not (folder / "run.json").is_file():
+            backbone, classes = self.backbone(plan.backbone), len(self.classes)
+            scaling = self.scaling_layer(plan.backbone)
+            model = build_model(plan, backbone, scaling, self.data.shape, classes, seed=self.seed)
+            settings = plan.model_dump(include={"epochs", "batch_size", "class_weight"})
+            replace(self, scenario=plan).save_run(model, fit(model, self.data, seed=self.seed, **settings), run=run)
+        return run
+
+    def compare(self, *runs: Run) -> ReportFigure:
+        """Draw the training curves of several runs on the same axes."""
+        from lab_utils.reporting.figures import compared_curves
+
+        return compared_curves({getattr(run, "title", run.name): run.history() for run in runs})
+
+    def save_run(self, model: Any, history: pd.DataFrame, *, run: Run | None = None) -> dict[str, Any]:
         """Write a training run: history, predictions of the validation images, the model and, last, run.json.
 
         In batch it is the run of its protocol, scenario and seed. By hand it goes below ``by_hand/``, is marked, and
@@ -234,12 +262,12 @@ class Lab:
         training = float(history["seconds"].sum())
         frozen = len(history) * len(self.data) / features.uncached_rate if features else 0.0
         return save_run(
-            self._run(),
+            run or self._run(),
             model,
             history,
             predictions_table(validation, self.classes, predict(model, self.data)),
             {
-                "by_hand": self.workspace.is_by_hand,
+                "by_hand": self.workspace.is_by_hand or run is not None,
                 "images": {side: len(self.data.rows(side)) for side in ("train", "validation")},
                 "seconds": {
                     "features": features.seconds if features else 0.0,
@@ -268,7 +296,8 @@ class Lab:
     @cached_property
     def runs(self) -> Runs:
         """The finished runs of the experiment; ``lab.runs["fc_only"]`` is the first of that scenario."""
-        return Runs(finished_runs(self.experiment, self.workspace))
+        runs = finished_runs(self.experiment, self.workspace)
+        return Runs([TrainedRun(run.protocol, run.scenario, run.seed, run.folder, self) for run in runs])
 
     @cached_property
     def _audits(self) -> dict[tuple[str, str], "ProtocolAudit"]:

@@ -37,7 +37,7 @@ def loaded_after(code: str) -> set[str]:
 
 def test_the_rooms_are_the_folders() -> None:
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
-    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "lab.py"}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "lab.py", "trained.py"}
 
 
 def test_every_module_has_a_test() -> None:
