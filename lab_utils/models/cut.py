@@ -99,6 +99,11 @@ def graph_of(model: Any) -> Graph:
     LabError
         If the model was not built that way, so that its layers cannot be followed.
     """
+    if not _is_followed(model) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise LabError(
+            f"{model.name}: expected a Sequential or functional Keras model with one input and one output, "
+            f"found {type(model).__name__}"
+        )
     steps: list[Step] = []
     image = keras.Input(model.input_shape[1:], name="image")
     places = {id(image): -1}
@@ -119,12 +124,10 @@ def graph_of(model: Any) -> Graph:
                 tensor = call(layer, tensor)
             return tensor
         if part.compiled:  # or the clone would be compiled too
-            part = keras.Model(part.inputs, part.outputs)
+            part = keras.Model(part.input, part.output)
         keras.models.clone_model(part, input_tensors=tensor, clone_function=lambda layer: layer, call_function=call)
         return steps[-1].output
 
-    if not _is_followed(model):
-        raise LabError(f"{model.name}: expected a Sequential or functional Keras model, found {type(model).__name__}")
     through(model, image)
     return Graph(image, steps)
 
