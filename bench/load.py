@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+from common import PROTOCOL, run_stage, seconds_of
 from PIL import Image
-from speed import PROTOCOL, run_stage, seconds_of
 
 from lab_utils.core.files import write_json
-from lab_utils.core.paths import Workspace, project_root
+from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
 from lab_utils.data.dataset import load_dataset
 from lab_utils.data.folders import list_images
@@ -26,7 +26,7 @@ SHARES = {"large": 0.6, "middle": 0.2, "small": 0.1, "smaller": 0.1}  # of 100,0
 
 
 def generate(archive: Path, count: int, side: int) -> None:
-    """Write a zip of class folders with blurred noise, no two images alike."""
+    """Write a zip of class folders with blurred noise, no two images equal."""
     with zipfile.ZipFile(archive, "w") as opened:
         for label, (name, share) in enumerate(SHARES.items()):
             for number in range(round(count * share)):
@@ -39,14 +39,14 @@ def generate(archive: Path, count: int, side: int) -> None:
 def measure(folder: Path, count: int, side: int) -> dict[str, float]:
     """Seconds and peak memory (GB) of both stages, and the seconds it takes to list the largest class."""
     generate(folder / "images.zip", count, side)
-    lab, config = Workspace.open(str(folder / "workspace")), project_root() / "lab.yaml"
+    workspace = Workspace.open(str(folder / "workspace"))
     row: dict[str, float] = {"images": count, "side": side}
     for stage, values in (
         ("10_download", {"dataset": str(folder / "images.zip")}),
         ("20_preprocess", {"protocol": PROTOCOL}),
     ):
-        row[stage], row[f"{stage}_peak_rss_gb"] = run_stage(lab, config, stage, **values)
-    largest = load_dataset(lab).root / next(iter(SHARES))
+        row[stage], row[f"{stage} (GB)"] = run_stage(workspace.root, stage, **values)
+    largest = load_dataset(workspace).root / next(iter(SHARES))
     row["entries"] = seconds_of(lambda: sum(entry.is_file() for entry in os.scandir(largest)))
     row["list_images"] = seconds_of(lambda: list_images(largest))
     return row
@@ -56,15 +56,17 @@ def main() -> None:
     """Measure every set and write load.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", default="workspace")
-    bench = Workspace.open(parser.parse_args().workspace).root / "bench"
+    parser.add_argument("--sets", type=int, default=len(SETS), help="how many of the sets, from the first on")
+    given = parser.parse_args()
+    bench = Workspace.open(given.workspace).root / "bench"
     bench.mkdir(exist_ok=True)
     rows = []
-    for count, side in SETS:
+    for count, side in SETS[: given.sets]:
         with TemporaryDirectory(dir=bench) as folder:
             rows.append(measure(Path(folder), count, side))
     table = pd.DataFrame(rows)
     for stage in ("10_download", "20_preprocess"):
-        table[f"{stage}_per_1000"] = 1000 * table[stage] / table["images"]
+        table[f"{stage} per 1,000"] = 1000 * table[stage] / table["images"]
     write_json(bench / "load.json", {"sets": table.to_dict("records"), **provenance()})
     print(table.round(2).T.to_string(header=False))
 
