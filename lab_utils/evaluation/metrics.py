@@ -65,18 +65,6 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     return pairs.to_frame(index=False).assign(images=counts.ravel())
 
 
-def errors(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row on the errors and the largest confusion: table errors of one run."""
-    pairs = confusion(predictions).rename(columns={"images": "confused"})
-    wrong = pairs[pairs["y_true"] != pairs["y_pred"]]
-    largest = wrong.nlargest(1, "confused").reset_index(drop=True)
-    if not largest["confused"].item():
-        largest[["y_true", "y_pred"]] = ""
-    largest.insert(0, "images", len(predictions))
-    largest.insert(1, "errors", wrong["confused"].sum())
-    return largest
-
-
 def extremes(predictions: pd.DataFrame) -> pd.DataFrame:
     """The classes with the lowest and the highest score: table extremes of one run."""
     report = classification_report(predictions).iloc[: -len(SUMMARY)]
@@ -112,18 +100,19 @@ def curve_summary(history: pd.DataFrame) -> pd.DataFrame:
     history : DataFrame
         The table history of the run.
     """
-    best, last, tail = history.iloc[history["val_accuracy"].argmax()], history.iloc[-1], history.tail(TAIL)
+    validation, last = history["val_accuracy"], history.iloc[-1]
+    best, tail = history.iloc[validation.argmax()], validation.tail(TAIL)
     row = {
         "epochs": len(history),
-        "first_accuracy": history["val_accuracy"].iloc[0],
+        "first_accuracy": validation.iloc[0],
         "best_epoch": int(best["epoch"]),
-        "best_accuracy": best["val_accuracy"],
+        "best_accuracy": validation.max(),
         "final_accuracy": last["val_accuracy"],
         "final_loss": last["val_loss"],
         "final_train_accuracy": last["accuracy"],
         "final_train_loss": last["loss"],
         "tail": len(tail),
-        "accuracy_range": tail["val_accuracy"].max() - tail["val_accuracy"].min(),
+        "accuracy_range": tail.max() - tail.min(),
         "gap": last["accuracy"] - last["val_accuracy"],
     }
     return pd.DataFrame([row])

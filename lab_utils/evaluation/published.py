@@ -31,21 +31,15 @@ def compare_with_published(report: pd.DataFrame, intervals: pd.DataFrame, publis
         accuracy, macro_f1 and classes (name to precision, recall, F1, support), as in report/published.yaml. Classes
         that the data set does not have are left out.
     """
-    supports = report.set_index("class")["support"]
-    measured = {(row["measure"], row["class"]): row for row in intervals.to_dict("records")}
-    known = [("accuracy", "", published["accuracy"]), ("macro_f1", "", published["macro_f1"])]
-    for name, values in published["classes"].items():
-        if name in supports.index:
-            known += [(measure, name, value) for measure, value in zip(MEASURES, values, strict=True)]
-    rows = []
-    for measure, name, value in known:
-        if measure == "support":
-            reproduced, low, high, inside = float(supports[name]), None, None, None
-        else:
-            reproduced, low, high = (measured[measure, name][key] for key in ("value", "low", "high"))
-            inside = bool(low - ROUNDING <= value <= high + ROUNDING)
-        rows.append((measure, name, value, reproduced, reproduced - value, low, high, inside))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    values = [("accuracy", "", published["accuracy"]), ("macro_f1", "", published["macro_f1"])]
+    for name, numbers in published["classes"].items():
+        values += [(measure, name, number) for measure, number in zip(MEASURES, numbers, strict=True)]
+    supports = report.assign(measure="support", value=report["support"])
+    measured = pd.concat([intervals, supports])[["measure", "class", "value", "low", "high"]]
+    table = pd.DataFrame(values, columns=COLUMNS[:3]).merge(measured.rename(columns={"value": "reproduced"}))
+    inside = table["published"].between(table["low"] - ROUNDING, table["high"] + ROUNDING)
+    table["inside"] = inside.astype(object).where(table["low"].notna(), None)
+    return table.assign(difference=table["reproduced"] - table["published"])[COLUMNS]
 
 
 def published_table(
@@ -71,18 +65,9 @@ def published_table(
 def published_supports(published: Mapping[str, Any], fraction: float = 0.3) -> pd.DataFrame:
     """What the published class counts imply: Keras' ``validation_split`` over folders of images and lung masks.
 
-    Parameters
-    ----------
-    published : mapping
-        classes of one scenario, as in report/published.yaml.
-    fraction : float in (0, 1)
-        Share of the validation set.
-
-    Returns
-    -------
-    DataFrame
-        Columns class, images (of the full database), files (images and as many masks), validation
-        (``int(fraction * files)``), published (support), images_only (``int(fraction * images)``).
+    `published` has the classes of one scenario, `fraction` is the share of the validation set. Columns: class, images
+    (of the full database), files (images and as many masks), validation (``int(fraction * files)``), published
+    (support), images_only (``int(fraction * images)``).
     """
     rows = [
         (name, count, 2 * count, int(fraction * 2 * count), published["classes"][name][-1], int(fraction * count))

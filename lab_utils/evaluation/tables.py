@@ -14,7 +14,7 @@ SECONDS = ("features", "shared", "training", "uncached")  # of run.json
 
 
 def evaluation_tables(runs: Sequence[Run], published: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Compute every table of stage 40.
+    """Compute every table of stage 40: name in the catalogue to table.
 
     Parameters
     ----------
@@ -22,18 +22,12 @@ def evaluation_tables(runs: Sequence[Run], published: Mapping[str, Any]) -> dict
         Finished runs.
     published : mapping
         Scenario name to the write-up's numbers, as in report/published.yaml.
-
-    Returns
-    -------
-    dict
-        Name of the table, as in the catalogue, to the table.
     """
     tables = {
         "metrics": over_runs(runs, metrics.scores),
         "reports": over_runs(runs, metrics.classification_report),
         "extremes": over_runs(runs, metrics.extremes),
         "confusion": over_runs(runs, metrics.confusion),
-        "errors": over_runs(runs, metrics.errors),
         "operating_points": over_runs(runs, metrics.operating_points),
         "calibration": over_runs(runs, calibration.reliability),
         "intervals": over_runs(runs, uncertainty.intervals),
@@ -82,6 +76,6 @@ def ranking(scores: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     means = scores.merge(times, on=[*keys, "seed"]).groupby(keys, sort=False)
     table = means[["images", "accuracy", "macro_f1", "majority", "training"]].mean().astype({"images": int})
     table.insert(0, "seeds", means.size())
-    order = {name: place for place, name in enumerate(dict.fromkeys(scores["protocol"]))}
-    ranked = table.sort_values("accuracy", ascending=False, kind="stable").reset_index()
-    return ranked.sort_values("protocol", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    protocols = table.reset_index().groupby("protocol", sort=False)
+    ranked = [rows.sort_values("accuracy", ascending=False, kind="stable") for _, rows in protocols]
+    return pd.concat(ranked, ignore_index=True)

@@ -7,7 +7,6 @@ from lab_utils.evaluation.metrics import (
     classification_report,
     confusion,
     curve_summary,
-    errors,
     extremes,
     majority_accuracy,
     operating_points,
@@ -90,13 +89,6 @@ def test_a_class_with_the_name_of_a_summary_row_keeps_its_scores() -> None:
     assert report["class"].tolist() == ["accuracy", "b", "c", "accuracy", "macro avg", "weighted avg"]
     assert report["support"].tolist() == [2, 1, 0, 3, 3, 3]
     assert report["recall"].iloc[0] == 0.5
-
-
-def test_the_largest_confusion() -> None:
-    (row,) = errors(predictions(["a", "a", "a", "b", "c"], ["a", "b", "b", "c", "c"])).to_dict("records")
-    assert row == {"images": 5, "errors": 3, "y_true": "a", "y_pred": "b", "confused": 2}
-    (row,) = errors(predictions(CLASSES, CLASSES)).to_dict("records")
-    assert row == {"images": 3, "errors": 0, "y_true": "", "y_pred": "", "confused": 0}
 
 
 def test_the_easiest_and_the_hardest_class() -> None:

@@ -45,7 +45,7 @@ def test_a_missing_table_names_its_stage(tmp_path: Path) -> None:
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
     table().drop(columns="group").to_csv(tmp_path / "p.csv", index=False)
-    with pytest.raises(LabError, match="predictions .*missing columns: group.*; run stage 30_train again"):
+    with pytest.raises(LabError, match="missing columns: group.*run stage 30_train again"):
         read_predictions(tmp_path / "p.csv")
 
 
