@@ -140,6 +140,8 @@ def _vouch(notebook: Path, artefacts: Iterable[Path]) -> None:
     import nbformat
     from nbformat.sign import NotebookNotary
 
+    if missing := [str(path) for path in artefacts if not path.is_file()]:
+        raise LabError(f"{notebook}: its cells did not write {', '.join(missing)}; restore the cells that do")
     content = nbformat.read(notebook, as_version=4)
     content.metadata[CHECKSUMS] = {str(path): sha256(path) for path in artefacts}
     nbformat.write(content, notebook)

@@ -207,6 +207,13 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
         run_notebook(write(tmp_path / "n.ipynb", *cells), tmp_path / "o.ipynb", {"seed": 1})
 
 
+def test_a_notebook_that_writes_no_artefact_is_refused(tmp_path: Path) -> None:
+    cell = nbformat.v4.new_code_cell("seed: int = 0  # any", metadata={"tags": ["parameters"]})
+    with pytest.raises(LabError, match=r"its cells did not write .*table\.csv; restore the cells that do"):
+        run_notebook(write(tmp_path / "n.ipynb", cell), tmp_path / "o.ipynb", {}, artefacts=[tmp_path / "table.csv"])
+    assert not (tmp_path / "o.ipynb").exists()
+
+
 def test_values_saved_in_the_parameters_cell_do_not_reach_the_pipeline(tmp_path: Path) -> None:
     source = 'epochs: int = 3  # passes\nname: str = "mine"  # a name\nrate: float = 0.5  # a rate'
     cells = [
