@@ -1,6 +1,7 @@
 """The catalogue of tables: which stage writes which table where, and what its columns mean."""
 
-import csv
+from collections.abc import Collection
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -9,10 +10,11 @@ import pandas as pd
 
 from lab_utils.core.config import Settings, read_yaml
 from lab_utils.core.errors import LabError, choose
-from lab_utils.core.files import atomic_write, verify_checksum, write_checksum
+from lab_utils.core.files import atomic_write, reading
 from lab_utils.core.paths import Workspace
 
-DTYPES = {"text": "str", "integer": "Int64", "number": "float64", "boolean": "boolean"}
+DTYPES = {"text": "object", "integer": "Int64", "number": "float64", "boolean": "boolean"}
+GAPLESS = {"integer": "int64", "boolean": "bool"}  # dtypes of columns without empty cells
 PER_CLASS = "<class>"  # ends the name of a column that a table has once per class
 
 
@@ -36,23 +38,23 @@ class Table(Settings):
 
     def column(self, name: str) -> Column | None:
         """The column `name`, also of those that the table has once per class; None if it has no such column."""
-        prefixes = (key.removesuffix(PER_CLASS) for key in self.columns if key.endswith(PER_CLASS))
-        pattern = next((prefix + PER_CLASS for prefix in prefixes if name.startswith(prefix)), "")
-        return self.columns.get(name, self.columns.get(pattern))
+        patterns = {key.replace(PER_CLASS, "*"): column for key, column in self.columns.items()}
+        return next((column for pattern, column in patterns.items() if fnmatchcase(name, pattern)), None)
 
-    def problems(self, columns: list[str]) -> str:
-        """What is wrong with a frame's `columns`, in words; empty if nothing is."""
-        missing = [name for name in self.columns if name not in columns and not name.endswith(PER_CLASS)]
-        unknown = [name for name in columns if self.column(name) is None]
-        parts = (("missing", missing), ("unknown", unknown))
-        return "; ".join(f"{kind} columns: {', '.join(names)}" for kind, names in parts if names)
+    def check(self, columns: Collection[str]) -> None:
+        """Raise LabError if these are not the columns of the table."""
+        missing = ", ".join(key for key in self.columns if key not in columns and PER_CLASS not in key)
+        unknown = ", ".join(key for key in columns if self.column(key) is None)
+        if missing or unknown:
+            problems = f"missing columns: {missing or 'none'}; unknown columns: {unknown or 'none'}"
+            raise LabError(f"table {self.name}: {problems}; lab_utils/core/catalogue.yaml lists the columns")
 
 
 @cache
 def catalogue() -> dict[str, Table]:
     """All tables by name, in the order of the stages."""
     entries = read_yaml(Path(__file__).with_name("catalogue.yaml"))
-    return {name: Table.model_validate({"name": name, **entry}) for name, entry in entries.items()}
+    return {name: Table(name=name, **entry) for name, entry in entries.items()}
 
 
 def tables_of(stage: str) -> dict[str, Table]:
@@ -60,15 +62,13 @@ def tables_of(stage: str) -> dict[str, Table]:
     return {name: table for name, table in catalogue().items() if table.stage == stage}
 
 
-def table_path(workspace: Workspace, name: str, **keys: object) -> Path:
-    """The path of a table; `keys` fill the gaps of its path, such as ``protocol="described"``.
+def _table(name: str) -> Table:
+    return catalogue()[choose("table", name, catalogue())]
 
-    Raises
-    ------
-    LabError
-        If there is no such table (lists the known ones).
-    """
-    table = catalogue()[choose("table", name, catalogue())]
+
+def table_path(workspace: Workspace, name: str, **keys: object) -> Path:
+    """The path of a table; `keys` fill the gaps of its path, such as ``protocol="described"``."""
+    table = _table(name)
     folder, _, file = table.path.format(**keys).rpartition("/")
     return workspace.path(folder, last=table.last or file) / file
 
@@ -84,23 +84,16 @@ def read_table(workspace: Workspace, name: str, **keys: object) -> pd.DataFrame:
 
 
 def write_table_file(path: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write `frame` as table `name` to `path`, with columns in the catalogue's order and a checksum.
+    """Write `frame` as table `name`, with columns in the catalogue's order and the 9 digits that float32 needs.
 
-    Floats get the 9 digits that float32 needs.
-
-    Raises
-    ------
-    LabError
-        If the columns are not those of the catalogue.
+    Raises LabError if the columns are not those of the catalogue.
     """
-    table = catalogue()[choose("table", name, catalogue())]
-    if problems := table.problems(list(frame.columns)):
-        raise LabError(f"table {name}: {problems}; lab_utils/core/catalogue.yaml lists the columns")
-    fixed = [column for column in table.columns if column in frame.columns]
-    ordered = frame[[*fixed, *(column for column in frame.columns if column not in fixed)]]
+    table = _table(name)
+    table.check(frame.columns)
+    listed = [column for column in table.columns if column in frame]
+    ordered = frame[[*listed, *frame.columns.drop(listed)]]
     with atomic_write(path) as draft:
         ordered.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
-        write_checksum(path, draft)
 
 
 def read_table_file(path: Path, name: str) -> pd.DataFrame:
@@ -117,28 +110,17 @@ def read_table_file(path: Path, name: str) -> pd.DataFrame:
     LabError
         If the file is missing, unreadable, altered, or has other columns: names the stage that writes it.
     """
-    table = catalogue()[choose("table", name, catalogue())]
-    verify_checksum(path, stage=table.stage)
+    table = _table(name)
     options: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "lineterminator": "\n"}
-    try:
+    with reading(path, f"table {name}", stage=table.stage):
         columns = list(pd.read_csv(path, nrows=0, **options))
-        if problems := table.problems(columns):
-            raise ValueError(problems)
+        table.check(columns)
         kinds = {key: column.kind for key in columns if (column := table.column(key))}
         frame = pd.read_csv(path, dtype={key: DTYPES[kind] for key, kind in kinds.items()}, **options)
         if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells for an index
             raise ValueError("rows with more cells than the header")
-    except FileNotFoundError:
-        raise LabError(f"{path}: not there yet; run stage {table.stage} first") from None
-    except (ValueError, TypeError, OverflowError, csv.Error) as error:  # pandas' own are ValueErrors
-        reason = str(error).strip().splitlines()[0]
-        raise LabError(f"{path}: not readable as table {name} ({reason}); run stage {table.stage} again") from error
-    for key, kind in kinds.items():
-        if kind == "text":
-            frame[key] = frame[key].astype(object).fillna("")
-        elif kind in ("integer", "boolean") and not frame[key].isna().any():
-            frame[key] = frame[key].astype("int64" if kind == "integer" else "bool")
-    return frame
+    gapless = {key: GAPLESS[kind] for key, kind in kinds.items() if kind in GAPLESS and not frame[key].isna().any()}
+    return frame.astype(gapless).fillna({key: "" for key, kind in kinds.items() if kind == "text"})
 
 
 def catalogue_markdown() -> str:
@@ -153,7 +135,7 @@ def catalogue_markdown() -> str:
     for table in catalogue().values():
         lines += ["", f"## {table.name}", "", f"{table.summary} Stage {table.stage} writes `{table.path}`.", ""]
         lines += ["| column | kind | unit | meaning |", "| --- | --- | --- | --- |"]
-        lines += [f"| `{name}` | {one.kind} | {one.unit} | {one.meaning} |" for name, one in table.columns.items()]
+        lines += [f"| `{key}` | {one.kind} | {one.unit} | {one.meaning} |" for key, one in table.columns.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -2,12 +2,11 @@
 
 import re
 import reprlib
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lab_utils.core.errors import LabError, choose, unknown
 from lab_utils.core.paths import experiment_file
@@ -40,11 +39,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Protocol(Settings):
-    """How images become a training set and a validation set."""
+class Entry(Settings):
+    """One of the protocols or scenarios of an experiment file."""
 
     name: str
     title: str  # for tables and figures
+    number: int = Field(default=1, exclude=True)  # place in lab.yaml; not dumped: a new entry reruns no other
+
+
+class Protocol(Entry):
+    """How images become a training set and a validation set."""
+
     masks: bool = False  # whether lung masks count as images of their class (an accident of the write-up's loader)
     interpolation: Literal["bilinear", "nearest"] = "bilinear"  # of the resize; Keras' default is nearest
     scaling: Literal["unit", "backbone"] = "unit"  # pixel values / 255, or as the backbone was pretrained
@@ -54,12 +59,9 @@ class Protocol(Settings):
     split_seed: Seed = 0  # one split serves all scenarios and seeds, so that they are comparable
 
 
-class Scenario(Settings):
+class Scenario(Entry):
     """Which part of the network is trained, and how."""
 
-    name: str
-    title: str  # for tables and figures
-    number: int = Field(default=1, exclude=True)  # place in lab.yaml; not dumped: a new scenario retrains no other
     trainable_convs: Annotated[int, Field(ge=0, strict=True)]  # last convolutional layers that are trained
     backbone: str = "MobileNetV2"  # a model of keras.applications
     head: tuple[Width, ...] = (1024, 512)  # widths of the dense layers between pooling and softmax
@@ -78,8 +80,8 @@ class Scenario(Settings):
 class Chosen(Settings):
     """The protocols, scenarios and seeds that are run, in the report's order."""
 
-    protocols: Names
-    scenarios: Names
+    protocols: Names = ()  # empty: all
+    scenarios: Names = ()
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -96,44 +98,31 @@ class Experiment(Settings):
     storage: Storage  # of activations on disk; arithmetic is float32 either way
     run: Chosen
     training: dict[str, Any] = {}  # values of every scenario that has no other
-    known_protocols: dict[Name, Protocol] = Field(alias="protocols")
-    known_scenarios: dict[Name, Scenario] = Field(alias="scenarios")
+    known_protocols: dict[Name, Protocol] = Field(alias="protocols", min_length=1)
+    known_scenarios: dict[Name, Scenario] = Field(alias="scenarios", min_length=1)
 
-    @model_validator(mode="before")
+    @field_validator("known_protocols", "known_scenarios", mode="before")
     @classmethod
-    def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Give each entry its name, each scenario what `training` says, and `run` all names by default."""
-        values = {"protocols": {}, "scenarios": {}, "run": {}, **values}
-        training = values.get("training")
-        for kind in ("protocols", "scenarios"):
-            if not isinstance(values[kind], dict):
-                continue
-            defaults = training if kind == "scenarios" and isinstance(training, dict) else {}
-            values[kind] = {
-                name: {"title": name, **defaults, **entry, "name": name} if isinstance(entry, dict) else entry
-                for name, entry in values[kind].items()
-            }
-            if isinstance(values["run"], dict):
-                values["run"] = {kind: list(values[kind]), **values["run"]}
-        return values
-
-    @field_validator("known_scenarios")
-    @classmethod
-    def _number(cls, scenarios: dict[str, Scenario]) -> dict[str, Scenario]:
-        return {
-            name: scenario.model_copy(update={"number": number})
-            for number, (name, scenario) in enumerate(scenarios.items(), 1)
-        }
+    def _complete(cls, entries: Any, info: ValidationInfo) -> Any:
+        """Give each entry its name, its number and a title, and each scenario what `training` says."""
+        if not isinstance(entries, dict):
+            return entries
+        training = info.data.get("training", {}) if info.field_name == "known_scenarios" else {}
+        entries = dict(entries)
+        for number, (name, entry) in enumerate(entries.items(), 1):
+            if isinstance(entry, dict):
+                entries[name] = {"title": name, **training, **entry, "name": name, "number": number}
+        return entries
 
     @property
     def protocols(self) -> tuple[str, ...]:
         """Names of the protocols that are run, in the report's order."""
-        return self.run.protocols
+        return self.run.protocols or tuple(self.known_protocols)
 
     @property
     def scenarios(self) -> tuple[str, ...]:
         """Names of the scenarios that are run, in the report's order."""
-        return self.run.scenarios
+        return self.run.scenarios or tuple(self.known_scenarios)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -147,16 +136,13 @@ class Experiment(Settings):
     def scenario(self, name: str, **changes: Any) -> Scenario:
         """The scenario called `name`, with other values for some of its fields.
 
-        Raises
-        ------
-        LabError
-            If there is none of this name (lists the known ones), or a value is not valid.
+        Raises LabError with the known names, or with the values that are not valid.
         """
         scenario = self.known_scenarios[choose("scenario", name, self.known_scenarios)]
         try:
-            return Scenario.model_validate({**scenario.model_dump(), "number": scenario.number, **changes})
+            return Scenario.model_validate({**dict(scenario), **changes})
         except ValidationError as error:
-            raise LabError("; ".join(_problems(error, (name,), Scenario))) from None
+            raise LabError("; ".join(_problems(error, "scenarios", name))) from None
 
     def chosen_scenarios(self) -> list[Scenario]:
         """The scenarios that are run, in the report's order."""
@@ -168,54 +154,48 @@ class Experiment(Settings):
 
 
 def load_experiment(config: str = "", **overrides: Any) -> Experiment:
-    """Read and check an experiment file.
+    """Read and check the experiment file `config`, or the project's lab.yaml where that is empty.
 
-    Parameters
-    ----------
-    config : str
-        Path of a YAML file in the form of lab.yaml; empty: the project's.
-    **overrides
-        Top-level keys that replace the file's, such as ``dataset="kaggle"``.
-
-    Raises
-    ------
-    LabError
-        With all mistakes at once, each with its place and the nearest valid name.
+    `overrides` are top-level keys that replace the file's, such as ``dataset="kaggle"``. Raises LabError with all
+    mistakes at once, each with its place and the nearest valid name.
     """
     path = experiment_file(config)
     try:
         experiment = Experiment.model_validate({**read_yaml(path), **overrides})
-        known: dict[str, Collection[str]] = {"protocol": experiment.known_protocols}
-        known["scenario"] = experiment.known_scenarios
-        problems = [
-            f"run.{kind}s: {unknown(kind, name, names)}"
-            for kind, names in known.items()
-            for name in getattr(experiment, f"{kind}s")
-            if name not in names
-        ]
     except ValidationError as error:
-        problems = _problems(error, (), Experiment)
+        problems = _problems(error)
+    else:
+        problems = [
+            f"run.{kind}s: {unknown(kind, name, list(known))}"
+            for kind, names, known in (
+                ("protocol", experiment.protocols, experiment.known_protocols),
+                ("scenario", experiment.scenarios, experiment.known_scenarios),
+            )
+            for name in names
+            if name not in known
+        ]
     if problems:
         raise LabError("\n  ".join([f"{path}: {len(problems)} problem(s)", *problems]))
     return experiment
 
 
-def _problems(error: ValidationError, place: Sequence[str], model: type[Settings]) -> list[str]:
+def _problems(error: ValidationError, *place: str) -> list[str]:
     """The mistakes of a pydantic error in words, each with its place below `place`."""
-    parts: dict[str, type[Settings]] = {"run": Chosen, "protocols": Protocol, "scenarios": Scenario}
+    sections: dict[str, type[Settings]] = {"run": Chosen, "protocols": Protocol, "scenarios": Scenario}
     problems = []
     for mistake in error.errors():
-        *above, last = steps = [str(step) for step in mistake["loc"] if step != "[key]"]
-        fields = (parts.get(above[0], model) if above else model).model_fields
-        keys = [field.alias or key for key, field in fields.items() if key not in ("name", "number")]
+        steps = [*place, *(str(step) for step in mistake["loc"] if step != "[key]")]
+        found = f", found {reprlib.repr(mistake['input'])}"
         if mistake["type"] == "extra_forbidden":
-            problems.append(f"{'.'.join([*place, *above]) or 'top level'}: {unknown('key', last, keys)}")
-            continue
-        expected = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] in ("dict_type", "model_type"):
-            expected = "expected keys and values"
-        found = "" if mistake["type"] == "missing" else f", found {reprlib.repr(mistake['input'])}"
-        problems.append(f"{'.'.join([*place, *steps])}: {expected}{found}")
+            fields = sections.get(steps[0], Experiment).model_fields
+            keys = [field.alias or key for key, field in fields.items() if key not in ("name", "number")]
+            key = steps.pop()
+            problem = unknown("key", key, keys)
+        elif mistake["type"] in ("dict_type", "model_type"):
+            problem = f"expected keys and values{found}"
+        else:
+            problem = mistake["msg"].removeprefix("Value error, ") + ("" if mistake["type"] == "missing" else found)
+        problems.append(f"{'.'.join(steps) or 'top level'}: {problem}")
     return problems
 
 
@@ -223,12 +203,10 @@ class _Loader(yaml.SafeLoader):
     """YAML without the trap that the first of two equal keys is ignored in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value) and not any(key.tag.endswith(":merge") for key, _ in node.value):
-            names = [key.value for key, _ in node.value]
-            twice = next((name for name in names if names.count(name) > 1), names[-1])  # 1 and true are equal too
-            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} appears twice", node.start_mark)
-        return mapping
+        names = [key.value for key, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} appears twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -1,39 +1,22 @@
 """The one kind of error that a user reads: where, what was expected, what was found, what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection
 
 
 class LabError(Exception):
     """A mistake in the input or in the order of stages, in words for the user."""
 
 
-def choose(kind: str, name: str, choices: Iterable[str]) -> str:
-    """Return `name` if it is one of `choices`.
-
-    Parameters
-    ----------
-    kind : str
-        What is chosen, for the message: "scenario", "parameter of 30_train.ipynb".
-    name : str
-        The name given.
-    choices : iterable of str
-        The names that exist.
-
-    Raises
-    ------
-    LabError
-        With all choices, and the nearest one where a spelling is close.
-    """
-    known = list(choices)
-    if name not in known:
-        raise LabError(unknown(kind, name, known))
+def choose(kind: str, name: str, choices: Collection[str]) -> str:
+    """Return `name` if it is one of `choices`, else raise LabError with what `unknown` says."""
+    if name not in choices:
+        raise LabError(unknown(kind, name, choices))
     return name
 
 
-def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
-    """The message that `name` is none of `choices`, with the nearest one where a spelling is close."""
-    known = list(choices)
-    close = difflib.get_close_matches(name, known, n=1)
+def unknown(kind: str, name: str, choices: Collection[str]) -> str:
+    """The message that no `kind` ("scenario") has this name: all choices, and the nearest where one is close."""
+    close = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"no {kind} {name!r}: choose one of {', '.join(known)}{hint}"
+    return f"no {kind} {name!r}: choose one of {', '.join(choices)}{hint}"

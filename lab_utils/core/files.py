@@ -47,40 +47,36 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_checksum(path: Path, draft: Path | None = None) -> None:
-    """Write the checksum of `path` to `.<name>.sha256` next to it.
+@contextmanager
+def reading(path: Path, form: str, *, stage: str) -> Iterator[None]:
+    """Verify a file's checksum; turn an error of the block that reads it into a LabError that says what to do.
 
-    Parameters
-    ----------
-    path : Path
-        The artefact.
-    draft : Path, optional
-        The file that holds its bytes now and is about to be renamed to `path`.
+    The message names the `form` that the file should have ("JSON"), and the `stage` that writes it.
     """
-    note = _checksum_file(path)
-    temporary = note.with_suffix(".partial")
+    verify_checksum(path, stage=stage)
+    try:
+        yield
+    except FileNotFoundError:
+        raise LabError(f"{path}: not there yet; run stage {stage} first") from None
+    except Exception as error:  # a damaged file ends in errors of many kinds
+        reason = str(error).strip().partition("\n")[0]
+        raise LabError(f"{path}: not readable as {form} ({reason}); delete it and run stage {stage} again") from error
+
+
+def write_checksum(path: Path, draft: Path | None = None) -> None:
+    """Write the checksum of `path`, or of the `draft` that is about to be renamed to it, to `.<name>.sha256`."""
+    temporary = _checksum_file(path).with_suffix(".partial")
     temporary.write_text(_checksum(draft or path))
-    temporary.replace(note)
+    temporary.replace(_checksum_file(path))
 
 
 def verify_checksum(path: Path, *, stage: str, artefact: Path | None = None) -> None:
-    """Compare a file with its checksum, where it has one.
+    """Raise LabError if a file has a checksum and was altered since `stage` wrote it.
 
-    Parameters
-    ----------
-    path : Path
-    stage : str
-        The stage that writes it, for the message.
-    artefact : Path, optional
-        What to delete where that is more than the file.
-
-    Raises
-    ------
-    LabError
-        If the file was altered since the stage wrote it.
+    The message says to delete `artefact` where that is more than the file.
     """
-    note = _checksum_file(path)
-    if path.is_file() and note.is_file() and note.read_text() != _checksum(path):
+    recorded = _checksum_file(path)
+    if path.is_file() and recorded.is_file() and recorded.read_text() != _checksum(path):
         raise LabError(f"{path}: not as stage {stage} wrote it; delete {artefact or path} and run stage {stage} again")
 
 
@@ -122,26 +118,9 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_json(path: Path, *, stage: str) -> dict[str, Any]:
-    """Read a record.
-
-    Parameters
-    ----------
-    path : Path
-    stage : str
-        The stage that writes it, for the message.
-
-    Raises
-    ------
-    LabError
-        If the file is missing, altered, or no JSON object.
-    """
-    verify_checksum(path, stage=stage)
-    try:
+    """Read a record; raises LabError if it is missing, altered, or no JSON object."""
+    with reading(path, "JSON", stage=stage):
         record: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LabError(f"{path}: not there yet; run stage {stage} first") from None
-    except (ValueError, RecursionError) as error:
-        raise LabError(f"{path}: not readable as JSON ({error}); delete it and run stage {stage} again") from error
-    if not isinstance(record, dict):
-        raise LabError(f"{path}: expected a JSON object, found a {type(record).__name__}; run stage {stage} again")
+        if not isinstance(record, dict):
+            raise TypeError(f"expected an object, found a {type(record).__name__}")
     return record

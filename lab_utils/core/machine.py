@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+T = TypeVar("T")
+R = TypeVar("R")
 
 WINDOW = 256  # items in progress at a time: bounds the memory of a pass over any number of files
 
@@ -31,9 +31,7 @@ def peak_memory() -> int:
     return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)
 
 
-def in_parallel(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
-) -> Iterator[Result]:
+def in_parallel(function: Callable[[T], R], items: Iterable[T], workers: int | None = None) -> Iterator[R]:
     """Map over threads in order, with at most `WINDOW` results waiting; useful where the work releases the GIL."""
     remaining = iter(items)
     with ThreadPoolExecutor(workers or cpus()) as pool:

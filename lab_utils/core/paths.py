@@ -7,15 +7,13 @@ from tempfile import TemporaryFile
 from lab_utils.core.errors import LabError
 
 EXPERIMENT_FILE = "lab.yaml"
-BY_HAND = "by_hand"  # folder of a workspace for results of notebooks that the pipeline did not start
 ANOTHER = "choose another folder with WORKSPACE=path"
 
 
 def project_root() -> Path:
     """The clone of the lab: the nearest one above the working directory, else the one that holds the package.
 
-    JupyterLab starts a notebook in `notebooks/`, papermill in the caller's folder;
-    both find the same project.
+    JupyterLab starts a notebook in `notebooks/`, papermill in the caller's folder; both find the same project.
     """
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
@@ -35,91 +33,57 @@ def experiment_file(config: str = "") -> Path:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of one run of the lab, or a folder over it for what is run by hand.
+    """The folder of one run of the lab, with a folder over it for what is run by hand.
 
-    With a `fallback`, a path lies below `root` if it exists there, else below `fallback` if it exists there,
-    else below `root`. Places named by digests of their content (images, features, backbones) and the
-    download always lie in the fallback.
-
-    Parameters
-    ----------
-    root : Path
-        Absolute path; writers make it when they need it.
-    fallback : Path, optional
-        The workspace below an overlay.
-    reads_fallback : bool
-        False in `writable`: paths lie below `root`, whatever the fallback holds.
+    By hand, a path lies below `root` if it exists there, else below `base` if it exists there, else below `root`.
+    Places named by digests of their content (images, features, backbones) and the download always lie in `base`.
     """
 
-    root: Path
-    fallback: Path | None = None
-    reads_fallback: bool = True
+    base: Path  # absolute
+    is_by_hand: bool = False
+    reads_base: bool = True  # False in `writable`
 
     @classmethod
     def open(cls, workspace: str = "", *, by_hand: bool = False) -> "Workspace":
-        """Open the workspace at `workspace`, or `workspace/` of the project where that is empty.
+        """Open the folder `workspace`, or `workspace/` of the project where that is empty; make it if need be.
 
-        Parameters
-        ----------
-        workspace : str
-            A folder; it is made where there is none.
-        by_hand : bool
-            Whether results go to `by_hand/` inside the workspace, over those of the pipeline.
-
-        Raises
-        ------
-        LabError
-            If the folder cannot be made or written into.
+        Raises LabError if the folder cannot be made or written into.
         """
         try:
-            root = Path(workspace).expanduser().resolve() if workspace else project_root() / "workspace"
+            base = Path(workspace or project_root() / "workspace").expanduser().resolve()
+            if _is_project(base):
+                raise LabError(f"{base}: holds the lab itself; {ANOTHER}")
+            base.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=base).close()
         except RuntimeError as error:  # ~nobody
             raise LabError(f"{workspace}: no such home folder; {ANOTHER}") from error
-        if _is_project(root):
-            raise LabError(f"{root}: holds the lab itself; {ANOTHER}")
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            TemporaryFile(dir=root).close()
         except OSError as error:
-            raise LabError(f"{root}: cannot write here ({error.strerror}); {ANOTHER}") from error
-        return cls(root / BY_HAND, root) if by_hand else cls(root)
+            raise LabError(f"{base}: cannot write here ({error.strerror}); {ANOTHER}") from error
+        return cls(base, by_hand)
 
     @property
-    def is_by_hand(self) -> bool:
-        """Whether this is an overlay for what is run by hand."""
-        return self.fallback is not None
-
-    @property
-    def base(self) -> Path:
-        """The folder of the workspace itself, also where results go to an overlay."""
-        return self.fallback or self.root
+    def root(self) -> Path:
+        """The folder that results go to; writers make it when they need it."""
+        return self.base / "by_hand" if self.is_by_hand else self.base
 
     @property
     def writable(self) -> "Workspace":
-        """The same places for a writer: below `root`, also where only the fallback has the artefact."""
-        return replace(self, reads_fallback=False)
+        """The same places for a writer: below `root`, also where only `base` has the artefact."""
+        return replace(self, reads_base=False)
 
     def path(self, name: str | Path, *, last: str = "") -> Path:
-        """The place of an artefact.
+        """The place of an artefact, from its path inside the workspace.
 
-        Parameters
-        ----------
-        name : str or Path
-            Path inside the workspace.
-        last : str
-            For a folder: its file that is written last. Without it the folder does not count as existing.
+        A folder counts as existing if it has its file that is written `last`.
         """
-        if self.fallback and self.reads_fallback and not (self.root / name / last).exists():
-            below = self.fallback / name
-            return below if (below / last).exists() else self.root / name
+        if self.reads_base and not (self.root / name / last).exists() and (self.base / name / last).exists():
+            return self.base / name
         return self.root / name
 
     def relative(self, path: Path) -> str:
         """`path` as records keep it: relative where it is inside the workspace. `path()` is the inverse."""
-        for folder in filter(None, (self.root, self.fallback)):
-            if path.is_relative_to(folder):
-                return path.relative_to(folder).as_posix()
-        return str(path)
+        folder = self.root if path.is_relative_to(self.root) else self.base
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
     def raw(self) -> Path:
         """The data set as obtained, never edited (stage 10)."""

@@ -37,18 +37,7 @@ class Stopwatch:
 
 
 def report_outcome(work: Callable[[], object]) -> int:
-    """Do a command's work and print its time, or why it failed.
-
-    Parameters
-    ----------
-    work : callable
-        May raise LabError or KeyboardInterrupt; other exceptions pass.
-
-    Returns
-    -------
-    int
-        The exit status: 0 or 1.
-    """
+    """Do a command's work, print its time or its LabError, and return the exit status: 0 or 1."""
     began = time.perf_counter()
     try:
         work()

@@ -13,15 +13,7 @@ LIBRARIES = ["tensorflow", "keras", "numpy", "pandas", "pillow", "scikit-learn",
 
 
 def provenance() -> dict[str, Any]:
-    """Collect the circumstances of a result without importing any of the libraries.
-
-    Returns
-    -------
-    dict
-        `finished` (UTC, ISO 8601), `python`, `platform`, `cpus` (cores that this process may use), `memory_mb`
-        (largest resident memory of this process so far, in MB), `versions` (by library) and `commit` (followed by
-        `+` where files were edited; empty outside git).
-    """
+    """Collect the circumstances of a result without importing any of the libraries."""
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -34,12 +26,11 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    def git(*words: str) -> str:
-        folder = Path(__file__).resolve().parent
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True)
-        return done.stdout.strip()
-
+    """The commit's 40 digits, followed by + where files were edited; empty outside git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        return subprocess.check_output(
+            command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True, timeout=20
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return ""
