@@ -15,6 +15,10 @@ from lab_utils.reporting.exhibits import ReportFigure
 from lab_utils.reporting.style import panels, readable, short, single
 from lab_utils.reporting.text import percent
 
+__all__ = [  # what `lab_utils.reporting.figures` offers too
+    "class_balance", "duplicate_pairs", "feature_scatter", "grad_cam", "image_grid", "samples", "split_contents",
+    "stored_images",
+]  # fmt: skip
 GRAD_CAM_COLUMNS = 4  # two correct images and two errors of each class
 
 

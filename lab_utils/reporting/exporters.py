@@ -15,7 +15,6 @@ import typst
 from bs4 import BeautifulSoup
 from nbconvert.exporters.html import HTMLExporter
 from nbformat import NotebookNode
-from traitlets import default
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting import fonts
@@ -28,19 +27,8 @@ class LabHTMLExporter(HTMLExporter):
     """The report as one self-contained HTML page without scripts and code, which asks nothing from anywhere."""
 
     export_from_notebook = "Lab report (HTML)"
-    embed_images = True
-
-    @default("template_name")
-    def _template_name(self) -> str:
-        return TEMPLATE
-
-    @default("extra_template_basedirs")
-    def _extra_template_basedirs(self) -> list[str]:
-        return [str(TEMPLATES)]
-
-    @default("exclude_anchor_links")
-    def _exclude_anchor_links(self) -> bool:
-        return True
+    embed_images = exclude_anchor_links = True
+    template_name, extra_template_basedirs = TEMPLATE, [str(TEMPLATES)]
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
@@ -113,15 +101,7 @@ class LabPDFExporter(LabHTMLExporter):
     """The same page, typeset by Typst (a wheel from PyPI: no TeX, no browser) as tagged PDF/UA-1."""
 
     export_from_notebook = "Lab report (PDF)"
-    output_mimetype = "application/pdf"
-
-    @default("file_extension")
-    def _file_extension(self) -> str:
-        return ".pdf"
-
-    @default("template_extension")
-    def _template_extension(self) -> str:
-        return ".html.j2"
+    output_mimetype, file_extension, template_extension = "application/pdf", ".pdf", ".html.j2"
 
     def from_notebook_node(  # type: ignore[override]  # a PDF is bytes
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any

@@ -6,52 +6,17 @@ import pandas as pd
 
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.runs import Run
-from lab_utils.reporting import plots
-from lab_utils.reporting.data_figures import (  # one name for all figures
-    class_balance as class_balance,
-)
-from lab_utils.reporting.data_figures import (
-    duplicate_pairs as duplicate_pairs,
-)
-from lab_utils.reporting.data_figures import (
-    feature_scatter as feature_scatter,
-)
-from lab_utils.reporting.data_figures import (
-    grad_cam as grad_cam,
-)
-from lab_utils.reporting.data_figures import (
-    image_grid as image_grid,
-)
-from lab_utils.reporting.data_figures import (
-    samples as samples,
-)
-from lab_utils.reporting.data_figures import (
-    split_contents as split_contents,
-)
-from lab_utils.reporting.data_figures import (
-    stored_images as stored_images,
-)
+from lab_utils.reporting import plots, style
+from lab_utils.reporting.data_figures import *  # noqa: F403  # one name for all figures
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.style import (
-    TIGHT,
-    WIDTH,
-    label_outer,
-    legend_of,
-    neutral_marks,
-    panels,
-    readable,
-    scenario_marks,
-    short,
-    single,
-)
 from lab_utils.reporting.text import interval, percent, seconds
 
 
 def training_curves(history: pd.DataFrame, scenario: Scenario, compare: Sequence[pd.DataFrame] = ()) -> ReportFigure:
     """Show accuracy and loss over epochs; `compare` are histories that share the axes' limits."""
-    figure, axes = panels(2, 2.3, columns=2)
+    figure, axes = style.panels(2, 2.3, columns=2)
     for ax, quantity in zip(axes, plots.QUANTITIES, strict=True):
-        plots.curve(ax, history, quantity, scenario_marks(scenario), compare)
+        plots.curve(ax, history, quantity, style.scenario_marks(scenario), compare)
     seeds = history["epoch"].value_counts().max()
     band = f" (mean of {seeds} seeds; the band covers all of them)" if seeds > 1 else ""
     caption = f"Training curves, {scenario.label}{band}"
@@ -73,12 +38,12 @@ def describe_curves(history: pd.DataFrame) -> str:
 def training_overview(histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenario]) -> ReportFigure:
     """Show the validation accuracy of every scenario on one scale; `histories` go by scenario name."""
     chosen = [scenario for scenario in scenarios if scenario.name in histories]
-    figure, axes = panels(len(chosen), 2.1)
+    figure, axes = style.panels(len(chosen), 2.1)
     for ax, scenario in zip(axes, chosen, strict=True):
         others = [history for name, history in histories.items() if name != scenario.name]
-        plots.validation_curve(ax, histories[scenario.name], scenario_marks(scenario), others)
-        ax.set_title(short(scenario.label, 28), fontsize=9, **TIGHT)
-    label_outer(axes)
+        plots.validation_curve(ax, histories[scenario.name], style.scenario_marks(scenario), others)
+        ax.set_title(style.short(scenario.label, 28), fontsize=9, **style.TIGHT)
+    style.label_outer(axes)
     ends = [f"{s.label} ends at {percent(histories[s.name]['val_accuracy'].iloc[-1])}" for s in chosen]
     alt = f"Line charts of validation accuracy over epochs. {'; '.join(ends)}."
     caption = "Validation accuracy of every scenario on one scale, the other scenarios in grey"
@@ -87,7 +52,7 @@ def training_overview(histories: Mapping[str, pd.DataFrame], scenarios: Sequence
 
 def compared_curves(histories: Mapping[str, pd.DataFrame]) -> ReportFigure:
     """Show validation accuracy and loss of several trainings; `histories` go by the name to print."""
-    figure, axes = panels(2, 2.6, columns=2)
+    figure, axes = style.panels(2, 2.6, columns=2)
     for ax, quantity in zip(axes, plots.QUANTITIES, strict=True):
         plots.compared_curves(ax, histories, quantity)
     said = [f"{name}: {describe_curves(history)}" for name, history in histories.items()]
@@ -96,15 +61,15 @@ def compared_curves(histories: Mapping[str, pd.DataFrame]) -> ReportFigure:
 
 def confusion_matrices(confusion: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
     """Show the confusion matrix of every run, in words as well."""
-    figure, axes = panels(len(runs), 2.4)
+    figure, axes = style.panels(len(runs), 2.4)
     is_named = len({(run.protocol.name, run.seed) for run in runs}) > 1
     said = []
     for ax, run in zip(axes, runs, strict=True):
         counts = run.rows_of(confusion)
         detail = f" ({run.protocol.name}, seed {run.seed})" if is_named else ""
-        plots.confusion_matrix(ax, counts, short(f"{run.scenario.label}{detail}", 30))
+        plots.confusion_matrix(ax, counts, style.short(f"{run.scenario.label}{detail}", 30))
         said.append(f"{run.scenario.label}{detail}: {describe_errors(counts)}")
-    label_outer(axes)
+    style.label_outer(axes)
     caption = "Confusion matrices: images by true and predicted class, shaded by their share of the true class"
     return ReportFigure(figure, caption, "fig-confusion", " ".join(said))
 
@@ -118,14 +83,14 @@ def describe_errors(counts: pd.DataFrame) -> str:
     worst = errors.iloc[errors["images"].argmax()]
     return (
         f"{errors['images'].sum():,} of {total} are classified wrongly, "
-        f"most often {readable(worst['y_true'])} as {readable(worst['y_pred'])} ({worst['images']:,})."
+        f"most often {style.readable(worst['y_true'])} as {style.readable(worst['y_pred'])} ({worst['images']:,})."
     )
 
 
 def score_intervals(intervals: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
     """Show accuracy and macro F1 of every run of one protocol with their intervals, a point per seed."""
     chosen = [scenario for scenario in scenarios if scenario.name in set(intervals["scenario"])]
-    figure, axes = panels(2, 0.6 + 0.5 * len(chosen), columns=2, sharey=True)
+    figure, axes = style.panels(2, 0.6 + 0.5 * len(chosen), columns=2, sharey=True)
     for ax, (measure, name) in zip(axes, {"accuracy": "accuracy", "macro_f1": "macro F1"}.items(), strict=True):
         rows = intervals[intervals["measure"] == measure]
         plots.scenario_intervals(ax, rows, chosen)
@@ -142,15 +107,15 @@ def score_intervals(intervals: pd.DataFrame, scenarios: Sequence[Scenario]) -> R
 
 def reliability(calibration: pd.DataFrame, metrics: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
     """Show accuracy against confidence of every run, with calibration error and Brier score."""
-    figure, axes = panels(len(runs), 2.3)
+    figure, axes = style.panels(len(runs), 2.3)
     said = []
     for ax, run in zip(axes, runs, strict=True):
         error, brier = run.rows_of(metrics).iloc[0][["ece", "brier"]]
-        plots.reliability(ax, run.rows_of(calibration), scenario_marks(run.scenario))
-        ax.set_title(short(run.scenario.label, 28), fontsize=9, **TIGHT)
+        plots.reliability(ax, run.rows_of(calibration), style.scenario_marks(run.scenario))
+        ax.set_title(style.short(run.scenario.label, 28), fontsize=9, **style.TIGHT)
         ax.text(0.02, 0.99, f"ECE {error:.3f}\nBrier {brier:.3f}", va="top", fontsize=8, transform=ax.transAxes)
         said.append(f"{run.scenario.label}: expected calibration error {error:.3f}, Brier score {brier:.3f}")
-    label_outer(axes)
+    style.label_outer(axes)
     caption = (
         "Reliability diagrams: accuracy against confidence, larger dots for more images; "
         "expected calibration error (ECE) and Brier score"
@@ -158,10 +123,10 @@ def reliability(calibration: pd.DataFrame, metrics: pd.DataFrame, runs: Sequence
     return ReportFigure(figure, caption, "fig-reliability", f"Accuracy against confidence. {'; '.join(said)}.")
 
 
-def roc_curves(
-    predictions: Mapping[str, pd.DataFrame], points: pd.DataFrame, scenarios: Sequence[Scenario]
+def class_curves(
+    predictions: Mapping[str, pd.DataFrame], points: pd.DataFrame, scenarios: Sequence[Scenario], kind: str = "roc"
 ) -> ReportFigure:
-    """Show the one-vs-rest ROC curve of every class.
+    """Show the one-vs-rest curves of every class.
 
     Parameters
     ----------
@@ -169,26 +134,14 @@ def roc_curves(
         Scenario to the predictions of one run.
     points : DataFrame
         The table operating_points, of the same runs.
+    kind : {"roc", "precision_recall"}
     """
-    return _class_curves(predictions, points, scenarios, "roc")
-
-
-def precision_recall_curves(
-    predictions: Mapping[str, pd.DataFrame], points: pd.DataFrame, scenarios: Sequence[Scenario]
-) -> ReportFigure:
-    """Show precision against recall of every class, one-vs-rest; parameters as of `roc_curves`."""
-    return _class_curves(predictions, points, scenarios, "precision_recall")
-
-
-def _class_curves(
-    predictions: Mapping[str, pd.DataFrame], points: pd.DataFrame, scenarios: Sequence[Scenario], kind: str
-) -> ReportFigure:
     classes, chosen = list(dict.fromkeys(points["class"])), [s for s in scenarios if s.name in predictions]
     columns = min(4, len(classes))
-    figure, axes = panels(len(classes), WIDTH / columns + 0.7, columns=columns)
+    figure, axes = style.panels(len(classes), style.WIDTH / columns + 0.7, columns=columns)
     for ax, name in zip(axes, classes, strict=True):
         plots.class_curve(ax, predictions, name, chosen, kind)
-    label_outer(axes, columns=columns)
+    style.label_outer(axes, columns=columns)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     caption, column, label = {
@@ -196,7 +149,7 @@ def _class_curves(
         "precision_recall": ("Precision and recall of each class, one-vs-rest", "average_precision", "fig-pr"),
     }[kind]
     smallest = points.groupby("class", sort=False)[column].min()
-    said = "; ".join(f"{readable(str(name))} {area:.3f}" for name, area in smallest.items())
+    said = "; ".join(f"{style.readable(str(name))} {area:.3f}" for name, area in smallest.items())
     alt = f"A chart per class. Smallest area under the curve over the scenarios: {said}."
     return ReportFigure(figure, caption, label, alt)
 
@@ -204,7 +157,7 @@ def _class_curves(
 def training_times(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
     """Show what each scenario took, with and without cached features; `times` are of one protocol."""
     chosen = [scenario for scenario in scenarios if scenario.name in set(times["scenario"])]
-    figure, ax = single(0.9 + 0.55 * len(chosen))
+    figure, ax = style.single(0.9 + 0.55 * len(chosen))
     plots.training_times(ax, times, chosen)
     means = times.groupby("scenario")[["training", "uncached"]].mean()
     said = "; ".join(
@@ -220,16 +173,16 @@ def training_times(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> Report
 def probe_accuracies(probes: pd.DataFrame) -> ReportFigure:
     """Show the accuracy of a linear model as image content is removed; `probes` is the table of this name."""
     protocols = list(dict.fromkeys(probes["protocol"]))
-    marks = neutral_marks(protocols)
-    figure, ax = single(0.9 + (0.22 + 0.06 * len(protocols)) * probes["input"].nunique())
-    rows = probes.assign(row=probes["input"].map(readable))
+    marks = style.neutral_marks(protocols)
+    figure, ax = style.single(0.9 + (0.22 + 0.06 * len(protocols)) * probes["input"].nunique())
+    rows = probes.assign(row=probes["input"].map(style.readable))
     plots.score_intervals(ax, rows, row="row", series="protocol", value="accuracy", marks=marks)
     for name, majority in probes.groupby("protocol")["majority"].first().items():
         ax.axvline(majority, color=marks[str(name)]["color"], linestyle="--", linewidth=1)
     if len(protocols) > 1:
-        figure.legend(handles=legend_of(marks), loc="outside lower center", ncols=3)
+        figure.legend(handles=style.legend_of(marks), loc="outside lower center", ncols=3)
     first = probes[probes["protocol"] == protocols[0]]
-    said = "; ".join(f"{readable(row['input'])} {interval(row, 'accuracy')}" for row in first.to_dict("records"))
+    said = "; ".join(f"{style.readable(row['input'])} {interval(row, 'accuracy')}" for row in first.to_dict("records"))
     alt = f"Accuracies, protocol {protocols[0]}: {said}; majority-class baseline {percent(first['majority'].iloc[0])}."
     caption = (
         "Accuracy of one linear model as image content is removed, with 95 % confidence intervals; "
@@ -247,18 +200,18 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
         The table of this name, of one run.
     """
     rows = attribution[attribution["class"] != ""]
-    classes, marks = list(dict.fromkeys(rows["class"])), neutral_marks(["correct", "wrong"])
-    figure, ax = single(1.0 + 0.5 * len(classes))
+    classes, marks = list(dict.fromkeys(rows["class"])), style.neutral_marks(["correct", "wrong"])
+    figure, ax = style.single(1.0 + 0.5 * len(classes))
     plots.score_intervals(ax, rows, row="class", series="outcome", value="share", marks=marks)
     references = {"area": "share of the image that the lungs cover", "lungs_only": "lungs-only reference"}
     for outcome, dodge in (("correct", -0.25), ("wrong", 0.25)):
         of_outcome = rows[rows["outcome"] == outcome].set_index("class").reindex(classes)
         plots.reference_marks(ax, of_outcome, references, dodge)
     ax.set_xlabel("share of Grad-CAM attribution inside the lungs (%)")
-    handles = [*legend_of(marks), *ax.get_lines()[-2:]]
+    handles = [*style.legend_of(marks), *ax.get_lines()[-2:]]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     said = [
-        f"{readable(row['class'])}, {row['outcome']}: {percent(row['share'])} ({row['images']:,} images; "
+        f"{style.readable(row['class'])}, {row['outcome']}: {percent(row['share'])} ({row['images']:,} images; "
         f"the lungs cover {percent(row['area'])}, lungs-only reference {percent(row['lungs_only'])})"
         for row in rows.to_dict("records")
     ]

@@ -112,14 +112,7 @@ def confusion_matrix(ax: Axes, confusion: pd.DataFrame, title: str = "") -> Axes
 
 
 def score_intervals(
-    ax: Axes,
-    table: pd.DataFrame,
-    *,
-    row: str,
-    series: str,
-    value: str,
-    marks: Mapping[Any, Mapping[str, Any]],
-    order: Sequence[str] = (),
+    ax: Axes, table: pd.DataFrame, row: str, series: str, value: str, marks: Mapping[Any, Any], order: Any = ()
 ) -> Axes:
     """Draw scores with their intervals: the rows of the chart below each other, the series of a row dodged.
 
@@ -127,10 +120,8 @@ def score_intervals(
     ----------
     table : DataFrame
         Columns low, high and those named by the next three; all scores are fractions.
-    row, series, value : str
-        The columns of the rows, of the series, and of the scores.
     marks : mapping
-        Value of the series to colour and marker.
+        Name of the series to colour and marker.
     order : sequence of str
         All rows of the chart; empty: those of the table.
     """
@@ -200,35 +191,20 @@ def class_curve(
     """
     for scenario in scenarios:
         table = predictions[scenario.name]
-        truth = table["y_true"] == name
-        if truth.nunique() < 2:
-            continue
-        if kind == "roc":
-            x, y, _ = roc_curve(truth, table[f"p_{name}"])
-        else:
-            y, x, _ = precision_recall_curve(truth, table[f"p_{name}"])
-        marks = scenario_marks(scenario)
-        ax.plot(x, y, **marks, linewidth=1, markersize=3, markevery=0.2, label=scenario.label)
+        truth, score = table["y_true"] == name, table[f"p_{name}"]
+        if truth.nunique() == 2:
+            x, y = roc_curve(truth, score)[:2] if kind == "roc" else precision_recall_curve(truth, score)[1::-1]
+            ax.plot(x, y, **scenario_marks(scenario), linewidth=1, markersize=3, markevery=0.2, label=scenario.label)
     if kind == "roc":
         ax.axvline(1 - SPECIFICITY, color=GREYS[1], linestyle=":", linewidth=1)
-    x_name, y_name = ("1 \N{MINUS SIGN} specificity", "sensitivity") if kind == "roc" else ("recall", "precision")
+    x_name, y_name = ("1 − specificity", "sensitivity") if kind == "roc" else ("recall", "precision")
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x_name, ylabel=y_name)
     ax.set_title(short(name, 18), fontsize=9, **TIGHT)
     return ax
 
 
 def reference_marks(ax: Axes, table: pd.DataFrame, references: Mapping[str, str], dodge: float) -> Axes:
-    """Mark reference values on the rows of a chart with short vertical lines.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per row of the chart.
-    references : mapping
-        Column to its name in the legend.
-    dodge : float
-        Distance from the middle of the row.
-    """
+    """Mark reference values, columns of `table` by their names in the legend, `dodge` away from the rows' middle."""
     for (column, name), color in zip(references.items(), (GREYS[1], "black"), strict=False):
         ax.plot(table[column], np.arange(len(table)) + dodge, "|", color=color, markersize=9, label=name)
     return ax

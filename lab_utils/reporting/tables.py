@@ -1,6 +1,6 @@
 """Every table that the lab shows, with caption, label and printed columns; stages and report show the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -40,6 +40,60 @@ def _table(
     return ReportTable(table, caption, label, FORMATS, foot)
 
 
+def _maker(columns: str, caption: str, label: str) -> Callable[..., ReportTable]:
+    """Return the function that makes a table of fixed columns, from a frame and, where it has any, its scenarios."""
+
+    def make(frame: pd.DataFrame, scenarios: Sequence[Scenario] = ()) -> ReportTable:
+        return _table(frame, columns, caption, label, scenarios)
+
+    make.__doc__ = f"Tabulate: {caption}."
+    return make
+
+
+leaks = _maker(
+    "protocol; validation: Validation images; copied: With a copy; share; low; high",
+    "Validation images with a copy (identical perceptual hash) in the training set, "
+    "with Wilson's 95 % confidence interval",
+    "tbl-leaks",
+)
+matches = _maker(
+    "distance: Distance (bits of 64); within: Within a class; across: Across classes",
+    "Pairs of images by the distance of their perceptual hashes",
+    "tbl-matches",
+)
+feature_cuts = _maker(
+    "trainable_convs: Trainable convolutions; layer: Last frozen layer; values: Values per image; "
+    "megabytes: Size (MB); images_per_second: Images per second",
+    "Where the backbone is cut, and what is cached there; one pass over the images serves all cuts",
+    "tbl-cuts",
+)
+scores = _maker(
+    "protocol; scenario; seed; images; accuracy; macro_f1: Macro F1; weighted_f1: Weighted F1; "
+    "majority: Majority-class baseline; ece: ECE; brier: Brier score",
+    "Scores of every run on its validation images; ECE is the expected calibration error",
+    "tbl-scores",
+)
+operating_points = _maker(
+    "scenario; class; auc: Area under ROC; average_precision: Average precision; "
+    "sensitivity: Sensitivity at 95 % specificity",
+    "One-vs-rest scores of each class",
+    "tbl-points",
+)
+published_supports = _maker(
+    "class; images: Images N; files: Files 2N; validation: ⌊0.3 × 2N⌋; published: Published support; "
+    "images_only: ⌊0.3 × N⌋",
+    "Arithmetic of the published class counts",
+    "tbl-supports",
+)
+sources = _maker(
+    "question; among; images; choices; majority: Baseline; accuracy: Correct; low; high",
+    "Source confounding: how often classes and sources are predicted correctly from the image, and classes from the "
+    "source alone, with the majority-class baseline and 95 % confidence intervals",
+    "tbl-sources",
+)
+audit_times = _maker("part; seconds: Time (s); per_protocol: Per protocol (s)", "Time of the audits", "tbl-audit-times")
+
+
 def class_counts(manifest: pd.DataFrame, protocol: str) -> ReportTable:
     """Tabulate the images of each class in the training and the validation set."""
     counts = pd.crosstab(manifest["class"], manifest["split"]).reset_index()
@@ -57,45 +111,9 @@ def finding_counts(findings: pd.DataFrame, protocol: str) -> ReportTable:
     return ReportTable(table, f"Problems of the data, protocol {protocol}", "tbl-findings")
 
 
-def leaks(leaks: pd.DataFrame) -> ReportTable:
-    """Tabulate the validation images with a copy in the training set."""
-    columns = "protocol; validation: Validation images; copied: With a copy; share; low; high"
-    caption = (
-        "Validation images with a copy (identical perceptual hash) in the training set, "
-        "with Wilson's 95 % confidence interval"
-    )
-    return _table(leaks, columns, caption, "tbl-leaks")
-
-
-def matches(matches: pd.DataFrame) -> ReportTable:
-    """Tabulate pairs of images by the distance of their perceptual hashes."""
-    columns = "distance: Distance (bits of 64); within: Within a class; across: Across classes"
-    return _table(matches, columns, "Pairs of images by the distance of their perceptual hashes", "tbl-matches")
-
-
-def feature_cuts(cuts: pd.DataFrame) -> ReportTable:
-    """Tabulate where the backbone is cut: columns trainable_convs, layer, values, megabytes, images_per_second."""
-    columns = (
-        "trainable_convs: Trainable convolutions; layer: Last frozen layer; values: Values per image; "
-        "megabytes: Size (MB); images_per_second: Images per second"
-    )
-    caption = "Where the backbone is cut, and what is cached there; one pass over the images serves all cuts"
-    return _table(cuts, columns, caption, "tbl-cuts")
-
-
 def architecture(layers: pd.DataFrame, scenario: Scenario) -> ReportTable:
     """Tabulate the layers of a model; the table counts as a figure, as in the write-up."""
     return ReportTable(layers, f"Model architecture, {scenario.label}", "fig-architecture", foot=3)
-
-
-def scores(metrics: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate the scores of every run."""
-    columns = (
-        "protocol; scenario; seed; images; accuracy; macro_f1: Macro F1; weighted_f1: Weighted F1; "
-        "majority: Majority-class baseline; ece: ECE; brier: Brier score"
-    )
-    caption = "Scores of every run on its validation images; ECE is the expected calibration error"
-    return _table(metrics, columns, caption, "tbl-scores", scenarios)
 
 
 def classification_report(reports: pd.DataFrame, run: Run, *, is_named: bool = False) -> ReportTable:
@@ -116,15 +134,6 @@ def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
         "share among runs of one scenario (null)"
     )
     return _table(scaled, columns, caption, "tbl-comparisons", scenarios)
-
-
-def operating_points(points: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate the one-vs-rest scores of every class."""
-    columns = (
-        "scenario; class; auc: Area under ROC; average_precision: Average precision; "
-        "sensitivity: Sensitivity at 95 % specificity"
-    )
-    return _table(points, columns, "One-vs-rest scores of each class", "tbl-points", scenarios)
 
 
 def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Scenario]) -> ReportTable:
@@ -152,36 +161,11 @@ def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Sce
     return ReportTable(table, f"Published / reproduced values, protocol {protocol}", f"tbl-published-{protocol}")
 
 
-def published_supports(supports: pd.DataFrame) -> ReportTable:
-    """Tabulate the arithmetic of the published class counts."""
-    columns = (
-        "class; images: Images N; files: Files 2N; validation: ⌊0.3 × 2N⌋; published: Published support; "
-        "images_only: ⌊0.3 × N⌋"
-    )
-    return _table(supports, columns, "Arithmetic of the published class counts", "tbl-supports")
-
-
-def sources(sources: pd.DataFrame) -> ReportTable:
-    """Tabulate source confounding."""
-    columns = "question; among; images; choices; majority: Baseline; accuracy: Correct; low; high"
-    caption = (
-        "Source confounding: how often classes and sources are predicted correctly from the image, and classes from "
-        "the source alone, with the majority-class baseline and 95 % confidence intervals"
-    )
-    return _table(sources, columns, caption, "tbl-sources")
-
-
 def attribution(attribution: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
     """Tabulate the share of attribution inside the lungs of every run, over all classes."""
     columns = "protocol; scenario; images; share; low; high; area: Area of the lungs; lungs_only: Lungs-only reference"
     overall = attribution[attribution["class"] == ""]
     return _table(overall, columns, "Share of Grad-CAM attribution inside the lungs", "tbl-attribution", scenarios)
-
-
-def audit_times(times: pd.DataFrame) -> ReportTable:
-    """Tabulate the time that each part of the audits took."""
-    columns = "part; seconds: Time (s); per_protocol: Per protocol (s)"
-    return _table(times, columns, "Time of the audits", "tbl-audit-times")
 
 
 def settings(values: Mapping[str, Any], caption: str, label: str) -> ReportTable:
