@@ -83,13 +83,13 @@ def test_colour_images_and_masks_of_another_size_are_taken(real: tuple[Workspace
 def test_the_border_alone_tells_the_real_classes_apart_and_shuffled_labels_do_not(real: tuple[Workspace, Path]) -> None:
     lab, config = real
     run_stage("45_audit", lab, config)
-    shortcuts = read_table(lab, "probes").set_index("input")
+    probes = read_table(lab, "probes").set_index("input")
     chance = 1 / 4
-    assert shortcuts["low"]["border"] > chance
-    assert shortcuts["low"]["lungs_erased"] > chance
-    assert shortcuts["low"]["permuted_labels"] < chance + 0.1
+    assert probes["low"]["border"] > chance
+    assert probes["low"]["lungs_erased"] > chance
+    assert probes["low"]["permuted_labels"] < chance + 0.1
     attribution = read_table(lab, "attribution")
     overall = attribution[attribution["class"] == ""].iloc[0]
-    assert overall["area"] < overall["ceiling"] < 1
+    assert overall["area"] < overall["lungs_only"] < 1
     sources = read_table(lab, "sources").set_index("question")
     assert sources["accuracy"]["class from the source"].max() > 0.5

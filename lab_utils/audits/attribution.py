@@ -1,4 +1,4 @@
-"""Attribution: how much of a network's Grad-CAM lies inside the lungs, by class and outcome."""
+"""Attribution: how much of a network's Grad-CAM lies inside the lungs, by class."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def coverage(masks: Pixels, rows: NDArray[np.int64], height: int, width: int) ->
 
 
 def share_inside(maps: Float, cover: Float) -> Float:
-    """Share of each image's attribution inside the lungs: float32 (n,), missing where there is no attribution.
+    """Share of each image's attribution inside the lungs: float32 (n,), NaN without any.
 
     The energy-based pointing game of Wang et al., *Score-CAM*, CVPR workshops 2020 (arXiv 1910.01279). The attribution
     of a cell is taken to be spread evenly over it. `maps` and `cover` are float32 (n, h, w).
@@ -51,15 +51,12 @@ def attribution_shares(
 ) -> pd.DataFrame:
     """Share of attribution inside the lungs by class and outcome: table attribution of one run.
 
-    Evenly spread attribution would reach the area of the lungs. So few cells cannot reach 1; the reference tells how
-    much they can.
+    Evenly spread attribution would reach the area of the lungs. So few cells cannot reach 1.
 
     Parameters
     ----------
-    attribution : Attribution
-        Of the network.
-    reference : Attribution
-        Of a model that sees only lungs, on the same images.
+    attribution, reference : Attribution
+        Of the network, and of a model that sees only lungs, on the same images.
     cover : float32 (n, h, w)
         See `coverage`.
     manifest : DataFrame (n rows)

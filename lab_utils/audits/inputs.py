@@ -1,4 +1,4 @@
-"""Inputs of the linear model that need no network: statistics of the grey levels, and a thumbnail."""
+"""Inputs of the probes that need no network: statistics of the grey levels, a thumbnail."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ Float = NDArray[np.float32]
 
 
 def grey_inputs(images: SlicedImages) -> dict[str, Float]:
-    """Compute the inputs that need no network: histogram (n, 9) and thumbnail_8x8 (n, 64), both float32."""
+    """Compute both inputs: histogram, float32 (n, 9), and thumbnail_8x8, float32 (n, 64)."""
     compute: dict[str, Callable[[Pixels], Float]] = {"histogram": histogram, "thumbnail_8x8": thumbnail}
     rows = in_parallel(
         lambda row: [function(_grey(images[row : row + 1][0])) for function in compute.values()], range(len(images))
@@ -30,9 +30,10 @@ def _grey(image: Pixels) -> Pixels:
 
 
 def histogram(image: Pixels) -> Float:
-    """Mean, deviation, skewness, kurtosis and five percentiles of a grey image (H, W): float32 (9,).
+    """Four moments and five percentiles of a grey image (H, W): float32 (9,).
 
-    A uniform image has skewness and kurtosis 0, where SciPy gives none.
+    The moments are mean, deviation, skewness and kurtosis. A uniform image has skewness and kurtosis 0, where SciPy
+    gives none.
     """
     levels = np.bincount(image.ravel(), minlength=256) / image.size
     values = np.arange(256)

@@ -1,4 +1,4 @@
-"""Masked images: images of a store with the lungs, all but the lungs, or all but the border in black."""
+"""Masked images: lungs, all but the lungs, or all but the border in black."""
 
 from dataclasses import dataclass, replace
 
@@ -61,7 +61,7 @@ class MaskedImages:
 
 @dataclass(frozen=True)
 class AuditImages:
-    """The images of one protocol that the audits use: the same rows and the same split for every input.
+    """The images of a protocol that the audits use: one split for every input.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class AuditImages:
 
 
 def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
-    """Choose the images for the audits: all, or those with a lung mask where nearly all have one.
+    """Choose the images for the audits: all, or those with a mask where nearly all have one.
 
     Lung masks that count as images are left out. The masks are resized and kept in the workspace.
     """

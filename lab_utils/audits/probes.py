@@ -27,7 +27,9 @@ Float = NDArray[np.float32]
 
 
 def linear_model(values: Float, labels: NDArray[np.object_]) -> Pipeline:
-    """Fit multinomial logistic regression on standardised inputs (a linear probe: Alain and Bengio, arXiv 1610.01644).
+    """Fit a linear probe (Alain and Bengio, arXiv 1610.01644): logistic regression.
+
+    The inputs are standardised.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def coefficients(model: Pipeline) -> tuple[Float, Float]:
 
 
 def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: int | None = None) -> pd.DataFrame:
-    """Fit the linear model on the training images; return the predictions table of the validation images.
+    """Fit the linear model on training images; tabulate predictions of validation images.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: 
 
 
 def probe_scores(inputs: Mapping[str, Float], manifest: pd.DataFrame) -> pd.DataFrame:
-    """Scores of the linear model on every input, and with permuted training labels: table probes of one protocol.
+    """Scores of the linear model on every input: table probes of one protocol.
 
     Parameters
     ----------
@@ -101,7 +103,7 @@ def _scores(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Source confounding: table sources of one protocol, without rows where there are no metadata sheets.
+    """Source confounding: table sources of one protocol; empty without metadata sheets.
 
     "class from the source" predicts each source's most frequent class in training. "source from the image" is asked
     of all images, then within each class; sources count that have 20 images or more, on both sides of the split.

@@ -1,4 +1,4 @@
-"""The audits of one protocol and backbone: inputs of the probes, the reference, attribution of trained networks."""
+"""The audits of one protocol and backbone: probe inputs, reference, attribution."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class ProtocolAudit:
 
     @cached_property
     def reference(self) -> Attribution | None:
-        """The lungs-only reference: attribution of a linear model that is trained and tested on lungs alone.
+        """The lungs-only reference: attribution of a linear model that sees only lungs.
 
         Maps of so few cells cannot lie inside the lungs altogether; this is what they reach. It is of the validation
         images, and None without lung masks.

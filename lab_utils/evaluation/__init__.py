@@ -1,4 +1,7 @@
-"""Turn predicted probabilities into scores with intervals and tests. Nothing in this room knows about networks."""
+"""Turn predicted probabilities into scores with intervals and tests.
+
+Nothing in this room knows about networks.
+"""
 
 import lazy_loader
 

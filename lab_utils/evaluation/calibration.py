@@ -9,7 +9,7 @@ BINS = 15  # the number of Guo et al.
 
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy by confidence of the predicted class (Guo et al., ICML 2017): table calibration of one run.
+    """Accuracy by confidence (Guo et al., ICML 2017): table calibration of one run.
 
     scikit-learn's ``calibration_curve`` has the same bins, but gives neither their bounds nor their numbers of images.
     """
@@ -26,13 +26,13 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration_error(bins: pd.DataFrame) -> float:
-    """Expected calibration error of the table of `reliability`: mean gap of confidence and accuracy over images."""
+    """Expected calibration error: mean gap of confidence and accuracy in `reliability`."""
     gaps = (bins["accuracy"] - bins["confidence"]).abs()
     return float((gaps * bins["images"]).sum() / bins["images"].sum())
 
 
 def brier_score(predictions: pd.DataFrame) -> float:
-    """Brier score over all classes (Mon. Weather Rev. 78, 1950): 0 is perfect, 2 is always certain and wrong.
+    """Brier score (Mon. Weather Rev. 78, 1950): 0 is perfect, 2 is certain and wrong.
 
     scikit-learn's ``brier_score_loss`` warns of probabilities in float32, whose sum differs from 1 by rounding.
     """

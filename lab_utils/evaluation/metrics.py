@@ -1,4 +1,4 @@
-"""Scores of one run; the catalogue of tables (`lab_utils.core.catalogue`) says what each column means."""
+"""Scores of one run; `lab_utils.core.catalogue` says what each column means."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ TAIL = 10  # last epochs over which the oscillation of the validation accuracy i
 
 
 def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, then accuracy and averages: table reports of one run.
+    """Scores of each class, then accuracy and averages: table reports of one run.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def majority_accuracy(classes: pd.Series) -> float:
-    """Accuracy of the majority-class baseline, which predicts the most frequent class for every image."""
+    """Accuracy of the majority-class baseline: the most frequent class for every image."""
     return float(classes.value_counts(normalize=True).iloc[0])
 
 
@@ -76,7 +76,7 @@ def extremes(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def operating_points(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One-vs-rest areas under curves, and sensitivities at a specificity of 95 %: table operating_points of one run.
+    """One-vs-rest scores of each class: table operating_points of one run.
 
     They are missing where the class or the rest has no image.
     """
@@ -93,7 +93,7 @@ def operating_points(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve_summary(history: pd.DataFrame) -> pd.DataFrame:
-    """One row on the training curves, best epoch, oscillation and overfitting: table curves of one run.
+    """One row on best epoch, oscillation and overfitting: table curves of one run.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The write-up's published numbers next to the lab's, and what its class counts imply about its split."""
+"""The write-up's numbers next to the lab's, and what its class counts imply."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ ROUNDING = 0.005  # published values have two digits
 
 
 def read_published() -> dict[str, Any]:
-    """Read the write-up's numbers, report/published.yaml: its source, and its scenarios by name."""
+    """Read the write-up's numbers (report/published.yaml): source, scenarios by name."""
     return yaml.safe_load((project_root() / "report" / "published.yaml").read_text(encoding="utf-8"))
 
 
@@ -45,7 +45,7 @@ def compare_with_published(report: pd.DataFrame, intervals: pd.DataFrame, publis
 def published_table(
     runs: Iterable[Run], reports: pd.DataFrame, intervals: pd.DataFrame, published: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Compare every run whose scenario and classes are the write-up's with its numbers: table published.
+    """Compare every run that has the write-up's scenario and classes: table published.
 
     Parameters
     ----------
@@ -63,11 +63,22 @@ def published_table(
 
 
 def published_supports(published: Mapping[str, Any], fraction: float = 0.3) -> pd.DataFrame:
-    """What the published class counts imply: Keras' ``validation_split`` over folders of images and lung masks.
+    """What the published class counts imply: a split over images and lung masks.
 
-    `published` has the classes of one scenario, `fraction` is the share of the validation set. Columns: class, images
-    (of the full database), files (images and as many masks), validation (``int(fraction * files)``), published
-    (support), images_only (``int(fraction * images)``).
+    Keras' ``validation_split`` counts the files of a class folder.
+
+    Parameters
+    ----------
+    published : mapping
+        The classes of one scenario.
+    fraction : float in (0, 1)
+        Share of the validation set.
+
+    Returns
+    -------
+    DataFrame
+        Columns class, images (of the full database), files (images and masks), validation (``int(fraction * files)``),
+        published (support), images_only (``int(fraction * images)``).
     """
     rows = [
         (name, count, 2 * count, int(fraction * 2 * count), published["classes"][name][-1], int(fraction * count))

@@ -62,7 +62,7 @@ def times(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def time_totals(times: pd.DataFrame) -> pd.DataFrame:
-    """Seconds of all runs of each protocol, with and without cached features: table time_totals."""
+    """Seconds of each protocol, with and without cached features: table time_totals."""
     sums = times.groupby("protocol", sort=False).agg(
         features=("features", "max"), training=("training", "sum"), uncached=("uncached", "sum")
     )
@@ -71,7 +71,7 @@ def time_totals(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranking(scores: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Scenarios of each protocol by mean accuracy over seeds, the best first; from the tables metrics and times."""
+    """Scenarios of each protocol by mean accuracy over seeds: table ranking."""
     keys = ["protocol", "scenario"]
     means = scores.merge(times, on=[*keys, "seed"]).groupby(keys, sort=False)
     table = means[["images", "accuracy", "macro_f1", "majority", "training"]].mean().astype({"images": int})

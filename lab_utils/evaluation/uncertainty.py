@@ -25,10 +25,10 @@ COMPARISON = ["protocol", "first", "second", "seeds", "difference", "low", "high
 
 
 def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Scores with 95 % intervals by a cluster bootstrap over near-duplicate groups: table intervals of one run.
+    """Scores with 95 % confidence intervals: table intervals of one run.
 
-    Groups are drawn as units, because copies of an image are no further evidence (percentile bootstrap: Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13).
+    They come from a percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and
+    13). It draws groups of near-duplicates, because copies of an image are no further evidence.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def _compare_scenarios(runs: Sequence[Run], seed: int) -> Iterator[dict[str, Any
 
 
 def mcnemar_p(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """p-value of McNemar's exact test for two classifiers on the same images; 1 where they never differ.
+    """p-value of McNemar's exact test on the same images; 1 where they never differ.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def _confusions(predictions: pd.DataFrame) -> Array:
 
 
 def _scores(confusions: Array) -> dict[str, Array]:
-    """Scores of confusion matrices (..., C, C); an undefined score is 0, as in the classification report.
+    """Scores of confusion matrices (..., C, C); an undefined score is 0.
 
     scikit-learn would need one call per resample; this takes all at once.
     """
@@ -166,7 +166,7 @@ def _resamples(units: int, count: int, seed: int) -> Iterator[Array]:
 
 
 def _correct(runs: Sequence[Run]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Whether each run classifies each image correctly (runs, images), and the images' groups (images,)."""
+    """Whether each run is right (runs, images), and the groups of the images (images,)."""
     tables = [run.predictions().set_index("image_id") for run in runs]
     tables = [table.loc[tables[0].index] for table in tables]
     correct = [predicted_of(table) == table["y_true"].to_numpy() for table in tables]
