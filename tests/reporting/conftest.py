@@ -1,0 +1,45 @@
+"""What the tests of figures and plots share."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from lab_utils.core.config import Scenario
+from lab_utils.reporting import style
+from lab_utils.reporting.style import scenario_marks
+
+SCENARIOS = [
+    Scenario(name=name, title=f"title of {name}", trainable_convs=0, number=number)
+    for number, name in enumerate(("one", "two", "three", "four"), start=1)
+]
+ONE, TWO = SCENARIOS[:2]
+MARKS = scenario_marks(ONE)
+
+
+@pytest.fixture
+def ax() -> Iterator[Axes]:
+    style.use_style()
+    figure, axes = style.single(3.0)
+    yield axes
+    figure.canvas.draw()
+
+
+def history(**changes: Any) -> pd.DataFrame:
+    columns = {
+        "epoch": [1, 2, 3],
+        "accuracy": [0.5, 0.7, 0.95],
+        "val_accuracy": [0.4, 0.9, 0.8],
+        "loss": [1.0, 0.5, 0.25],
+        "val_loss": [1.5, 0.75, 0.875],
+    }
+    return pd.DataFrame({**columns, **changes})
+
+
+def intervals_in(ax: Axes) -> set[tuple[float, ...]]:
+    """Both ends of every horizontal line that is no marker and no reference."""
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 2 and len(set(line.get_xdata())) == 2]
+    ends = {tuple(round(float(x), 3) for x in line.get_xdata()) for line in lines}
+    return {pair for pair in ends if pair[0] == pair[0] and pair[1] == pair[1]}  # markers may lie at nan

@@ -1,0 +1,25 @@
+import pytest
+
+from lab_utils.reporting import style
+from lab_utils.reporting.style import scenario_marks
+from tests.reporting.conftest import SCENARIOS
+
+
+def test_a_scenario_keeps_its_colour_and_marker_whatever_is_run() -> None:
+    marks = [scenario_marks(scenario) for scenario in SCENARIOS]
+    assert len({(mark["color"], mark["marker"]) for mark in marks}) == 4
+    neutral = style.neutral_marks(["a", "b", "c"]).values()
+    assert not {mark["color"] for mark in neutral} & set(style.SCENARIO_COLORS)
+    assert not set(style.CLASS_COLORS) & set(style.SCENARIO_COLORS)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+def test_every_column_of_panels_has_its_labels_below(count: int) -> None:
+    _, axes = style.panels(count, 1.0)
+    for ax in axes:
+        ax.set(xlabel="predicted", ylabel="true")
+    style.label_outer(axes)
+    lowest = axes[-3:]
+    assert [ax for ax in axes if ax.get_xlabel()] == lowest
+    assert all(ax.xaxis.get_tick_params()["labelbottom"] for ax in lowest)
+    assert [ax for ax in axes if ax.get_ylabel()] == axes[::3]
