@@ -25,7 +25,7 @@ from lab_utils.audits.protocol import trained_model
 from lab_utils.core.catalogue import read_table, table_path, write_table
 from lab_utils.core.config import Protocol, load_experiment
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_json
+from lab_utils.core.files import read_json, write_checksum, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset, obtain
 from lab_utils.data.manifest import build_manifest
@@ -642,8 +642,12 @@ def test_no_pickle_is_ever_loaded() -> None:
         assert text.count("np.load(") == text.count("allow_pickle=False"), path
 
 
-def test_run_json_is_read_as_json(finished: tuple[Path, Path], tmp_path: Path) -> None:
-    run = finished_run(finished, tmp_path)
-    (run.folder / "run.json").write_text("{")
+def test_run_json_is_read_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_json(path, {"scenario": "fc_only"})
+    path.write_text("{")
+    with pytest.raises(LabError, match="not as stage 30_train wrote it"):
+        read_json(path, stage="30_train")
+    write_checksum(path)
     with pytest.raises(LabError, match="not readable as JSON"):
-        read_json(run.folder / "run.json", stage="30_train")
+        read_json(path, stage="30_train")
