@@ -99,7 +99,8 @@ class ReportFigure(Exhibit):
         data = {"text/plain": self.alt, "image/png": b64encode(self._saved("png", dpi=PIXELS_PER_INCH)).decode()}
         if not self.photographic:
             data["image/svg+xml"] = self._saved("svg", metadata={"Date": None}).decode()
-        display(data, raw=True, metadata={**self.metadata, "alt": self.alt})
+        width = round(96 * self.figure.get_figwidth())  # CSS pixels: PNG is shown as large as SVG, and sharp
+        display(data, raw=True, metadata={**self.metadata, "alt": self.alt, "image/png": {"width": width}})
         self._show_caption()
 
     def _saved(self, kind: str, **options: Any) -> bytes:

@@ -60,6 +60,7 @@ def test_a_figure_is_the_same_file_each_time(outputs: Outputs) -> None:
     assert first == second
     assert first["image/svg+xml"].startswith("<?xml")
     assert first["image/png"].startswith("iVBOR")  # for a notebook that is not trusted
+    assert metadata.pop("image/png") == {"width": 605}
     assert metadata == {"caption": "c", "label": "fig-x", "number": "Figure 1", "alt": "a rising line"}
     assert caption["text/markdown"] == r"*Figure 1\: c*"
     assert plt.get_fignums() == []
