@@ -99,16 +99,9 @@ def write_table_file(path: Path, name: str, frame: pd.DataFrame) -> None:
 def read_table_file(path: Path, name: str) -> pd.DataFrame:
     """Read table `name` from `path`.
 
-    Returns
-    -------
-    DataFrame
-        Text is str (object), with "" for empty cells. Integers are int64 and booleans bool, or pandas' nullable
-        dtypes where cells are empty. Numbers are float64, with NaN for empty cells.
-
-    Raises
-    ------
-    LabError
-        If the file is missing, unreadable, altered, or has other columns: names the stage that writes it.
+    Text is str (object), with "" for empty cells. Integers are int64 and booleans bool, or pandas' nullable dtypes
+    where cells are empty. Numbers are float64, with NaN for empty cells. Raises LabError, which names the stage to run,
+    if the file is missing, unreadable, altered, or has other columns.
     """
     table = _table(name)
     options: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "lineterminator": "\n"}
