@@ -113,7 +113,7 @@ def training_step(folder: str, scenario: str) -> dict[str, float]:
     part = TrainablePart.of(compiled_model(lab, lab.obtain_backbone()[0]), lab.data)
     optimizer = keras.optimizers.Adam(lab.scenario.learning_rate)
     part.model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-    train = part.model.make_train_function()
+    part.model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((part.inputs[rows], lab.data.labels[rows])).repeat())
     positions = int(np.prod(part.inputs.shape[1:-1]))  # 1 for pooled features
     products = []  # (rows, inner, columns) of the products of a step: forward, gradient of the weights, of the inputs
@@ -132,7 +132,7 @@ def training_step(folder: str, scenario: str) -> dict[str, float]:
             np.matmul(left, right, out=out)
 
     def step() -> None:
-        keras.tree.map_structure(np.asarray, train(batches))
+        keras.tree.map_structure(np.asarray, part.model.train_function(batches))
 
     step()
     times: dict[Callable[[], None], list[float]] = {step: [], multiply: []}
