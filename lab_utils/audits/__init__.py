@@ -1,4 +1,4 @@
-"""Measure what else than disease a score could come from: masked images, probes, attribution.
+"""Measure what besides disease could explain a score: masked images, probes, attribution.
 
 Every audit gives a table of numbers with a baseline; none trains a network.
 """
