@@ -26,9 +26,7 @@ class Dataset:
     root: Path  # the folder whose subfolders are the classes
     fingerprint: str  # digest of the archive's bytes, or of the folder's listing (names, sizes, times)
     classes: dict[str, dict[str, int]]  # number of images and of masks per class, in alphabetical order
-    sources: dict[str, dict[str, int]] = field(
-        default_factory=dict
-    )  # images per source and class; empty without sheets
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)  # images per class and source, from the sheets
 
     @property
     def synthetic(self) -> bool:

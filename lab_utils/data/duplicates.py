@@ -40,13 +40,10 @@ def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[tuple[str, 
 
 
 def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Count the validation images that have a duplicate in the training set.
+    """Count the validation images that have a duplicate in the training set: one row.
 
-    Returns
-    -------
-    DataFrame
-        One row: validation (images), copied (those whose group has training images), share, low, high (Wilson's 95 %
-        interval).
+    Columns validation (images), copied (those whose group has training images), share, low, high (Wilson's 95 %
+    interval).
     """
     images = manifest[manifest["kind"] == "image"]
     train, validation = (images.loc[images["split"] == side, "group"] for side in ("train", "validation"))
@@ -61,17 +58,12 @@ def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.
 
     Of more than 25,000 images, 25,000 are taken, evenly spaced.
 
-    Parameters
-    ----------
-    closest : int
-        How many pairs of different classes are named.
-
     Returns
     -------
     counts : DataFrame
         Columns distance (bits, 0 to 10), within, across (pairs of one class, of two).
     pairs : DataFrame
-        The closest pairs of different classes: columns distance, first, second (image_id).
+        The `closest` pairs of different classes: columns distance, first, second (image_id).
     """
     rows = np.flatnonzero(manifest["kind"] == "image")
     if len(rows) > MOST_IMAGES:

@@ -1,7 +1,6 @@
 """The manifest: one row per image, with everything that later stages need."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
@@ -23,16 +22,7 @@ from lab_utils.data.splits import split
 MOST_UNREADABLE = 0.05  # share of a class
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A file that could not be decoded and is left out."""
-
-    image_id: str
-    label: str
-    reason: str
-
-
-def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, list[Unreadable]]:
+def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read every image of a data set once, and split the images by the protocol.
 
     Returns
@@ -40,7 +30,8 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     manifest : DataFrame
         One row per image, in order of class, then path; columns as in the catalogue. `phash` is the 64-bit
         perceptual hash of Zauner (2010), as in imagehash; images with an identical hash share a `group`.
-    unreadable : list of Unreadable
+    unreadable : DataFrame
+        One row per file that cannot be decoded: image_id, class, reason.
 
     Raises
     ------
@@ -54,13 +45,10 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
         for reading in in_parallel(lambda pair: _examine(dataset.root, *pair), paths):
             readings.append(reading)
             bar.update()
-    unreadable = [
-        Unreadable(image_id, label, reading)
-        for image_id, label, reading in zip(listing["image_id"], listing["class"], readings, strict=True)
-        if isinstance(reading, str)
-    ]
+    failed = np.array([isinstance(reading, str) for reading in readings])
+    unreadable = listing.loc[failed, ["image_id", "class"]].assign(reason=[r for r in readings if isinstance(r, str)])
     _refuse_damaged_classes(listing, unreadable)
-    manifest = listing[[isinstance(reading, dict) for reading in readings]].reset_index(drop=True)
+    manifest = listing[~failed].reset_index(drop=True)
     manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
     manifest["group"] = pd.factorize(manifest["phash"])[0]
     manifest["split"] = split(manifest, protocol)
@@ -115,12 +103,13 @@ def _lung_share(path: Path) -> float:
     return np.nan if mask is None else float(lungs_in(mask).mean())
 
 
-def _refuse_damaged_classes(listing: pd.DataFrame, unreadable: list[Unreadable]) -> None:
-    for name, count in listing["class"].value_counts().items():
-        lost = [item for item in unreadable if item.label == name]
+def _refuse_damaged_classes(listing: pd.DataFrame, unreadable: pd.DataFrame) -> None:
+    for name, lost in unreadable.groupby("class"):
+        count = (listing["class"] == name).sum()
         if len(lost) > MOST_UNREADABLE * count:
+            first = lost.iloc[0]
             raise LabError(
                 f"class {name}: {len(lost)} of {count} images cannot be decoded, more than {MOST_UNREADABLE:.0%}; "
-                f"the first is {lost[0].image_id} ({lost[0].reason}); "
+                f"the first is {first['image_id']} ({first['reason']}); "
                 "repair or remove these files and run stages 10 and 20 again"
             )

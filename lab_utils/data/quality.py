@@ -1,6 +1,6 @@
 """Problems of a data set: the rows of the findings table."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -10,7 +10,6 @@ from lab_utils.data.dataset import Dataset
 from lab_utils.data.duplicates import duplicates
 from lab_utils.data.folders import list_images, list_other_formats, list_strays
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
-from lab_utils.data.manifest import Unreadable
 from lab_utils.data.sources import NBSP, missing_sources, source_confounding
 
 COMMON_SHARE = 0.95  # of images with one size or mode; above it the remaining images are findings
@@ -20,18 +19,12 @@ Row = tuple[str, str, str, str, str]
 
 
 def collect_findings(
-    dataset: Dataset, manifest: pd.DataFrame, unreadable: Iterable[Unreadable], protocol: Protocol
+    dataset: Dataset, manifest: pd.DataFrame, unreadable: pd.DataFrame, protocol: Protocol
 ) -> pd.DataFrame:
-    """Collect the findings of all checks in what `build_manifest` returned.
-
-    Returns
-    -------
-    DataFrame
-        One row per finding: check, class, image_id (empty where it concerns a class), detail, action.
-    """
+    """Collect the findings of all checks in what `build_manifest` returned; columns as in the catalogue."""
     images = manifest[manifest["kind"] == "image"]
     rows: list[Row] = [
-        *(("unreadable", item.label, item.image_id, item.reason, "left out") for item in unreadable),
+        *(("unreadable", name, path, why, "left out") for path, name, why in unreadable.itertuples(index=False)),
         *mask_images(manifest),
         *unused_files(dataset),
         *duplicates(images, protocol),

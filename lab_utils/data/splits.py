@@ -41,19 +41,14 @@ def listing(items: pd.DataFrame, protocol: Protocol) -> Mask:
 
 
 SPLIT_RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {
-    "stratified": stratified,
-    "grouped": grouped,
-    "listing": listing,
+    rule.__name__: rule for rule in (stratified, grouped, listing)
 }
 
 
 def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
     """Assign each item to "train" or "validation"; it is a LabError if one side lacks a class.
 
-    Parameters
-    ----------
-    items : DataFrame
-        Columns class, group (integer); rows ordered by class, then path.
+    `items` has the columns class and group (integer); its rows are ordered by class, then path.
     """
     side = pd.Series(np.where(SPLIT_RULES[protocol.split](items, protocol), "validation", "train"), index=items.index)
     for name, sides in side.groupby(items["class"]):

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from lab_utils.core.config import Protocol
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import atomic_write, digest, verify_checksum
+from lab_utils.core.files import atomic_write, digest, reading, verify_checksum
 from lab_utils.core.machine import in_parallel
 from lab_utils.core.paths import Workspace
 from lab_utils.core.progress import progress
@@ -68,13 +68,8 @@ def open_store(workspace: Workspace, key: str) -> Pixels:
     A store that does not exist, or is not as stage 20 wrote it, is a LabError.
     """
     path = workspace.images(key) / "images.npy"
-    verify_checksum(path, stage=STAGE)
-    try:
+    with reading(path, "an image store", stage=STAGE):
         store: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise LabError(f"{path}: not there; run stage {STAGE} again") from None
-    except (ValueError, OSError) as error:
-        raise LabError(f"{path}: damaged ({error}); delete it and run stage {STAGE} again") from error
     return store
 
 

@@ -78,7 +78,7 @@ def test_a_file_that_vanished_is_named(data: Dataset, lab: Workspace) -> None:
 
 
 def test_a_missing_store_names_its_stage(lab: Workspace) -> None:
-    with pytest.raises(LabError, match="run stage 20_preprocess again"):
+    with pytest.raises(LabError, match="run stage 20_preprocess first"):
         open_store(lab, "0" * 16)
 
 
