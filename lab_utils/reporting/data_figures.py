@@ -110,10 +110,10 @@ def samples(dataset: Dataset, columns: int = 6) -> ReportFigure:
     return figure
 
 
-def stored_images(images: Pixels, manifest: pd.DataFrame, count: int = 8) -> ReportFigure:
+def stored_images(images: Pixels, manifest: pd.DataFrame, count: int = 6) -> ReportFigure:
     """Show images of the store, as the network receives them."""
     places = np.linspace(0, len(manifest) - 1, count).astype(int)
-    titles = [short(name, 12) for name in manifest["class"].iloc[places]]
+    titles = [short(name, 16) for name in manifest["class"].iloc[places]]
     caption = f"Images of the store, {images.shape[1]} × {images.shape[2]} pixels"
     return image_grid([images[place] for place in places], titles, caption, "fig-store", columns=count)
 
