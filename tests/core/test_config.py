@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lab_utils.core.config import Experiment, load_experiment
+from lab_utils.core.config import Experiment, load_experiment, read_yaml
 from lab_utils.core.errors import LabError
 from tests.conftest import PROJECT, write_config
 
@@ -157,3 +157,14 @@ def test_an_experiment_cannot_be_changed(experiment: Experiment) -> None:
 
 def test_an_override_chooses_what_is_run(config: Path) -> None:
     assert load_experiment(str(config), run={"scenarios": ["fc_only"], "seeds": [1, 2]}).seeds == (1, 2)
+
+
+def test_without_a_choice_everything_is_run(config: Path) -> None:
+    experiment = load_experiment(str(config), run={"seeds": [0]})
+    assert experiment.protocols == tuple(experiment.known_protocols)
+    assert [scenario.name for scenario in experiment.chosen_scenarios()] == list(experiment.known_scenarios)
+
+
+def test_a_merged_key_may_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: &base {epochs: 1, head: [8]}\nmine: {<<: *base, epochs: 2}\n")
+    assert read_yaml(tmp_path / "a.yaml")["mine"] == {"epochs": 2, "head": [8]}

@@ -8,6 +8,7 @@ from lab_utils.core.files import (
     atomic_write,
     digest,
     read_json,
+    reading,
     sampled_sha256,
     verify_checksum,
     write_checksum,
@@ -93,3 +94,12 @@ def test_a_large_file_is_known_by_samples(tmp_path: Path) -> None:
     for changed in (content[:-1], content[::-1], np.r_[content[: 10**6], content[10**6 + 3 :], content[:3]]):
         changed.tofile(path)
         assert sampled_sha256(path) != before
+
+
+def test_any_error_of_a_reader_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(b"half")
+    with (
+        pytest.raises(LabError, match=r"a\.npy: not readable as features \(.+\); delete it and run stage 25 again"),
+        reading(tmp_path / "a.npy", "features", stage="25"),
+    ):
+        np.load(tmp_path / "a.npy", allow_pickle=False)
