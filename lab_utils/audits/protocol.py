@@ -12,7 +12,7 @@ from lab_utils.audits.attribution import SHARES, attribution_examples, attributi
 from lab_utils.audits.inputs import Float, grey_inputs
 from lab_utils.audits.masking import AuditImages, MaskedImages
 from lab_utils.audits.probes import coefficients, linear_model
-from lab_utils.core.files import atomic_write, digest, verify_checksum
+from lab_utils.core.files import atomic_write, digest, reading
 from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.evaluation.runs import Run
@@ -83,8 +83,8 @@ class ProtocolAudit:
                 self._extractor.run(images, write)
             with atomic_write(path) as draft:
                 np.save(draft, features)
-        verify_checksum(path, stage="45_audit")
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with reading(path, "features of masked images", stage="45_audit"):
+            return np.load(path, mmap_mode="r", allow_pickle=False)
 
     @cached_property
     def reference(self) -> Attribution | None:
