@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 from IPython.core.getipython import get_ipython
 from IPython.display import display
-from jinja2 import Environment, StrictUndefined, TemplateError, Undefined
+from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting.exhibits import Exhibit, numbered, verbatim
@@ -148,9 +148,10 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
     try:
         filled = environment.from_string(text).render({**namespace, "ref": ref})
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
-        line = getattr(error, "lineno", None)
-        place = f"text cell, line {line}" if line else "text cell"
-        raise LabError(f"{place}: {error}; define the value in a cell above, or correct its name") from error
+        place = f"text cell, line {error.lineno}" if isinstance(error, TemplateSyntaxError) else "text cell"
+        is_unknown = isinstance(error, UndefinedError)
+        remedy = "define the value in a cell above, or correct its name" if is_unknown else "correct the text"
+        raise LabError(f"{place}: {error}; {remedy}") from error
     texts = [Markdown(piece.strip("\n")) for piece in filled.split(mark)]
     woven: list[Markdown | Exhibit] = [piece for pair in zip(texts, exhibits, strict=False) for piece in pair]
     return [piece for piece in [*woven, texts[-1]] if not isinstance(piece, str) or piece.strip()]

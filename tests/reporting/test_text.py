@@ -56,12 +56,12 @@ def test_a_hostile_name_is_shown_as_it_is(use: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{{ nothing }}", "'nothing' is undefined"),
+        ("{{ nothing }}", "'nothing' is undefined; define the value in a cell above, or correct its name"),
         ("{{ nothing | count }}", "'nothing' is undefined"),
         ("{% if nothing %}x{% endif %}", "'nothing' is undefined"),
         ("{{ table.nothing }}", "has no attribute 'nothing'"),
         ("a\n{% for %}", "line 2"),
-        ("{{ 'word' | percent }}", "text cell"),
+        ("{{ 'word' | percent }}", "text cell: .*; correct the text"),
         ("{{ ref('curves') }}", "expected fig- or tbl-"),
     ],
 )
