@@ -22,14 +22,11 @@ def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[tuple[str, 
     """
     firsts = {key: images.drop_duplicates(key).set_index(key) for key in ("pixels", "phash")}
     for copy in images[images.duplicated("phash") | images.duplicated("pixels")].to_dict("records"):
-        original, check, agreement = (
-            firsts["pixels"].loc[copy["pixels"]],
-            "exact duplicate",
-            "pixels are identical to those",
-        )
-        if original["image_id"] == copy["image_id"]:
-            original, check = firsts["phash"].loc[copy["phash"]], "near-duplicate"
-            agreement = "perceptual hash is identical to that"
+        exact = firsts["pixels"].loc[copy["pixels"]]
+        is_exact = exact["image_id"] != copy["image_id"]
+        original = exact if is_exact else firsts["phash"].loc[copy["phash"]]
+        check = "exact duplicate" if is_exact else "near-duplicate"
+        agreement = "pixels are identical to those" if is_exact else "perceptual hash is identical to that"
         crosses = original["split"] != copy["split"]
         side = "other" if crosses else "same"
         detail = f"Its {agreement} of {original['image_id']}, on the {side} side of the split"
