@@ -1,4 +1,7 @@
-"""Figures, tables and texts, the same in notebooks and in the report. Nothing here computes a result."""
+"""Make figures, tables and texts, the same in notebooks and report.
+
+Nothing here computes a result.
+"""
 
 import lazy_loader
 

@@ -46,7 +46,7 @@ def split_contents(manifests: Mapping[str, pd.DataFrame]) -> ReportFigure:
 
 
 def feature_scatter(points: NDArray[np.float64], classes: pd.Series, explained: Sequence[float]) -> ReportFigure:
-    """Show images on the first two principal components of their features; parameters as of the plot."""
+    """Show images on the first two principal components; parameters as of the plot."""
     figure, ax = single(3.2)
     data_plots.feature_scatter(ax, points, classes, explained)
     caption = "Features before any training, first two principal components, one dot per image"
@@ -94,7 +94,7 @@ def image_grid(
 
 
 def samples(dataset: Dataset, columns: int = 6) -> ReportFigure:
-    """Show radiographs taken evenly from the files of each class, with the outlines of their lungs."""
+    """Show radiographs taken evenly from each class, with the outlines of their lungs."""
     places: list[SampleImage | None] = []
     for shown in sample_images(dataset, columns).values():
         places += [*shown, *[None] * (columns - len(shown))]
@@ -134,7 +134,7 @@ def duplicate_pairs(pairs: pd.DataFrame, manifest: pd.DataFrame, dataset: Datase
 
 
 def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, scenario: Scenario) -> ReportFigure:
-    """Show Grad-CAM maps: a row per class, the correct ones with the highest confidence left, the errors right.
+    """Show Grad-CAM maps, a row per class: correct predictions left, errors right.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Plots of the data set: counts, features and radiographs. A plot takes axes and data, and reads no file."""
+"""Plots of the data set: counts, features and radiographs. A plot reads no file."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ def class_balance(ax: Axes, manifest: pd.DataFrame) -> Axes:
 
 
 def split_contents(ax: Axes, manifests: Mapping[str, pd.DataFrame]) -> Axes:
-    """Draw how many images and lung masks the training and the validation set of each protocol hold."""
+    """Draw how many images and lung masks the sets of each protocol hold."""
     table = pd.concat({name: manifest[["split", "kind"]] for name, manifest in manifests.items()}, names=["protocol"])
     counts = pd.crosstab([table.index.get_level_values("protocol"), table["split"]], table["kind"])
     counts = counts.reindex(columns=["image", "mask"], fill_value=0).reindex(list(manifests), level=0)
@@ -97,7 +97,7 @@ def radiograph(ax: Axes, image: Pixels, title: str = "", lungs: NDArray[np.bool_
 def heat_map(
     ax: Axes, image: Pixels, heat: NDArray[np.float64], title: str = "", lungs: NDArray[np.bool_] | None = None
 ) -> Axes:
-    """Draw a Grad-CAM map (rows, columns) over its radiograph; other parameters as of `radiograph`."""
+    """Draw a Grad-CAM map (rows, columns) over its radiograph; see `radiograph`."""
     radiograph(ax, image, title, lungs)
     height, width = image.shape[:2]
     ax.imshow(heat, cmap="inferno", alpha=0.45, interpolation="bilinear", extent=(0, width, height, 0), vmin=0)

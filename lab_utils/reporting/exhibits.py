@@ -1,4 +1,4 @@
-"""Figures and tables with number, caption, label and alternative text, in a notebook as in the report.
+"""Figures and tables with number, caption, label and alternative text.
 
 All of these lie in the metadata of the output, where the exporters of the report read them.
 """
@@ -31,7 +31,7 @@ _numbers: dict[str, str] = {}  # label to "Figure 2", in order of first mention;
 
 
 def numbered(label: str) -> str:
-    """Return "Figure 2" for a label; a label that is new takes the next number of its kind, "fig-" or "tbl-".
+    """Return "Figure 2" for a label; a new label takes the next number of its kind.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def numbered(label: str) -> str:
 
 
 def verbatim(text: str) -> str:
-    """Return `text` for use inside Markdown that shows it as it is: nobody writes markup or a script into a name."""
+    """Escape `text` so that Markdown shows it as it is, without markup or scripts."""
     return PUNCTUATION.sub(r"\\\g<0>", re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", text))
 
 
@@ -111,7 +111,9 @@ class ReportFigure(Exhibit):
 
 
 class ReportTable(Exhibit):
-    """A table with its caption above: the first column names the rows, missing values are blank, all is escaped.
+    """A table with its caption above.
+
+    The first column names the rows, missing values are blank, and every text is escaped.
 
     Parameters
     ----------

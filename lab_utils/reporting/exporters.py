@@ -1,4 +1,4 @@
-"""nbconvert exporters for the report: one template gives the HTML page, and Typst makes the PDF of that page.
+"""nbconvert exporters for the report: an HTML page, and the PDF of that page.
 
 ``jupyter nbconvert --to lab-html`` and ``--to lab-pdf`` find them by entry point.
 """
@@ -24,7 +24,7 @@ TEMPLATE = "lab_report"
 
 
 class LabHTMLExporter(HTMLExporter):
-    """The report as one self-contained HTML page without scripts and code, which asks nothing from anywhere."""
+    """The report as one self-contained HTML page without scripts and code."""
 
     export_from_notebook = "Lab report (HTML)"
     embed_images = exclude_anchor_links = True
@@ -82,7 +82,7 @@ def _mark_lost_references(soup: BeautifulSoup) -> list[str]:
 
 
 def _forbid_everything_else(soup: BeautifulSoup) -> None:
-    """Let the page itself forbid scripts, styles other than the template's, and everything remote.
+    """Let the page forbid scripts, styles other than its template's, and everything remote.
 
     Source: Content Security Policy Level 3, https://www.w3.org/TR/CSP3/.
     """
@@ -98,7 +98,7 @@ def _forbid_everything_else(soup: BeautifulSoup) -> None:
 
 
 class LabPDFExporter(LabHTMLExporter):
-    """The same page, typeset by Typst (a wheel from PyPI: no TeX, no browser) as tagged PDF/UA-1."""
+    """The same page as tagged PDF/UA-1, typeset by Typst (a wheel: no TeX, no browser)."""
 
     export_from_notebook = "Lab report (PDF)"
     output_mimetype, file_extension, template_extension = "application/pdf", ".pdf", ".html.j2"

@@ -1,4 +1,4 @@
-"""Every figure of the lab, with caption, label and alternative text; stages and report show the same ones."""
+"""Every figure of the lab, with caption, label and alternative text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +36,7 @@ def describe_curves(history: pd.DataFrame) -> str:
 
 
 def training_overview(histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenario]) -> ReportFigure:
-    """Show the validation accuracy of every scenario on one scale; `histories` go by scenario name."""
+    """Show the validation accuracy of every scenario on one scale, from histories by scenario."""
     chosen = [scenario for scenario in scenarios if scenario.name in histories]
     figure, axes = style.panels(len(chosen), 2.1)
     for ax, scenario in zip(axes, chosen, strict=True):
@@ -51,7 +51,7 @@ def training_overview(histories: Mapping[str, pd.DataFrame], scenarios: Sequence
 
 
 def compared_curves(histories: Mapping[str, pd.DataFrame]) -> ReportFigure:
-    """Show validation accuracy and loss of several trainings; `histories` go by the name to print."""
+    """Show validation accuracy and loss of several trainings, from histories by printed name."""
     figure, axes = style.panels(2, 2.6, columns=2)
     for ax, quantity in zip(axes, plots.QUANTITIES, strict=True):
         plots.compared_curves(ax, histories, quantity)
@@ -88,7 +88,7 @@ def describe_errors(counts: pd.DataFrame) -> str:
 
 
 def score_intervals(intervals: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
-    """Show accuracy and macro F1 of every run of one protocol with their intervals, a point per seed."""
+    """Show accuracy and macro F1 of every run of one protocol with their intervals."""
     chosen = [scenario for scenario in scenarios if scenario.name in set(intervals["scenario"])]
     figure, axes = style.panels(2, 0.6 + 0.5 * len(chosen), columns=2, sharey=True)
     for ax, (measure, name) in zip(axes, {"accuracy": "accuracy", "macro_f1": "macro F1"}.items(), strict=True):
@@ -155,7 +155,7 @@ def class_curves(
 
 
 def training_times(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
-    """Show what each scenario took, with and without cached features; `times` are of one protocol."""
+    """Show the times of each scenario of one protocol, with and without cached features."""
     chosen = [scenario for scenario in scenarios if scenario.name in set(times["scenario"])]
     figure, ax = style.single(0.9 + 0.55 * len(chosen))
     plots.training_times(ax, times, chosen)
@@ -171,7 +171,7 @@ def training_times(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> Report
 
 
 def probe_accuracies(probes: pd.DataFrame) -> ReportFigure:
-    """Show the accuracy of a linear model as image content is removed; `probes` is the table of this name."""
+    """Show the accuracy of a linear model as image content is removed: table probes."""
     protocols = list(dict.fromkeys(probes["protocol"]))
     marks = style.neutral_marks(protocols)
     figure, ax = style.single(0.9 + (0.22 + 0.06 * len(protocols)) * probes["input"].nunique())

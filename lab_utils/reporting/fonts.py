@@ -1,4 +1,4 @@
-"""Fonts that come with pip packages, so that a page looks the same on every machine, whatever a class is called."""
+"""Fonts from pip packages, so that a page looks the same on every machine."""
 
 from importlib.util import find_spec
 from pathlib import Path

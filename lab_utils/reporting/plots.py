@@ -1,4 +1,4 @@
-"""Plots of training and evaluation. A plot takes axes and data, returns the axes, and reads no file."""
+"""Plots of training and evaluation. A plot takes axes and data, and reads no file."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ SEEDS: dict[str, Any] = {"errorbar": ("pi", 100), "err_kws": {"linewidth": 0}}  
 def curve(
     ax: Axes, history: pd.DataFrame, quantity: str, marks: Mapping[str, Any], compare: Sequence[pd.DataFrame] = ()
 ) -> Axes:
-    """Draw accuracy or loss over epochs: training dashed, validation solid; a band covers the seeds.
+    """Draw accuracy or loss over epochs: training dashed, validation solid, a band for seeds.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def curve(
 
 
 def validation_curve(ax: Axes, history: pd.DataFrame, marks: Mapping[str, Any], others: Sequence[pd.DataFrame]) -> Axes:
-    """Draw the validation accuracy over epochs in colour, and that of the other scenarios in grey behind it."""
+    """Draw the validation accuracy over epochs, and that of the others in grey behind it."""
     for other in others:
         sns.lineplot(other, x="epoch", y="val_accuracy", color=GREYS[2], linewidth=0.8, errorbar=None, ax=ax)
     sns.lineplot(history, x="epoch", y="val_accuracy", **marks, markeredgewidth=0, **SEEDS, ax=ax)
@@ -72,7 +72,7 @@ def validation_curve(ax: Axes, history: pd.DataFrame, marks: Mapping[str, Any], 
 
 
 def compared_curves(ax: Axes, histories: Mapping[str, pd.DataFrame], quantity: str) -> Axes:
-    """Draw validation accuracy or loss over epochs, a line for each named history; a band covers the seeds."""
+    """Draw validation accuracy or loss over epochs, a line for each named history."""
     table = pd.concat(histories, names=["training"]).reset_index("training")
     style: dict[str, Any] = {
         "palette": [CLASS_COLORS[place % len(CLASS_COLORS)] for place in range(len(histories))],
@@ -89,7 +89,7 @@ def compared_curves(ax: Axes, histories: Mapping[str, pd.DataFrame], quantity: s
 
 
 def confusion_matrix(ax: Axes, confusion: pd.DataFrame, title: str = "") -> Axes:
-    """Draw counts of true (down) and predicted (across) classes, shaded by the share of the true class.
+    """Draw counts by true and predicted class, shaded by their share of the true class.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def confusion_matrix(ax: Axes, confusion: pd.DataFrame, title: str = "") -> Axes
 def score_intervals(
     ax: Axes, table: pd.DataFrame, row: str, series: str, value: str, marks: Mapping[Any, Any], order: Any = ()
 ) -> Axes:
-    """Draw scores with their intervals: the rows of the chart below each other, the series of a row dodged.
+    """Draw scores with their intervals, in rows; the series of a row are dodged.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def score_intervals(
 
 
 def scenario_intervals(ax: Axes, table: pd.DataFrame, scenarios: Sequence[Scenario]) -> Axes:
-    """Draw one score of every run with its interval: a row and a colour per scenario, the seeds dodged in it.
+    """Draw one score of every run with its interval, a row and a colour per scenario.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def scenario_intervals(ax: Axes, table: pd.DataFrame, scenarios: Sequence[Scenar
 
 
 def reliability(ax: Axes, bins: pd.DataFrame, marks: Mapping[str, Any]) -> Axes:
-    """Draw accuracy against confidence with the diagonal of calibrated probabilities; larger dots hold more images."""
+    """Draw accuracy against confidence; larger dots hold more images."""
     ax.plot([0, 1], [0, 1], "--", color=GREYS[1], linewidth=1)
     ax.plot(bins["confidence"], bins["accuracy"], color=marks["color"], linewidth=1)
     sizes = 10 + 120 * bins["images"] / bins["images"].sum()
@@ -179,7 +179,7 @@ def reliability(ax: Axes, bins: pd.DataFrame, marks: Mapping[str, Any]) -> Axes:
 def class_curve(
     ax: Axes, predictions: Mapping[str, pd.DataFrame], name: str, scenarios: Sequence[Scenario], kind: str
 ) -> Axes:
-    """Draw the one-vs-rest curve of a class, a line per scenario; the dotted line marks the reported specificity.
+    """Draw the one-vs-rest curve of a class, a line per scenario.
 
     Parameters
     ----------
@@ -204,14 +204,14 @@ def class_curve(
 
 
 def reference_marks(ax: Axes, table: pd.DataFrame, references: Mapping[str, str], dodge: float) -> Axes:
-    """Mark reference values, columns of `table` by their names in the legend, `dodge` away from the rows' middle."""
+    """Mark reference values (column to its name in the legend), `dodge` off the rows' middle."""
     for (column, name), color in zip(references.items(), (GREYS[1], "black"), strict=False):
         ax.plot(table[column], np.arange(len(table)) + dodge, "|", color=color, markersize=9, label=name)
     return ax
 
 
 def training_times(ax: Axes, times: pd.DataFrame, scenarios: Sequence[Scenario]) -> Axes:
-    """Draw the seconds of each scenario: features and training, and below them training without cached features.
+    """Draw the seconds of each scenario, with and without cached features.
 
     Parameters
     ----------

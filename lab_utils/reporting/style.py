@@ -86,7 +86,7 @@ def legend_of(marks: Mapping[str, Mapping[str, Any]]) -> list[Line2D]:
 
 
 def panels(count: int, height: float, *, columns: int = 3, **options: Any) -> tuple[Figure, list[Axes]]:
-    """Make a figure as wide as the page with `count` panels, `columns` to a row of `height` inches.
+    """Make a figure as wide as the page with `count` panels in rows of `height` inches.
 
     The figure is not registered with pyplot, so that a notebook shows it once and nobody has to close it.
     """
@@ -115,7 +115,7 @@ def label_outer(axes: list[Axes], *, columns: int = 3) -> None:
 
 
 def percent_axis(ax: Axes, *directions: str) -> None:
-    """Print the fractions of an axis ("x", "y") as per cent; the label of the axis carries the sign."""
+    """Print the fractions of an axis ("x", "y") as per cent; its label carries the sign."""
     for direction in directions:
         axis = ax.xaxis if direction == "x" else ax.yaxis
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
@@ -136,5 +136,5 @@ def readable(name: str) -> str:
 
 
 def short(name: str, width: int = 20) -> str:
-    """Return a name for an axis: at most two lines of `width` characters, the rest as an ellipsis."""
+    """Cut a name to two lines of `width` characters, with an ellipsis for the rest."""
     return "\n".join(textwrap.wrap(readable(name), width, max_lines=2, placeholder=" …"))

@@ -1,4 +1,4 @@
-"""Every table that the lab shows, with caption, label and printed columns; stages and report show the same."""
+"""Every table that the lab shows, with caption, label and printed columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ FORMATS = {  # of columns, by their printed names; other numbers are integers
 def _table(
     frame: pd.DataFrame, columns: str, caption: str, label: str, scenarios: Sequence[Scenario] = (), foot: int = 0
 ) -> ReportTable:
-    """Make a table of some columns: "auc: Area under ROC; class" prints auc under another name, and class as Class."""
+    """Make a table of `columns`: "auc: Area under ROC; class" prints class as Class."""
     pairs = [column.split(": ") for column in columns.split("; ")]
     table = frame[[name for name, *_ in pairs]].copy()
     numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
@@ -41,7 +41,7 @@ def _table(
 
 
 def _maker(columns: str, caption: str, label: str) -> Callable[..., ReportTable]:
-    """Return the function that makes a table of fixed columns, from a frame and, where it has any, its scenarios."""
+    """Return a function that makes a table of fixed columns from a frame."""
 
     def make(frame: pd.DataFrame, scenarios: Sequence[Scenario] = ()) -> ReportTable:
         return _table(frame, columns, caption, label, scenarios)
@@ -101,7 +101,7 @@ def class_counts(manifest: pd.DataFrame, protocol: str) -> ReportTable:
 
 
 def finding_counts(findings: pd.DataFrame, protocol: str) -> ReportTable:
-    """Tabulate the problems of the data by check, with the number in each class; `findings` are of one protocol."""
+    """Tabulate the problems of one protocol by check, with the number in each class."""
     rows = []
     for (check, action), group in findings.groupby(["check", "action"], sort=True):
         counts = group.loc[group["class"] != "", "class"].value_counts(sort=False)
@@ -117,7 +117,7 @@ def architecture(layers: pd.DataFrame, scenario: Scenario) -> ReportTable:
 
 
 def classification_report(reports: pd.DataFrame, run: Run, *, is_named: bool = False) -> ReportTable:
-    """Tabulate the scores of each class of a run; `is_named` puts protocol and seed into the caption."""
+    """Tabulate the scores of each class of a run; `is_named`: caption with protocol and seed."""
     label, caption = f"tbl-report-{run.scenario.name}", f"Classification report, {run.scenario.label}"
     if is_named:
         label, caption = f"tbl-report-{run.name}", f"{caption}, {run.protocol.name}, seed {run.seed}"
@@ -137,7 +137,7 @@ def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
 
 
 def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate "published / reproduced" by scenario and class; a star marks what the interval of the run excludes.
+    """Tabulate "published / reproduced"; a star marks what the interval excludes.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ def _formatting(filter_: Callable[..., str]) -> Callable[..., Markdown]:
 
 
 def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
-    """Fill in a text, and return its Markdown with the figures and tables that it names, in their order.
+    """Fill in a text; return its Markdown and the figures and tables that it names, in order.
 
     Parameters
     ----------
@@ -140,11 +140,8 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
         exhibits.append(value)
         return mark
 
-    environment = Environment(
-        undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters |= {filter_.__name__: _formatting(filter_) for filter_ in NUMBER_FILTERS}
-    environment.filters |= {"readable": readable, "listing": listing, "code": code, "file_link": file_link}
+    environment = Environment(undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= FILTERS
     try:
         filled = environment.from_string(text).render({**namespace, "ref": ref})
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
@@ -157,7 +154,14 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
     return [piece for piece in [*woven, texts[-1]] if not isinstance(piece, str) or piece.strip()]
 
 
-NUMBER_FILTERS = (percent, points, count, number, seconds, interval)
+FILTERS = {
+    filter_.__name__: _formatting(filter_) for filter_ in (percent, points, count, number, seconds, interval)
+} | {
+    "readable": readable,
+    "listing": listing,
+    "code": code,
+    "file_link": file_link,
+}
 
 
 def render(text: str, namespace: Mapping[str, Any]) -> str:
