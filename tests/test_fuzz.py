@@ -1,4 +1,4 @@
-"""The readers of what users bring, fed with what no user would: each gives a value or its own error, and nothing else.
+"""The readers of untrusted input, fed with random input: each gives a value or its error, and nothing else.
 
 LAB_FUZZ says how many inputs each reader gets; what once found something stays as an `example`.
 """
@@ -61,9 +61,9 @@ def sheet() -> bytes:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, whole: bytes) -> bytes:
+def spoilt(draw: st.DrawFn, original: bytes) -> bytes:
     """A sound file with bytes changed, put in, or cut off."""
-    content = bytearray(whole)
+    content = bytearray(original)
     for _ in range(draw(st.integers(1, 8))):
         place = draw(st.integers(0, max(0, len(content) - 1)))
         change = draw(st.sampled_from(["set", "insert", "cut", "repeat"]))
@@ -79,10 +79,10 @@ def spoilt(draw: st.DrawFn, whole: bytes) -> bytes:
 
 
 @st.composite
-def spoilt_inside(draw: st.DrawFn, whole: bytes) -> bytes:
+def spoilt_inside(draw: st.DrawFn, original: bytes) -> bytes:
     """A zip with a spoilt member, whose checksum is that of what it holds now."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(whole)) as sound, zipfile.ZipFile(buffer, "w") as rewritten:
+    with zipfile.ZipFile(io.BytesIO(original)) as sound, zipfile.ZipFile(buffer, "w") as rewritten:
         chosen = draw(st.sampled_from(sound.namelist()))
         for name in sound.namelist():
             content = sound.read(name)
@@ -105,7 +105,7 @@ def chunks(draw: st.DrawFn) -> bytes:
     header = struct.pack(">IIBBBBB", draw(side), draw(side), draw(depth), draw(colour), 0, 0, draw(st.integers(0, 1)))
     data = st.one_of(st.binary(max_size=60), st.binary(max_size=900).map(zlib.compress))
     more = draw(st.lists(st.tuples(st.sampled_from(CHUNKS), data), max_size=6))
-    body = [chunk(b"IHDR", header), *(chunk(*own) for own in more), chunk(b"IDAT", draw(data)), chunk(b"IEND", b"")]
+    body = [chunk(b"IHDR", header), *(chunk(*part) for part in more), chunk(b"IDAT", draw(data)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
@@ -146,8 +146,8 @@ def test_an_archive_is_unpacked_inside_its_folder_or_refused(data: bytes) -> Non
 def test_a_metadata_sheet_gives_sources_or_none(data: bytes) -> None:
     with TemporaryDirectory() as place:
         (Path(place) / "a.metadata.xlsx").write_bytes(data)
-        found = read_sheet(Path(place), "a")
-        assert all(isinstance(url, str) for url in found)
+        urls = read_sheet(Path(place), "a")
+        assert all(isinstance(url, str) for url in urls)
 
 
 KEYS = [

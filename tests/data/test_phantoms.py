@@ -49,14 +49,14 @@ def test_faults_are_planted_on_request_and_nothing_else_changes(phantoms: Path, 
     write_phantoms(tmp_path / "sourced", 48, faults=["source"])
     corners = {}
     for place, name in enumerate(CLASSES):
-        own = Path(name) / "images" / f"{name}-1.png"
-        clean, marked = read(phantoms / own), read(tmp_path / "marked" / own)
+        file = Path(name) / "images" / f"{name}-1.png"
+        clean, marked = read(phantoms / file), read(tmp_path / "marked" / file)
         rows, columns = np.nonzero(clean != marked)
         assert (marked[rows, columns] == 255).all()
         corners[bool(rows.mean() < 150), bool(columns.mean() < 150)] = name
         sheet = pd.read_excel(tmp_path / "sourced" / f"{name}.metadata.xlsx")
         assert set(sheet["URL"]) == {f"{URL}/hospital-{place + 1}"}
-        assert (read(tmp_path / "copied" / own) == clean).all()
+        assert (read(tmp_path / "copied" / file) == clean).all()
     assert len(corners) == 4
     copies = tmp_path / "copied" / "Normal" / "images"
     assert (copies / "Normal-23.png").read_bytes() != (phantoms / "Normal" / "images" / "Normal-23.png").read_bytes()

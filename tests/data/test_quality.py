@@ -80,16 +80,16 @@ def test_near_duplicates_are_told_from_exact_ones_and_the_action_is_what_the_spl
 def test_a_mask_among_the_images_is_noticed_by_its_content(phantom_copy: Path, lab: Workspace) -> None:
     shutil.copy(phantom_copy / "COVID/masks/COVID-1.png", phantom_copy / "COVID/images/COVID-999.png")
     findings = findings_of(phantom_copy, lab)
-    found = findings[findings["check"] == "looks like a mask"]
-    assert found["image_id"].tolist() == ["COVID/images/COVID-999.png"]
-    assert found["detail"].iloc[0] == "The image has 2 grey levels: it is a mask or empty."
+    rows = findings[findings["check"] == "looks like a mask"]
+    assert rows["image_id"].tolist() == ["COVID/images/COVID-999.png"]
+    assert rows["detail"].iloc[0] == "The image has 2 grey levels: it is a mask or empty."
 
 
 def test_masks_that_the_protocol_counts_as_images_are_a_finding_per_class(phantoms: Path, lab: Workspace) -> None:
     findings = findings_of(phantoms, lab, Protocol(name="published", title="published", masks=True, split="listing"))
-    found = findings[findings["check"] == "mask as image"]
-    assert found["class"].tolist() == sorted(CLASSES)
-    assert found["detail"].iloc[0] == "8 files of masks/ count as images of this class."
+    rows = findings[findings["check"] == "mask as image"]
+    assert rows["class"].tolist() == sorted(CLASSES)
+    assert rows["detail"].iloc[0] == "8 files of masks/ count as images of this class."
 
 
 def test_images_outside_the_image_folder_are_left_out_and_said(phantom_copy: Path, lab: Workspace) -> None:
@@ -119,8 +119,8 @@ def test_masks_that_are_missing_empty_or_spoilt_are_named(phantom_copy: Path, la
 
 def test_a_class_without_any_mask_is_one_finding(phantom_copy: Path, lab: Workspace) -> None:
     shutil.rmtree(phantom_copy / "Normal" / "masks")
-    found = findings_of(phantom_copy, lab)
-    assert found[["check", "class", "image_id"]].to_numpy().tolist() == [["mask missing", "Normal", ""]]
+    rows = findings_of(phantom_copy, lab)
+    assert rows[["check", "class", "image_id"]].to_numpy().tolist() == [["mask missing", "Normal", ""]]
 
 
 def test_masks_of_zeros_and_ones_are_masks(phantom_copy: Path, lab: Workspace) -> None:
@@ -201,24 +201,24 @@ def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for number in range(1, count + 1):
             (tmp_path / name / f"{name}-{number}.png").touch()
-    whole = Dataset("zip", tmp_path, "", {name: {"images": 0, "masks": 0} for name in PUBLISHED_COUNTS})
-    assert published_differences(whole) == {}
+    database = Dataset("zip", tmp_path, "", {name: {"images": 0, "masks": 0} for name in PUBLISHED_COUNTS})
+    assert published_differences(database) == {}
     (tmp_path / "Normal" / "Normal-77.png").unlink()
     (tmp_path / "Normal" / "Normal-130.png").unlink()
     (tmp_path / "COVID" / "mine.png").touch()
-    assert published_differences(whole) == {
+    assert published_differences(database) == {
         "COVID": "The folder holds 3,617 images, the published class 3,616: 1 not published, the first mine.png.",
         "Normal": "The folder holds 10,190 images, the published class 10,192: 2 missing, the first Normal-77.png.",
     }
-    assert published_differences(replace(whole, kind="phantom")) == {}
+    assert published_differences(replace(database, kind="phantom")) == {}
 
 
 def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path) -> None:
     root = write_classes(tmp_path, {"a": 1, "b": 2})
-    own = Dataset("zip", root, "", {"a": {"images": 1, "masks": 0}, "b": {"images": 2, "masks": 0}})
-    assert published_differences(own) == {}
-    found = published_differences(replace(own, kind="kaggle"))
+    plain = Dataset("zip", root, "", {"a": {"images": 1, "masks": 0}, "b": {"images": 2, "masks": 0}})
+    assert published_differences(plain) == {}
+    rows = published_differences(replace(plain, kind="kaggle"))
     assert (
-        found["COVID"] == "The folder holds 0 images, the published class 3,616: 3,616 missing, the first COVID-1.png."
+        rows["COVID"] == "The folder holds 0 images, the published class 3,616: 3,616 missing, the first COVID-1.png."
     )
-    assert found["b"] == "The folder holds 2 images, the published class 0: 2 not published, the first b-1.png."
+    assert rows["b"] == "The folder holds 2 images, the published class 0: 2 not published, the first b-1.png."

@@ -11,8 +11,8 @@ from lab_utils.data.sheets import read_sheet, sheet_key
 def test_a_sheet_gives_each_file_its_source_however_it_spells_the_name(tmp_path: Path) -> None:
     sheet = pd.DataFrame({"FILE NAME": ["NORMAL-1", " Normal-2 ", "normal-3.PNG"], "URL": ["x", "y", "z"]})
     sheet.to_excel(tmp_path / "Normal.metadata.xlsx", index=False)
-    found = read_sheet(tmp_path, "Normal")
-    assert [found[sheet_key(f"Normal-{n}.png")] for n in (1, 2, 3)] == ["x", "y", "z"]
+    urls = read_sheet(tmp_path, "Normal")
+    assert [urls[sheet_key(f"Normal-{n}.png")] for n in (1, 2, 3)] == ["x", "y", "z"]
     assert len(read_sheet(tmp_path, "COVID")) == 0
 
 

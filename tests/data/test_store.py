@@ -26,7 +26,7 @@ def data(phantom_copy: Path, lab: Workspace) -> Dataset:
     return obtain(str(phantom_copy), lab)
 
 
-def test_the_store_is_a_memory_map_in_the_manifest_s_order(data: Dataset, lab: Workspace) -> None:
+def test_the_store_is_a_memory_map_in_the_order_of_the_manifest(data: Dataset, lab: Workspace) -> None:
     manifest, _ = build_manifest(data, PROTOCOL)
     store = open_store(lab, ensure_store(data, manifest, PROTOCOL, 32, lab))
     assert isinstance(store, np.memmap)
