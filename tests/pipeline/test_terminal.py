@@ -33,7 +33,8 @@ def workflow(logs: dict[str, bool]) -> Any:
 
 
 def test_a_run_says_one_line_per_stage(finished: tuple[Path, Path]) -> None:
-    lines = (finished[0].parent / "said.txt").read_text().splitlines()
+    said = (finished[0].parent / "said.txt").read_text()
+    lines = [line for line in said.splitlines() if not line.startswith("  ... ")]  # after a minute without a line
     found = [re.fullmatch(r"  \[(\d+)/11\] (\S+) +\d+ s", line) for line in lines]
     assert all(found), lines
     assert [int(match[1]) for match in found if match] == list(range(1, 12))
