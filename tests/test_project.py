@@ -118,23 +118,22 @@ def test_what_jupyterlab_adds_to_a_notebook_is_not_committed(tmp_path: Path) -> 
     for words in (["init", "-q", str(clone)], ["-C", str(clone), "config", "user.email", "a@b"]):
         subprocess.run(["git", *words], check=True)
     (clone / ".venv").symlink_to(Path(sys.prefix))
-    for name in (".gitattributes", "Makefile", "notebooks/30_train.ipynb"):
-        (clone / name).parent.mkdir(exist_ok=True)
-        shutil.copy(PROJECT / name, clone / name)
+    notebooks = [path.name for path in NOTEBOOKS[3:5]]
+    for path in (PROJECT / ".gitattributes", PROJECT / "Makefile", *NOTEBOOKS[3:5]):
+        shutil.copy(path, clone)
 
     def run(*words: str) -> str:
         return subprocess.run(words, cwd=clone, capture_output=True, text=True, check=True).stdout
 
     run("make", "--eval", "filter: ; $(FILTER)", "filter")
-    run("git", "add", ".gitattributes", "notebooks")
+    run("git", "add", ".gitattributes", *notebooks)
     run("git", "-c", "user.name=a", "commit", "-qm", "first")
-    assert json.loads(run("git", "show", ":notebooks/30_train.ipynb")) == json.loads(
-        (clone / "notebooks/30_train.ipynb").read_text()
-    )
-    content = nbformat.read(clone / "notebooks/30_train.ipynb", as_version=4)
-    for cell in content.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="0 %")], 3
-    content.metadata["language_info"].update(version="3.11.7", file_extension=".py")
-    nbformat.write(content, clone / "notebooks/30_train.ipynb")
+    for name in notebooks:
+        assert json.loads(run("git", "show", f":{name}")) == json.loads((clone / name).read_text())
+        content = nbformat.read(clone / name, as_version=4)
+        for cell in content.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="0 %")], 3
+        content.metadata["language_info"].update(version="3.11.7", file_extension=".py")
+        nbformat.write(content, clone / name)
     assert run("git", "diff", "--stat") == ""
