@@ -107,7 +107,7 @@ def test_the_model_card_has_the_numbers_of_the_run(page: BeautifulSoup, finished
 def test_the_data_card_says_what_the_data_are(page: BeautifulSoup) -> None:
     card = read(page).split("Data card")[1]
     assert "Classes: COVID 8 (8 masks); Lung Opacity" in card
-    assert re.search("Split: 37 for training and 11 for validation, at random within each class", card)
+    assert re.search("Split: 37 for training and 16 for validation, at random within each class", card)
     assert "https://example.org/synthetic-phantom" in card
     assert "Images: 299 × 299 pixels (100 % of them)" in card
 
