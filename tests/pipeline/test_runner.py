@@ -1,4 +1,5 @@
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -55,6 +56,18 @@ def test_committed_notebooks_have_no_outputs(notebook: Path) -> None:
     for cell in nbformat.read(notebook, 4).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_notebooks_have_the_form_in_which_jupyterlab_saves_them(notebook: Path) -> None:
+    content = json.loads(notebook.read_text())
+    assert content["nbformat_minor"] == 5
+    assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"])
+    assert content["metadata"] == {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    assert notebook.read_text() == json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
