@@ -60,6 +60,7 @@ def uncached(lab: Lab, seeds: Sequence[int]) -> list[float]:
             pairs.batch(plan.batch_size),
             validation_data=(features[validation], data.labels[validation]),
             epochs=plan.epochs,
+            shuffle=False,
             verbose=0,
         ).history
         accuracies.append(float(history["val_accuracy"][-1]))

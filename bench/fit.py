@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import seconds_of
 
 from lab_utils.core.config import Scenario, load_experiment
 from lab_utils.core.files import write_json
@@ -31,6 +32,7 @@ from lab_utils.models.training import TrainablePart
 TRAIN, VALIDATION = np.arange(1481), np.arange(1481, 1481 + 636)  # rows: a tenth of the database
 CLASSES, SIDE = 4, 224
 TRAINING = 20  # epochs of the training whose seconds are printed
+Train = Callable[[int], list[float]]  # trains for a number of epochs and gives the seconds of each
 
 
 def trainable_part(plan: Scenario, folder: Path) -> tuple[TrainablePart, np.ndarray]:
@@ -47,8 +49,8 @@ def trainable_part(plan: Scenario, folder: Path) -> tuple[TrainablePart, np.ndar
 
 def keras_fit(
     part: TrainablePart, labels: np.ndarray, plan: Scenario, *, memory: bool = False, jit: bool = False, steps: int = 1
-) -> list[float]:
-    """Seconds of the epochs of Keras' ``fit``; without other arguments as the lab calls it."""
+) -> Train:
+    """Keras' ``fit``; without other arguments as the lab calls it."""
     batches, seconds = in_memory if memory else TrainablePart.batches, []
     ticks = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: seconds.append(-time.perf_counter()),
@@ -61,14 +63,16 @@ def keras_fit(
         jit_compile=jit,
         steps_per_execution=steps,
     )
-    part.model.fit(
-        batches(part, TRAIN, plan.batch_size, labels, shuffle=0),
-        validation_data=batches(part, VALIDATION, plan.batch_size, labels),
-        epochs=plan.epochs,
-        callbacks=[ticks],
-        verbose=0,
-    )
-    return seconds
+    train = batches(part, TRAIN, plan.batch_size, labels, shuffle=0)
+    validation = batches(part, VALIDATION, plan.batch_size, labels)
+    options = {"validation_data": validation, "callbacks": [ticks], "shuffle": False, "verbose": 0}
+
+    def run(epochs: int) -> list[float]:
+        seconds.clear()
+        part.model.fit(train, epochs=epochs, **options)
+        return list(seconds)
+
+    return run
 
 
 def in_memory(
@@ -81,14 +85,14 @@ def in_memory(
     return pairs.batch(size).prefetch(2).with_options(options)
 
 
-def by_hand(part: TrainablePart, labels: np.ndarray, plan: Scenario) -> list[float]:
-    """Seconds of the epochs of the lab's former loop.
+def by_hand(part: TrainablePart, labels: np.ndarray, plan: Scenario) -> Train:
+    """The lab's former loop.
 
     Each step is one function compiled by XLA, a thread reads the next batch, and the last batch of an epoch is filled
     up with rows of weight 0, so that one shape serves all.
     """
     model, optimizer, order = part.model, keras.optimizers.Adam(plan.learning_rate), np.random.default_rng(0)
-    weights, size, seconds = model.trainable_variables, plan.batch_size, []
+    weights, size = model.trainable_variables, plan.batch_size
     optimizer.build(weights)
 
     def sums(features: Any, target: Any, weight: Any, training: bool) -> tuple[Any, Any]:
@@ -113,21 +117,24 @@ def by_hand(part: TrainablePart, labels: np.ndarray, plan: Scenario) -> list[flo
         batch = (part.inputs[rows], labels[rows], np.ones(len(rows), np.float32))
         return [np.pad(values, [(0, size - len(rows)), *[(0, 0)] * (values.ndim - 1)]) for values in batch]
 
-    with ThreadPoolExecutor(1) as reader:
-        for _ in range(plan.epochs):
+    def run(epochs: int) -> list[float]:
+        seconds = []
+        for _ in range(epochs):
             began = time.perf_counter()
             for step, rows in ((train, order.permutation(TRAIN)), (validate, VALIDATION)):
                 blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
-                ahead = reader.submit(read, blocks[0])
-                for block in [*blocks[1:], blocks[0]]:
-                    batch, ahead = ahead.result(), reader.submit(read, block)
-                    np.asarray(step(*batch))
+                with ThreadPoolExecutor(1) as reader:
+                    ahead = reader.submit(read, blocks[0])
+                    for block in [*blocks[1:], blocks[0]]:
+                        batch, ahead = ahead.result(), reader.submit(read, block)
+                        np.asarray(step(*batch))
             seconds.append(time.perf_counter() - began)
-    return seconds
+        return seconds
+
+    return run
 
 
-LOOP, FIT = "loop by hand", "fit"
-WAYS: dict[str, Callable[..., list[float]]] = {LOOP: by_hand, FIT: keras_fit}
+WAYS: dict[str, Callable[..., Train]] = {"loop by hand": by_hand, "fit": keras_fit}
 VARIANTS = {
     "fit, 8 steps per execution": partial(keras_fit, steps=8),
     "fit, XLA": partial(keras_fit, jit=True),
@@ -136,23 +143,19 @@ VARIANTS = {
 }
 
 
-def compare(plan: Scenario, rounds: int, ways: dict[str, Callable[..., list[float]]]) -> pd.DataFrame:
-    """Median seconds of an epoch (the first aside) and of a training with all it compiles, one row per way."""
-    epochs: dict[str, list[float]] = {name: [] for name in ways}
-    starts: dict[str, list[float]] = {name: [] for name in ways}
+def compare(plan: Scenario, rounds: int, epochs: int, ways: dict[str, Callable[..., Train]]) -> pd.DataFrame:
+    """Median seconds of an epoch, and the seconds of a training with what it compiles; one row per way."""
     with TemporaryDirectory() as folder:
+        trains = {name: way(*trainable_part(plan, Path(folder)), plan) for name, way in ways.items()}
+        first = [seconds_of(partial(train, 1)) for train in trains.values()]
+        seconds: dict[str, list[float]] = {name: [] for name in trains}
         for _ in range(rounds):
-            for name, way in ways.items():
-                part, labels = trainable_part(plan, Path(folder))
-                began = time.perf_counter()
-                _, *later = way(part, labels, plan)
-                epochs[name] += later
-                starts[name].append(time.perf_counter() - began - sum(later))
-    table = pd.DataFrame({"way": list(ways), "epoch": [median(epochs[name]) for name in ways]})
-    table["training"] = [median(starts[name]) for name in ways] + (TRAINING - 1) * table["epoch"]
-    table["ratio of epochs"] = table["epoch"] / table["epoch"].iloc[0]
-    table["ratio of trainings"] = table["training"] / table["training"].iloc[0]
-    table.insert(0, "scenario", plan.name)
+            for name, train in trains.items():
+                seconds[name] += train(epochs)
+    table = pd.DataFrame({"scenario": plan.name, "way": list(ways), "epoch": [median(s) for s in seconds.values()]})
+    table["training"] = first + (TRAINING - 1) * table["epoch"]
+    for column in ("epoch", "training"):
+        table[f"ratio of {column}s"] = table[column] / table[column].iloc[0]
     return table
 
 
@@ -161,13 +164,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", default="workspace")
     parser.add_argument("--scenarios", nargs="+", default=list(load_experiment().scenarios))
-    parser.add_argument("--epochs", type=int, default=6, help="of each training; the first is not counted as an epoch")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3, help="of each way in each round")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--variants", action="store_true", help="also other settings of fit")
     given, experiment, tables = parser.parse_args(), load_experiment(), []
     for name in given.scenarios:
-        plan = experiment.scenario(name, epochs=given.epochs)
-        tables.append(compare(plan, given.rounds, WAYS | (VARIANTS if given.variants else {})))
+        ways = WAYS | (VARIANTS if given.variants else {})
+        tables.append(compare(experiment.scenario(name), given.rounds, given.epochs, ways))
         print(tables[-1].round(3).to_string(index=False), flush=True)
     record = {"rows": pd.concat(tables).to_dict("records"), "epochs": given.epochs, "rounds": given.rounds}
     write_json(Workspace.open(given.workspace).root / "bench" / "fit.json", {**record, **provenance()})
