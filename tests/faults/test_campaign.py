@@ -23,6 +23,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from lab_utils.core.catalogue import catalogue
 from lab_utils.evaluation.predictions import probabilities_of, read_predictions
 from tests.conftest import PROJECT, command, snakemake
 
@@ -51,6 +52,9 @@ LAST_HALF = ("30_train-described-fc_only-0", "lab_report", "render-html")
 # Keys of records that differ from run to run.
 CHANGING = {"seconds", "finished", "memory_mb", "uncached_rate", "cpus", "commit"}
 TOLERANCE = 1e-3  # of a probability, across numbers of threads
+DURATIONS = {  # columns of tables
+    name: [key for key, column in table.columns.items() if column.unit == "s"] for name, table in catalogue().items()
+}
 TIMES = {"times.csv", "time_totals.csv", "audit_times.csv"}
 
 
@@ -89,8 +93,8 @@ def content(path: Path) -> str:
         total.update(json.dumps({name: record[name] for name in sorted(set(record) - CHANGING)}).encode())
     elif path.suffix == ".xlsx":
         total.update(pd.read_excel(path).to_csv().encode())
-    elif path.name == "history.csv":
-        total.update(pd.read_csv(path).drop(columns="seconds").to_csv().encode())
+    elif path.suffix == ".csv" and (seconds := DURATIONS.get(path.stem)):
+        total.update(pd.read_csv(path).drop(columns=seconds).to_csv().encode())
     else:
         total.update(path.read_bytes())
     return total.hexdigest()
