@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pandas as pd
 
+from lab_utils import audits, models, reporting
+from lab_utils.core.catalogue import read_table, write_table
 from lab_utils.core.config import Experiment, Fault, Protocol, Scenario, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import digest, read_json, write_json
@@ -22,19 +24,9 @@ from lab_utils.evaluation.runs import Run, Runs, finished_runs, save_run
 from lab_utils.reporting.exhibits import Notices, ReportFigure, notices
 from lab_utils.trained import TrainedRun
 
-if TYPE_CHECKING:  # the rest of the lab works without TensorFlow
-    from lab_utils.audits.protocol import ProtocolAudit
-    from lab_utils.models.backbone import BackboneRecord
-
 
 def open_lab(
-    workspace: str = "",
-    config: str = "",
-    *,
-    protocol: str = "",
-    scenario: str = "",
-    seed: int = 0,
-    **changes: Any,
+    workspace: str = "", config: str = "", *, protocol: str = "", scenario: str = "", seed: int = 0, **changes: Any
 ) -> "Lab":
     """Open a workspace for a notebook, and set up its figures and its ``%%text`` cells.
 
@@ -42,13 +34,10 @@ def open_lab(
 
     Parameters
     ----------
-    workspace : str
-        Folder of the run; empty: ``workspace`` in the project.
-    config : str
-        Experiment file; empty: lab.yaml in the project.
+    workspace, config : str
+        Folder of the run, and experiment file; empty: ``workspace`` and lab.yaml in the project.
     protocol, scenario : str
         Names that the experiment defines; empty: the first one that it runs.
-    seed : int
     **changes
         Settings of the scenario that replace the experiment's, such as ``epochs=5``; empty values (0, "") do not.
 
@@ -58,45 +47,32 @@ def open_lab(
         If a name does not exist, a value is not valid, or papermill was given a parameter that the notebook lacks.
     """
     from lab_utils.pipeline.runner import BATCH, check_injected
-    from lab_utils.reporting.style import use_style
     from lab_utils.reporting.text import register_magic
 
     check_injected()
-    use_style()
+    reporting.use_style()
     register_magic()
     experiment = load_experiment(config)
+    changed = {name: value for name, value in changes.items() if value}
     return Lab(
         workspace=Workspace.open(workspace, by_hand=BATCH not in os.environ),
         experiment=experiment,
         protocol=experiment.protocol(protocol or experiment.protocols[0]),
-        scenario=experiment.scenario(
-            scenario or experiment.scenarios[0], **{name: value for name, value in changes.items() if value}
-        ),
+        scenario=experiment.scenario(scenario or experiment.scenarios[0], **changed),
         seed=seed,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Lab:
-    """A workspace with its experiment, seen through one protocol and one scenario.
-
-    Parameters
-    ----------
-    workspace : Workspace
-    experiment : Experiment
-    protocol : Protocol
-        How the images are read and split.
-    scenario : Scenario
-        What is trained.
-    seed : int
-        Of the initial weights of the head and of the order of the batches.
-    """
+    """A workspace with its experiment, seen through one protocol and one scenario."""
 
     workspace: Workspace
     experiment: Experiment
-    protocol: Protocol
-    scenario: Scenario
-    seed: int = 0
+    protocol: Protocol  # how the images are read and split
+    scenario: Scenario  # what is trained
+    seed: int = 0  # of the head's initial weights and of the order of the batches
+    _audits: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)  # by protocol and backbone
 
     def obtain(self, dataset: str = "", phantoms: int = 0, faults: str = "") -> Dataset:
         """Bring the data set into the workspace; empty values mean as the experiment says."""
@@ -122,23 +98,12 @@ class Lab:
         """Write what stage 20 leaves: the manifest, the findings and, last, the record of both."""
         self.save_table("manifest", manifest, protocol=self.protocol.name)
         self.save_table("findings", findings, protocol=self.protocol.name)
-        shape = open_store(self.workspace, store_key).shape
-        record = {"store": store_key, "dataset": self.dataset.fingerprint, "shape": shape, **provenance()}
+        record = {"dataset": self.dataset.fingerprint, "store": store_key, **provenance()}
+        record["shape"] = open_store(self.workspace, store_key).shape
         write_json(self.workspace.writable.preprocessing(self.protocol.name), record)
 
-    @cached_property
-    def manifest(self) -> pd.DataFrame:
-        """One row per image of the protocol."""
-        self._preprocessing()
-        return self.table("manifest", protocol=self.protocol.name)
-
-    @cached_property
-    def manifests(self) -> dict[str, pd.DataFrame]:
-        """The manifest of every protocol of the experiment."""
-        return {name: self.under(name).manifest for name in self.experiment.protocols}
-
-    def _preprocessing(self) -> dict[str, Any]:
-        """The record of stage 20; raises LabError where the data set has changed since."""
+    def _store_key(self) -> str:
+        """Return the key of the images that stage 20 stored; refuse them if the data set has changed since."""
         path = self.workspace.preprocessing(self.protocol.name)
         record = read_json(path, stage="20_preprocess")
         if record["dataset"] != self.dataset.fingerprint:
@@ -146,21 +111,33 @@ class Lab:
                 f"{path}: made from data set {record['dataset'][:16]}, the workspace now has "
                 f"{self.dataset.fingerprint[:16]}; run stage 20_preprocess again (protocol {self.protocol.name})"
             )
-        return record
+        return str(record["store"])
 
     @cached_property
+    def manifest(self) -> pd.DataFrame:
+        """One row per image of the protocol."""
+        self._store_key()  # refuses a stale manifest
+        return self.table("manifest", protocol=self.protocol.name)
+
+    @cached_property
+    def manifests(self) -> dict[str, pd.DataFrame]:
+        """The manifest of every protocol of the experiment."""
+        return {name: self.under(name).manifest for name in self.experiment.protocols}
+
+    @property
     def images(self) -> Pixels:
         """The protocol's images as a read-only memory map: uint8 (N, H, W) or (N, H, W, 3)."""
-        return open_store(self.workspace, self._preprocessing()["store"])
+        return self.data.images
 
     @cached_property
     def data(self) -> LabelledImages:
         """The protocol's images with classes and split, as ``fit`` and ``predict`` take them."""
+        store_key = self._store_key()
         return LabelledImages(
-            images=self.images,
+            images=open_store(self.workspace, store_key),
             manifest=self.manifest,
             classes=tuple(self.classes),
-            store_key=self._preprocessing()["store"],
+            store_key=store_key,
             features_folder=self.workspace.features(""),
             storage=self.experiment.storage,
         )
@@ -171,165 +148,104 @@ class Lab:
 
     def scaling_layer(self, backbone: str = "") -> Any:
         """Return the Keras layer that scales pixel values in [0, 255] as the protocol says."""
-        from lab_utils.models.backbone import scaling_layer
-
-        return scaling_layer(backbone or self.scenario.backbone, self.protocol.scaling)
+        return models.scaling_layer(backbone or self.scenario.backbone, self.protocol.scaling)
 
     def obtain_backbone(self, name: str = "") -> tuple[Any, str]:
-        """Obtain a backbone with its weights (stage 25): a Keras model with all layers frozen, and which weights.
-
-        Without ImageNet weights, its BatchNorm layers take the statistics of training images.
-        """
-        from lab_utils.models.pretrained import frozen_backbone
-
-        return frozen_backbone(
-            name or self.scenario.backbone,
-            self.data,
-            self.scaling_layer(name),
-            weights=self.experiment.weights,
-            synthetic=self.dataset.synthetic,
-        )
+        """Obtain a backbone (stage 25): a Keras model with all layers frozen, and which weights it has."""
+        name, weights, synthetic = name or self.scenario.backbone, self.experiment.weights, self.dataset.synthetic
+        return models.frozen_backbone(name, self.data, self.scaling_layer(name), weights=weights, synthetic=synthetic)
 
     def save_features(self, name: str, backbone: Any, weights: str, features: Mapping[int, Any]) -> None:
         """Keep what stage 25 leaves: the backbone and, last, the record of its features."""
-        from lab_utils.models.backbone import BackboneRecord, save_backbone, weights_sha256
-
-        record = BackboneRecord(
-            name, save_backbone(backbone, self.workspace), weights, weights_sha256([backbone]), self.data.store_key
-        )
-        cuts = {str(depth): {"layer": one.layer, "key": one.key} for depth, one in features.items()}
-        write_json(
-            self.workspace.writable.extraction(self.protocol.name, name), {**vars(record), "cuts": cuts, **provenance()}
-        )
-
-    def backbone_record(self, name: str = "") -> "BackboneRecord":
-        """Read what stage 25 recorded of a backbone; raises LabError where it is stale or missing."""
-        from lab_utils.models.backbone import BackboneRecord
-
-        return BackboneRecord.read(
-            self.workspace, self.protocol.name, name or self.scenario.backbone, store=self.data.store_key
-        )
+        record = models.save_backbone(backbone, self.workspace, name=name, weights=weights, store=self.data.store_key)
+        cuts = {str(depth): {"layer": cut.layer, "key": cut.key} for depth, cut in features.items()}
+        path = self.workspace.writable.extraction(self.protocol.name, name)
+        write_json(path, {**vars(record), "cuts": cuts, **provenance()})
 
     def backbone(self, name: str = "") -> Any:
         """Load a backbone as stage 25 left it: a Keras model without its classifier, all layers frozen."""
-        from lab_utils.models.backbone import load_backbone
+        return models.load_backbone(self.workspace, self._backbone_record(name).key)
 
-        return load_backbone(self.workspace, self.backbone_record(name).key)
+    def _backbone_record(self, name: str = "") -> Any:
+        name = name or self.scenario.backbone
+        return models.BackboneRecord.read(self.workspace, self.protocol.name, name, store=self.data.store_key)
 
     def train(self, scenario: str = "", **changes: Any) -> TrainedRun:
         """Train a scenario with other settings, such as ``learning_rate=0.01``, unless that was done before.
 
         The run lies below ``by_hand/trials/`` and never enters results.
         """
-        from lab_utils.models.architecture import build_model
-        from lab_utils.models.training import fit
-
         plan = self.experiment.scenario(scenario or self.scenario.name, **changes)
         key = digest(plan.model_dump(), self.protocol.model_dump(), self.seed, self.data.store_key)
-        folder = Workspace.open(str(self.workspace.base), by_hand=True).root / "trials" / f"{plan.name}-{key}"
-        said = ", ".join(f"{name}={value}" for name, value in changes.items()) or "as in the experiment"
-        run = TrainedRun(self.protocol, plan, self.seed, folder, self, said)
+        folder = replace(self.workspace, is_by_hand=True).root / "trials" / f"{plan.name}-{key}"
+        settings = ", ".join(f"{name}={value}" for name, value in changes.items()) or "as in the experiment"
+        run = TrainedRun(self.protocol, plan, self.seed, folder, self, settings)
         if not (folder / "run.json").is_file():
-            backbone, classes = self.backbone(plan.backbone), len(self.classes)
-            scaling = self.scaling_layer(plan.backbone)
-            model = build_model(plan, backbone, scaling, self.data.shape, classes, seed=self.seed)
-            settings = plan.model_dump(include={"epochs", "batch_size", "class_weight"})
-            replace(self, scenario=plan).save_run(model, fit(model, self.data, seed=self.seed, **settings), run=run)
+            backbone, scaling = self.backbone(plan.backbone), self.scaling_layer(plan.backbone)
+            model = models.build_model(plan, backbone, scaling, self.data.shape, len(self.classes), seed=self.seed)
+            arguments = plan.model_dump(include={"epochs", "batch_size", "class_weight"})
+            history = models.fit(model, self.data, seed=self.seed, **arguments)
+            replace(self, scenario=plan).save_run(model, history, run=run)
         return run
 
     def compare(self, *runs: Run) -> ReportFigure:
         """Draw the training curves of several runs on the same axes."""
-        from lab_utils.reporting.figures import compared_curves
-
-        return compared_curves({getattr(run, "title", run.name): run.history() for run in runs})
+        return reporting.figures.compared_curves({getattr(run, "title", run.name): run.history() for run in runs})
 
     def save_run(self, model: Any, history: pd.DataFrame, *, run: Run | None = None) -> dict[str, Any]:
-        """Write a training run: history, predictions of the validation images, the model and, last, run.json.
+        """Write history, predictions of the validation images, the model and, last, run.json, whose record it returns.
 
-        In batch it is the run of its protocol, scenario and seed. By hand it goes below ``by_hand/``, is marked, and
-        never enters the batch's results.
-
-        Returns
-        -------
-        dict
-            What run.json holds.
+        By hand, the run goes below ``by_hand/``, is marked, and never enters results.
         """
-        from lab_utils.models.architecture import architecture
-        from lab_utils.models.training import predict, trained_features
-
-        validation = self.manifest.iloc[self.data.rows("validation")]
-        features, record = trained_features(model, self.data), self.backbone_record()
-        training = float(history["seconds"].sum())
-        frozen = len(history) * len(self.data) / features.uncached_rate if features else 0.0
-        return save_run(
-            run or self._run(),
-            model,
-            history,
-            predictions_table(validation, self.classes, predict(model, self.data)),
-            {
-                "by_hand": self.workspace.is_by_hand or run is not None,
-                "images": {side: len(self.data.rows(side)) for side in ("train", "validation")},
-                "seconds": {
-                    "features": features.seconds if features else 0.0,
-                    "shared": features.shared if features else 1,
-                    "training": training,
-                    "uncached": frozen + training,
-                },
-                "dataset": {
-                    "kind": self.dataset.kind,
-                    "fingerprint": self.dataset.fingerprint,
-                    "classes": self.dataset.classes,
-                },
-                "weights": record.weights,
-                "weights_sha256": record.weights_sha256,
-                "store": record.store,
-                "features": features.key if features else "",
-                "cut": features.layer if features else "",
-                "architecture": architecture(model).to_dict("records"),
+        part, backbone = models.TrainablePart.of(model, self.data), self._backbone_record()
+        rows = {side: self.data.rows(side) for side in ("train", "validation")}
+        probabilities = part.predict(self.data, rows["validation"])
+        seconds = float(history["seconds"].sum())
+        record = {
+            "by_hand": self.workspace.is_by_hand or run is not None,
+            "images": {side: len(places) for side, places in rows.items()},
+            "seconds": {
+                "features": part.features.seconds,
+                "shared": part.features.shared,
+                "training": seconds,
+                "uncached": seconds + len(history) * len(self.data) / part.features.uncached_rate,
             },
-        )
-
-    def _run(self) -> Run:
+            "dataset": {name: getattr(self.dataset, name) for name in ("kind", "fingerprint", "classes")},
+            **{name: getattr(backbone, name) for name in ("weights", "weights_sha256", "store")},
+            "features": part.features.key,
+            "cut": part.features.layer,
+            "architecture": models.architecture(model).to_dict("records"),
+        }
+        predictions = predictions_table(self.manifest.iloc[rows["validation"]], self.classes, probabilities)
         folder = self.workspace.writable.run(self.protocol.name, self.scenario.name, self.seed)
-        return Run(self.protocol, self.scenario, self.seed, folder)
+        run = run or Run(self.protocol, self.scenario, self.seed, folder)
+        return save_run(run, model, history, predictions, record)
 
     @cached_property
     def runs(self) -> Runs:
         """The finished runs of the experiment; ``lab.runs["fc_only"]`` is the first of that scenario."""
-        runs = finished_runs(self.experiment, self.workspace)
-        return Runs([TrainedRun(run.protocol, run.scenario, run.seed, run.folder, self) for run in runs])
+        return Runs([TrainedRun(**vars(run), lab=self) for run in finished_runs(self.experiment, self.workspace)])
 
-    @cached_property
-    def _audits(self) -> dict[tuple[str, str], "ProtocolAudit"]:
-        return {}
-
-    def audit(self, run: Run) -> "ProtocolAudit":
-        """Open the audits of a run's protocol and backbone; runs that share both share the audits."""
-        from lab_utils.audits.masking import choose_audit_images
-        from lab_utils.audits.protocol import ProtocolAudit
-
+    def audit(self, run: Run) -> Any:
+        """Open the `ProtocolAudit` of a run's protocol and backbone; runs that share both share it."""
         key = (run.protocol.name, run.scenario.backbone)
         if key not in self._audits:
             lab, name = self.under(run.protocol.name), run.scenario.backbone
-            images = choose_audit_images(lab.dataset, lab.data, lab.workspace)
-            self._audits[key] = ProtocolAudit(lab.data, images, lab.backbone(name), lab.scaling_layer(name))
+            images = audits.choose_audit_images(lab.dataset, lab.data, lab.workspace)
+            self._audits[key] = audits.ProtocolAudit(lab.data, images, lab.backbone(name), lab.scaling_layer(name))
         return self._audits[key]
 
     @property
     def notices(self) -> Notices:
         """What a reader must not miss; it shows itself in a notebook."""
-        paths = [self.workspace.extraction(self.protocol.name, self.scenario.backbone)]
-        weights = read_json(paths[0], stage="25_features")["weights"] if paths[0].is_file() else "imagenet"
+        path = self.workspace.extraction(self.protocol.name, self.scenario.backbone)
+        weights = read_json(path, stage="25_features")["weights"] if path.is_file() else "imagenet"
         return notices(synthetic=self.dataset.synthetic, weights=weights)
 
     def table(self, name: str, **keys: Any) -> pd.DataFrame:
         """Read a table of the catalogue; raises LabError where its stage has not run."""
-        from lab_utils.core.catalogue import read_table
-
         return read_table(self.workspace, name, **keys)
 
     def save_table(self, name: str, frame: pd.DataFrame, **keys: Any) -> None:
         """Write a table of the catalogue."""
-        from lab_utils.core.catalogue import write_table
-
         write_table(self.workspace.writable, name, frame, **keys)

@@ -1,4 +1,4 @@
-"""A trained run as one explores it: its surest mistakes, and a prediction with its heat map."""
+"""A trained run to explore: its mistakes of highest confidence, and a prediction with its heat map."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lab_utils import models, reporting
 from lab_utils.core.errors import LabError
 from lab_utils.data.decode import read_image, resize
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedRun(Run):
-    """A finished run with the lab that it belongs to."""
+    """A finished run, with the lab that it belongs to."""
 
     lab: "Lab"
     changes: str = ""  # settings that are not the experiment's, in words
@@ -33,20 +34,10 @@ class TrainedRun(Run):
     @cached_property
     def model(self) -> Any:
         """The trained Keras model: images (N, H, W, 3) with values in [0, 255] to probabilities (N, C)."""
-        from lab_utils.models.backbone import load_model
-
-        return load_model(self.file("model.keras"), stage="30_train")
+        return models.load_model(self.file("model.keras"), stage="30_train")
 
     def mistakes(self, count: int = 12) -> ReportFigure:
-        """Show the validation images that the network got wrong with the highest confidence.
-
-        Raises
-        ------
-        LabError
-            If it made no mistake.
-        """
-        from lab_utils.reporting.data_figures import image_grid
-
+        """Show the wrong predictions of highest confidence; raises LabError if there is no wrong one."""
         table = self.predictions()
         table = table.assign(predicted=predicted_of(table), confidence=probabilities_of(table).max(axis=1))
         wrong = table[table["predicted"] != table["y_true"]].nlargest(count, "confidence")
@@ -54,8 +45,10 @@ class TrainedRun(Run):
             raise LabError(f"{self.name}: all {len(table):,} validation images are classified correctly")
         images = [read_image(self.lab.dataset.root / name) for name in wrong["image_id"]]
         titles = [f"{row.y_true} as\n{row.predicted}, {row.confidence:.0%}" for row in wrong.itertuples()]
-        caption = f"The surest mistakes of {self.scenario.label}: true class, predicted class, confidence"
-        return image_grid(images, titles, caption, "fig-mistakes")
+        caption = (
+            f"Wrong predictions of highest confidence, {self.scenario.label}: true class, predicted class, confidence"
+        )
+        return reporting.figures.image_grid(images, titles, caption, "fig-mistakes")
 
     def predict(self, image: str) -> pd.Series:
         """Return the probability of each class for an image file, the highest first."""
@@ -67,20 +60,16 @@ class TrainedRun(Run):
 
         Not a medical device: the map says where the network looked, not what the patient has.
         """
-        from lab_utils.reporting.data_figures import image_grid
-
         probabilities, attribution = self._explain(image)
         best = probabilities.argmax()
         title = f"{classes_of(self.predictions())[best]}, {probabilities[best]:.0%}"
         caption = f"{Path(image).name} as {self.scenario.label} sees it, with the Grad-CAM map of the predicted class"
         heats = [np.asarray(attribution.maps[0], float)]
-        return image_grid([_pixels(image)], [title], caption, "fig-explain", heats=heats, columns=2)
+        return reporting.figures.image_grid([_pixels(image)], [title], caption, "fig-explain", heats=heats, columns=2)
 
     def _explain(self, image: str) -> Any:
-        from lab_utils.models.explain import attribute_image
-
         size = self.model.input_shape[1]
-        return attribute_image(self.model, resize(_pixels(image), size, self.protocol.interpolation))
+        return models.attribute_image(self.model, resize(_pixels(image), size, self.protocol.interpolation))
 
 
 def _pixels(image: str) -> Any:

@@ -14,19 +14,9 @@ from lab_utils.models.runtime import keras
 def build_model(
     scenario: Scenario, backbone: keras.Model, scaling: Any, shape: tuple[int, ...], classes: int, *, seed: int = 0
 ) -> keras.Model:
-    """Build and compile a scenario's model as notebook 30_train does, step by step, before its reader's eyes.
+    """Build and compile a scenario's model for images (H, W, 3), as notebook 30_train does step by step.
 
-    Parameters
-    ----------
-    scenario : Scenario
-    backbone : keras.Model
-        Its layers are shared, not copied.
-    scaling : keras.layers.Layer
-    shape : tuple of int
-        (H, W, 3).
-    classes : int
-    seed : int
-        Of the head's initial weights (Glorot uniform).
+    It shares the backbone's layers; `seed` sets the head's initial weights (Glorot uniform).
     """
     trained = last_convolutions(backbone, scenario.trainable_convs)
     for layer in backbone.layers:

@@ -1,4 +1,4 @@
-"""A backbone at rest and at work: saved under the digest of its weights, scaled in front, pooled behind."""
+"""A backbone on disk, under the digest of its weights, and what is put in front of it and behind it."""
 
 import hashlib
 import importlib
@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock
 
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import atomic_write, read_json, verify_checksum
+from lab_utils.core.files import atomic_write, read_json, reading
 from lab_utils.core.paths import Workspace
 from lab_utils.models.engine import Float
 from lab_utils.models.runtime import keras
@@ -21,25 +21,13 @@ STAGE = "25_features"
 
 @dataclass(frozen=True)
 class BackboneRecord:
-    """What stage 25 recorded of the backbone of one protocol.
+    """What stage 25 recorded of the backbone of one protocol."""
 
-    Parameters
-    ----------
-    name : str
-        A model of ``keras.applications``.
-    key : str
-        File name of the saved backbone: the first digits of its weights' digest.
-    weights : {"imagenet", "random"}
-    weights_sha256 : str
-    store : str
-        Key of the images whose features stage 25 computed.
-    """
-
-    name: str
-    key: str
-    weights: str
+    name: str  # a model of keras.applications
+    key: str  # file name of the saved backbone: the first digits of weights_sha256
+    weights: str  # "imagenet" or "random"
     weights_sha256: str
-    store: str
+    store: str  # key of the images whose features stage 25 computed
 
     @classmethod
     def read(cls, workspace: Workspace, protocol: str, name: str, *, store: str) -> "BackboneRecord":
@@ -69,32 +57,22 @@ def weights_sha256(layers: Sequence[Any]) -> str:
     return total.hexdigest()
 
 
-def save_backbone(backbone: keras.Model, workspace: Workspace) -> str:
-    """Keep a backbone in the workspace, so that training needs neither network nor cache.
-
-    Returns
-    -------
-    str
-        Its key: the first 16 digits of its weights' SHA-256.
-    """
-    key = weights_sha256([backbone])[:16]
-    path = workspace.backbone(key)
+def save_backbone(
+    backbone: keras.Model, workspace: Workspace, *, name: str, weights: str, store: str
+) -> BackboneRecord:
+    """Keep a backbone in the workspace, so that training needs neither network nor cache, and describe it."""
+    sha256 = weights_sha256([backbone])
+    path = workspace.backbone(sha256[:16])
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             with atomic_write(path) as draft:
                 backbone.save(draft)
-    return key
+    return BackboneRecord(name, path.stem, weights, sha256, store)
 
 
 def load_backbone(workspace: Workspace, key: str) -> keras.Model:
-    """Load the backbone saved under `key`, every layer frozen.
-
-    Raises
-    ------
-    LabError
-        If it is missing or damaged.
-    """
+    """Load the backbone saved under `key`, every layer frozen; errors as in `load_model`."""
     backbone = load_model(workspace.backbone(key), stage=STAGE)
     freeze(backbone)
     return backbone
@@ -103,11 +81,13 @@ def load_backbone(workspace: Workspace, key: str) -> keras.Model:
 def freeze(backbone: keras.Model) -> None:
     """Freeze every layer, layer by layer, so that one of them can be unfrozen afterwards.
 
-    A frozen BatchNorm layer runs in inference mode: its statistics do not move, also beside an unfrozen convolution
-    (Keras' guide to transfer learning, "Fine-tuning").
+    A frozen BatchNorm layer runs in inference mode: its statistics do not move (Keras' guide to transfer learning,
+    "Fine-tuning"). A frozen Dropout layer would still draw at random, so its rate becomes zero.
     """
     for layer in backbone.layers:
         layer.trainable = False
+        if hasattr(layer, "rate"):
+            layer.rate = 0.0
 
 
 def load_model(path: Path, *, stage: str) -> keras.Model:
@@ -118,20 +98,11 @@ def load_model(path: Path, *, stage: str) -> keras.Model:
     LabError
         If it is missing or damaged, or holds code.
     """
-    if not path.is_file():
-        raise LabError(f"{path}: not there; run stage {stage} again")
-    verify_checksum(path, stage=stage)
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a spoilt file ends in errors of many kinds
-        raise LabError(
-            f"{path}: cannot be loaded ({first_line(error)}); delete it and run stage {stage} again"
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, or its type where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    with reading(path, "a Keras model", stage=stage):
+        if not path.is_file():
+            raise FileNotFoundError(path)  # Keras raises a ValueError
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    return model
 
 
 def scaling_layer(name: str, scaling: Literal["unit", "backbone"]) -> Any:
@@ -167,17 +138,9 @@ def scaling_layer(name: str, scaling: Literal["unit", "backbone"]) -> Any:
 
 
 def trunk_of(backbone: keras.Model, scaling: Any, shape: tuple[int, ...], *, pooled: bool = True) -> keras.Model:
-    """Put the scaling in front of a backbone, and global average pooling behind it: images to features.
+    """Put the scaling in front of a backbone, and global average pooling behind it.
 
-    Parameters
-    ----------
-    backbone : keras.Model
-    scaling : keras.layers.Layer
-        See `scaling_layer`.
-    shape : tuple of int
-        (H, W, 3).
-    pooled : bool
-        Without pooling, the output is the last feature map (N, h, w, K).
+    It maps images of shape (H, W, 3) to features (N, K); without pooling, to the last feature map (N, h, w, K).
     """
     pooling = [keras.layers.GlobalAveragePooling2D()] if pooled else []
     return keras.Sequential([keras.Input(shape), scaling, backbone, *pooling], name="trunk")

@@ -5,56 +5,71 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import digest
 from lab_utils.models.backbone import weights_sha256
 from lab_utils.models.runtime import keras
 
 
+def moves_in_training(layer: Any) -> bool:
+    """Whether a layer may give another output for the same image in the next epoch.
+
+    That is so if its weights are trained, if it draws at random (``trainable`` does not switch dropout off), or if
+    its code is not Keras' own and may thus change without a trace.
+    """
+    parts = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else []
+    return not _is_of_keras(layer) or any(
+        (part.trainable and part.weights) or _draws(part) or not _is_of_keras(part) for part in parts
+    )
+
+
+def _draws(layer: Any) -> bool:
+    """Whether a layer has the state of a random generator and uses it."""
+    return len(layer.variables) > len(layer.weights) and getattr(layer, "rate", 1) > 0
+
+
+def _is_of_keras(layer: Any) -> bool:
+    codes = type(layer), getattr(layer, "activation", None) or type(layer)
+    return all(code.__module__.startswith("keras.") for code in codes) and not isinstance(layer, keras.layers.Lambda)
+
+
 @dataclass(frozen=True)
 class Step:
-    """One layer of a model in the order of its graph.
-
-    Parameters
-    ----------
-    layer : keras.layers.Layer or keras.Operation
-    inputs : tuple of int
-        Which steps it takes its tensors from; -1 is the model's input.
-    output : KerasTensor
-    """
+    """One call of a layer or operation, with its arguments and its output as tensors of the graph."""
 
     layer: Any
-    inputs: tuple[int, ...]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     output: Any
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A model as a flat list of layers, models inside models resolved; the layers are shared with the model.
+    """A model as a flat list of steps, models inside models resolved; it shares its layers with the model."""
 
-    Parameters
-    ----------
-    input : KerasTensor
-        (None, H, W, 3).
-    steps : list of Step
-        The last one gives the model's output.
-    """
+    input: Any  # KerasTensor (None, H, W, 3)
+    steps: list[Step]  # in an order in which they can be computed; the last one gives the model's output
 
-    input: Any
-    steps: list[Step]
+    def cuts(self) -> list[int]:
+        """List the steps whose output alone leads to the model's output."""
+        last_use = {
+            id(value): place
+            for place, step in enumerate(self.steps)
+            for value in keras.tree.flatten((step.args, step.kwargs))
+        }
+        cuts, needed_until = [], last_use.get(id(self.input), -1)
+        for place, step in enumerate(self.steps):
+            if needed_until <= place and isinstance(step.output, keras.KerasTensor):
+                cuts.append(place)
+            needed_until = max(
+                [needed_until, *(last_use.get(id(value), -1) for value in keras.tree.flatten(step.output))]
+            )
+        return cuts
 
-    @property
-    def output(self) -> Any:
-        """The tensor that the last layer gives."""
-        return self.steps[-1].output
-
-    def cut_place(self, moves: Callable[[Any], bool] | None = None) -> int:
-        """Find the last step whose output alone leads to every layer that training changes.
-
-        Parameters
-        ----------
-        moves : callable, optional
-            Whether training changes a layer or makes it act at random; default `moves_in_training`.
+    def cut_place(self, moves: Callable[[Any], bool] = moves_in_training) -> int:
+        """Find the last cut in front of every layer that moves.
 
         Returns
         -------
@@ -62,33 +77,47 @@ class Graph:
             Steps up to this place are a fixed function of the image; -1 if there is nothing worth storing: no layer
             with weights is frozen.
         """
-        moves = moves or moves_in_training
-        last_use = list(range(len(self.steps)))
-        for place, step in enumerate(self.steps):
-            for source in step.inputs:
-                if source >= 0:
-                    last_use[source] = place
-        first_moving = next((place for place, step in enumerate(self.steps) if moves(step.layer)), len(self.steps))
-        cut = -1
-        for place in range(first_moving):
-            uses_image_later = any(-1 in step.inputs for step in self.steps[place + 1 :])
-            if not uses_image_later and max(last_use[:place], default=0) <= place:
-                cut = place
+        first = next((place for place, step in enumerate(self.steps) if moves(step.layer)), len(self.steps))
+        cut = max((place for place in self.cuts() if place < first), default=-1)
         has_weights = any(getattr(step.layer, "weights", None) for step in self.steps[: cut + 1])
         return cut if has_weights else -1
 
     def part(self, start: int, stop: int) -> Any:
-        """Build the model from the output of step `start` (-1: the image) to that of step `stop`."""
+        """Build the model from the output of step `start`, a cut (-1: the image), to that of step `stop`."""
         source = self.input if start < 0 else self.steps[start].output
-        return keras.Model(source, self.steps[stop].output)
+        # Keras would make a model of these tensors, too, but loses later calls of the layer that gave the first one.
+        entry = result = keras.Input(batch_shape=source.shape, dtype=source.dtype)
+        tensors = {id(source): entry}
+        for step in self.steps[start + 1 : stop + 1]:
+            args, kwargs = _replaced((step.args, step.kwargs), tensors)
+            result = step.layer(*args, **kwargs)
+            pairs = zip(keras.tree.flatten(step.output), keras.tree.flatten(result), strict=True)
+            tensors |= {id(old): new for old, new in pairs}
+        return keras.Model(entry, result)
 
     def key(self, place: int) -> str:
-        """Name what the steps up to `place` compute: layers, their settings, their weights; not their names."""
-        structure = [
-            (type(step.layer).__name__, _settings(step.layer), step.inputs) for step in self.steps[: place + 1]
-        ]
-        layers = [step.layer for step in self.steps[: place + 1] if isinstance(step.layer, keras.layers.Layer)]
-        return digest(json.dumps(structure, sort_keys=True, default=str), weights_sha256(layers))
+        """Name what the steps up to `place` compute: layers, settings, constants, weights; not the layers' names."""
+        names, structure, layers = {id(self.input): "image"}, [], []
+        for number, step in enumerate(self.steps[: place + 1]):
+            arguments = _replaced((step.args, step.kwargs), names)
+            structure.append((type(step.layer).__name__, _settings(step.layer), arguments))
+            outputs = keras.tree.flatten(step.output)
+            names |= {id(output): f"output {index} of {number}" for index, output in enumerate(outputs)}
+            layers += [step.layer] if isinstance(step.layer, keras.layers.Layer) else []
+        return digest(json.dumps(structure, sort_keys=True, default=_constant), weights_sha256(layers))
+
+
+def _replaced(arguments: Any, values: dict[int, Any]) -> Any:
+    return keras.tree.map_structure(lambda value: values.get(id(value), value), arguments)
+
+
+def _settings(layer: Any) -> dict[str, Any]:
+    return {name: value for name, value in layer.get_config().items() if name not in ("name", "trainable")}
+
+
+def _constant(value: Any) -> Any:
+    """A constant of a graph as JSON has it; ``str`` would shorten an array."""
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else str(value)
 
 
 def graph_of(model: Any) -> Graph:
@@ -99,54 +128,35 @@ def graph_of(model: Any) -> Graph:
     LabError
         If the model was not built that way, so that its layers cannot be followed.
     """
-    if not _is_followed(model) or len(model.inputs) != 1 or len(model.outputs) != 1:
+    if not _is_followed(model) or [len(getattr(model, name, ())) for name in ("inputs", "outputs")] != [1, 1]:
         raise LabError(
             f"{model.name}: expected a Sequential or functional Keras model with one input and one output, "
-            f"found {type(model).__name__}"
+            f"found {type(model).__name__}; begin with keras.Input(shape)"
         )
     steps: list[Step] = []
-    image = keras.Input(model.input_shape[1:], name="image")
-    places = {id(image): -1}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if _is_followed(layer):
             return through(layer, *args)
         output = layer(*args, **kwargs)
-        tensors = [tensor for tensor in keras.tree.flatten((args, kwargs)) if id(tensor) in places]
-        for tensor in keras.tree.flatten(output):
-            places[id(tensor)] = len(steps)
-        steps.append(Step(layer, tuple(places[id(tensor)] for tensor in tensors), output))
+        steps.append(Step(layer, args, kwargs, output))
         return output
 
-    def through(part: Any, tensor: Any) -> Any:
+    def through(part: Any, tensors: Any) -> Any:
         if isinstance(part, keras.Sequential):
             for layer in part.layers:
-                tensor = call(layer, tensor)
-            return tensor
-        if part.compiled:  # or the clone would be compiled too
-            part = keras.Model(part.input, part.output)
-        keras.models.clone_model(part, input_tensors=tensor, clone_function=lambda layer: layer, call_function=call)
-        return steps[-1].output
+                tensors = call(layer, tensors)
+            return tensors
+        return part._run_through_graph(tensors, call_fn=call)  # clone_model would hand on copies of the tensors
 
+    image = keras.Input(model.input_shape[1:], name="image")
     through(model, image)
     return Graph(image, steps)
 
 
-def moves_in_training(layer: Any) -> bool:
-    """Whether training changes a layer, or makes it act at random: it has variables and its `trainable` is true.
-
-    A seed is a variable too, so dropout and random augmentation count. A frozen BatchNorm layer keeps its statistics.
-    """
-    return bool(getattr(layer, "trainable", False) and getattr(layer, "variables", None))
-
-
 def _is_followed(layer: Any) -> bool:
-    return isinstance(layer, keras.Sequential) or (isinstance(layer, keras.Model) and hasattr(layer, "operations"))
-
-
-def _settings(layer: Any) -> dict[str, Any]:
-    """A layer's settings without those that do not change what it computes."""
-    return {name: value for name, value in layer.get_config().items() if name not in ("name", "trainable")}
+    """Whether a model is nothing but a graph of layers: built by Keras' own classes, so that no code is added."""
+    return _is_of_keras(layer) and (isinstance(layer, keras.Sequential) or hasattr(layer, "operations"))
 
 
 def last_convolutions(backbone: Any, count: int) -> Sequence[str]:

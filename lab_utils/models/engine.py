@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from lab_utils.core.machine import cpus, in_parallel
 from lab_utils.data.arrays import SlicedImages
@@ -34,7 +35,7 @@ def to_rgb(images: Any) -> Any:
 
 
 def fastest_engine() -> Engine:
-    """Choose TensorFlow where there is a GPU or LiteRT is not installed, else LiteRT."""
+    """Choose LiteRT, but TensorFlow where there is a GPU or LiteRT is not installed."""
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     return "tensorflow" if has_gpu or importlib.util.find_spec(PACKAGES["litert"]) is None else "litert"
 
@@ -42,6 +43,11 @@ def fastest_engine() -> Engine:
 def engine_version(engine: Engine) -> str:
     """Name an engine for records: "litert 2.3.0"."""
     return f"{engine} {metadata.version(PACKAGES[engine])}"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 class FeatureExtractor:
@@ -72,7 +78,7 @@ class FeatureExtractor:
         return [output.numpy() for output in self._forward(np.ascontiguousarray(images))]
 
     def tensorflow_rate(self, images: SlicedImages) -> float:
-        """Measure images per second through TensorFlow's forward pass, which training without a cache repeats."""
+        """Measure images per second of TensorFlow's forward pass, which training without a cache repeats."""
         sample, seconds = images[:SAMPLE], []
         for _ in range(2):  # the first pass of a shape is slower
             began = time.perf_counter()
@@ -81,7 +87,7 @@ class FeatureExtractor:
         return len(sample) / min(seconds)
 
     def run(self, images: SlicedImages, write: Write, *, engine: Engine | None = None) -> Engine:
-        """Run over all images and hand on the outputs, a batch at a time.
+        """Run over all images, hand on the outputs a batch at a time, and return the engine that was used.
 
         Parameters
         ----------
@@ -92,22 +98,18 @@ class FeatureExtractor:
             threads.
         engine : {"litert", "tensorflow"}, optional
             Default: the fastest that gives TensorFlow's features.
-
-        Returns
-        -------
-        {"litert", "tensorflow"}
-            The engine that was used.
         """
         engine = engine or fastest_engine()
         if engine == "litert":
             try:
                 problem = self._disagreement(self._interpreters[0], images[:PROBE])
             except Exception as error:  # whatever LiteRT does not know how to convert or run, TensorFlow does
-                problem = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                problem = first_line(error)
             if not problem:
-                _run_interpreters(self._interpreters, images, write)
+                self._run_interpreters(images, write)
                 return engine
-            print(f"LiteRT cannot be used for these layers ({problem}); TensorFlow computes the features")
+            # Not print: a progress bar may stand in the line.
+            tqdm.write(f"LiteRT cannot be used for these layers ({problem}); TensorFlow computes the features")
         for start in range(0, len(images), BATCH):
             write(start, self(images[start : start + BATCH]))
         return "tensorflow"
@@ -124,6 +126,21 @@ class FeatureExtractor:
             for interpreter in interpreters:
                 interpreter.allocate_tensors()
         return interpreters
+
+    def _run_interpreters(self, images: SlicedImages, write: Write) -> None:
+        idle: SimpleQueue[Any] = SimpleQueue()
+        for interpreter in self._interpreters:
+            idle.put(interpreter)
+
+        def work(row: int) -> None:
+            interpreter = idle.get()
+            try:
+                write(row, _infer(interpreter, images[row : row + 1]))
+            finally:
+                idle.put(interpreter)
+
+        for _ in in_parallel(work, range(len(images)), len(self._interpreters)):
+            pass
 
     def _disagreement(self, interpreter: Any, images: Pixels) -> str:
         """Say how LiteRT's outputs differ from TensorFlow's; empty where they do not."""
@@ -142,19 +159,3 @@ def _infer(interpreter: Any, image: Pixels) -> list[Float]:
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
-
-
-def _run_interpreters(interpreters: Sequence[Any], images: SlicedImages, write: Write) -> None:
-    idle: SimpleQueue[Any] = SimpleQueue()
-    for interpreter in interpreters:
-        idle.put(interpreter)
-
-    def work(row: int) -> None:
-        interpreter = idle.get()
-        try:
-            write(row, _infer(interpreter, images[row : row + 1]))
-        finally:
-            idle.put(interpreter)
-
-    for _ in in_parallel(work, range(len(images)), len(interpreters)):
-        pass

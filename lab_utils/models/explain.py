@@ -20,21 +20,11 @@ BATCH = 64  # images per pass
 
 @dataclass(frozen=True)
 class Attribution:
-    """Grad-CAM of some images, each for its predicted class.
+    """Grad-CAM of some images, each for its predicted class."""
 
-    Parameters
-    ----------
-    maps : float32 (n, h, w), not negative
-        One value per cell of the last feature map.
-    predicted : int64 (n,)
-        Index of the predicted class.
-    confidence : float32 (n,), in [0, 1]
-        Probability of the predicted class.
-    """
-
-    maps: Float
-    predicted: NDArray[np.int64]
-    confidence: Float
+    maps: Float  # (n, h, w), not negative: one value per cell of the last feature map
+    predicted: NDArray[np.int64]  # (n,), index of the predicted class
+    confidence: Float  # (n,), in [0, 1]: probability of the predicted class
 
 
 def grad_cam(maps: Any, gradients: Any) -> Any:
@@ -56,26 +46,20 @@ def grad_cam(maps: Any, gradients: Any) -> Any:
 
 
 def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64]) -> Attribution:
-    """Compute Grad-CAM for some images of the data; frozen layers are not run again.
-
-    Parameters
-    ----------
-    model : keras.Model
-        With a feature map (N, h, w, K) somewhere before its last layer.
-    data : LabelledImages
-    rows : int64 (n,)
-        Which of the images.
+    """Compute Grad-CAM for the images of some rows (n,) of the data; frozen layers are not run again.
 
     Raises
     ------
     LabError
-        If the model has no feature map.
+        If the model has no feature map (N, h, w, K) that alone leads to its output, or no softmax layer at its end.
     """
     graph = graph_of(model)
     last = _last_map(graph)
-    convolutions = [step.layer for step in graph.steps[: last + 1] if isinstance(step.layer, keras.layers.Conv2D)]
+    layers = [step.layer for step in graph.steps[: last + 1]]
     # Features that are cached lie before the last convolution, also where the head alone was trained.
-    place = graph.cut_place(lambda layer: moves_in_training(layer) or layer is convolutions[-1])
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    explained_layer = [*layers[-1:], *convolutions][-1]
+    place = graph.cut_place(lambda layer: moves_in_training(layer) or layer is explained_layer)
     inputs = data.images if place < 0 else cached_features(graph, [place], data)[0].values
     explained = _explainer(graph, place, last)
     parts = [
@@ -88,11 +72,7 @@ def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64]) -> Attr
 def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attribution]:
     """Predict one image that is not part of the data: its probabilities (C,) and its Grad-CAM.
 
-    Parameters
-    ----------
-    model : keras.Model
-    image : uint8 (H, W) or (H, W, 3)
-        At the size that the model takes.
+    The image is uint8 (H, W) or (H, W, 3), of the size that the model takes.
     """
     graph = graph_of(model)
     explained = _explainer(graph, -1, _last_map(graph))
@@ -135,15 +115,15 @@ def attribute_linear(
 
 
 def _last_map(graph: Graph) -> int:
-    """The last step that gives a feature map."""
-    places = [place for place, step in enumerate(graph.steps) if len(step.output.shape) == 4]
+    """Find the last step that gives a feature map through which everything passes."""
+    places = [place for place in graph.cuts() if len(graph.steps[place].output.shape) == 4]
     if not places:
-        raise LabError("Grad-CAM needs a feature map (N, h, w, K) in the model; this one has none")
+        raise LabError("Grad-CAM needs a feature map (N, h, w, K) that alone leads to the output; this model has none")
     return places[-1]
 
 
 def _explainer(graph: Graph, place: int, last: int) -> Any:
-    """A compiled function: a batch at step `place` (-1: images) to maps, predicted class and confidence."""
+    """Compile a function: a batch at step `place` (-1: images) to maps, predicted class and confidence."""
     above = graph.part(place, last) if last > place else None
     head, final = graph.part(last, len(graph.steps) - 2), graph.steps[-1].layer
     if not (isinstance(final, keras.layers.Dense) and final.activation is keras.activations.softmax):

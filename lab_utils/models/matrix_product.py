@@ -1,12 +1,13 @@
 """1x1 convolutions as matrix products: the same function on the same weights, with a faster gradient."""
 
+from functools import cache
 from typing import Any
 
 from lab_utils.models.runtime import keras
 
 
 class MatrixProduct(keras.layers.Layer):
-    """A 1x1 convolution as what it is, a matrix product over positions, with the convolution's own weights.
+    """A 1x1 convolution as a matrix product over positions, with the convolution's weights.
 
     TensorFlow computes the gradient of a product at the speed of a product, that of a convolution at half of it.
 
@@ -20,16 +21,6 @@ class MatrixProduct(keras.layers.Layer):
         super().__init__(name=convolution.name)
         self.convolution = convolution
 
-    @staticmethod
-    def suits(layer: keras.layers.Layer) -> bool:
-        """Whether a layer is such a convolution."""
-        return (
-            isinstance(layer, keras.layers.Conv2D)
-            and set(layer.kernel_size) == set(layer.strides) == {1}
-            and layer.groups == 1
-            and layer.data_format == "channels_last"
-        )
-
     def call(self, inputs: Any) -> Any:
         """(N, H, W, C) to (N, H, W, F)."""
         layer = self.convolution
@@ -41,9 +32,17 @@ class MatrixProduct(keras.layers.Layer):
 
 
 def with_matrix_products(model: keras.Model) -> keras.Model:
-    """The same function on the same weights, its 1x1 convolutions computed by `MatrixProduct`."""
+    """Build the same function of the same weights, with its 1x1 convolutions computed by `MatrixProduct`."""
 
-    def shared(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return MatrixProduct(layer) if MatrixProduct.suits(layer) else layer
+    @cache  # a layer that is called twice stays one layer
+    def replacement(layer: Any) -> Any:
+        suits = (
+            type(layer) is keras.layers.Conv2D
+            and set(layer.kernel_size) == set(layer.strides) == {1}
+            and layer.groups == 1
+            and layer.data_format == "channels_last"
+            and layer.activity_regularizer is None
+        )
+        return MatrixProduct(layer) if suits else layer
 
-    return keras.models.clone_model(model, clone_function=shared)
+    return keras.models.clone_model(model, clone_function=replacement)

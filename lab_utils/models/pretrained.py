@@ -2,38 +2,37 @@
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from lab_utils.core.errors import LabError, choose
-from lab_utils.data.decode import Pixels
 from lab_utils.data.labelled import LabelledImages
-from lab_utils.models.backbone import first_line, freeze
-from lab_utils.models.engine import Float, to_rgb
+from lab_utils.models.backbone import freeze
+from lab_utils.models.engine import Float, first_line, to_rgb
 from lab_utils.models.runtime import keras, tf
 
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
-STATISTICS_IMAGES = 32
+STATISTICS_IMAGES = 32  # training images whose statistics an untrained backbone takes
 RESIDUAL_GAIN = 0.2  # of random weights: 0.1 to 0.5 do about equally well, 1 does not
 
 
 def frozen_backbone(
     name: str, data: LabelledImages, scaling: Any, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool
 ) -> tuple[keras.Model, str]:
-    """Obtain a backbone for some images, every layer frozen; arguments, result and errors as of `obtain_backbone`.
+    """Obtain a backbone for some images, every layer frozen; otherwise as `obtain_backbone`.
 
-    Parameters
-    ----------
-    scaling : keras.layers.Layer
-        In front of the backbone: random weights take the BatchNorm statistics of scaled training images.
+    With random weights, it takes the BatchNorm statistics of training images behind the layer `scaling`.
     """
     backbone, kind = obtain_backbone(name, data.shape[0], weights=weights, synthetic=synthetic)
     if kind == "random":
-        set_batchnorm_statistics(backbone, scaling(to_rgb(statistics_images(data))))
+        train = data.rows("train")
+        rows = train[np.linspace(0, len(train) - 1, min(STATISTICS_IMAGES, len(train))).astype(int)]  # of all classes
+        set_batchnorm_statistics(backbone, scaling(to_rgb(data.images[rows])))
     freeze(backbone)
     return backbone, kind
 
@@ -66,26 +65,19 @@ def obtain_backbone(
     LabError
         If there is no such backbone, it cannot take this size, or its weights cannot be had on real data.
     """
-    build = getattr(keras.applications, choose("backbone", name, backbone_names()))
+    names = sorted(name for name, value in vars(keras.applications).items() if callable(value))
+    build = getattr(keras.applications, choose("backbone", name, names))
     options = {"include_top": False, "input_shape": (size, size, 3)}
     if weights != "random":
-        cached = set(cache_folder().glob("*"))
+        cached = list(_cache_folder().glob("*"))
         try:
-            with _download_timeout():
+            with ExitStack() as after:  # Keras alone would wait without end for a server that does not answer
+                after.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
+                socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
                 return build(weights="imagenet", **options), "imagenet"
         except Exception as error:  # Keras raises bare Exception for a failed download
             if weights == "imagenet" or not synthetic:
-                if damaged := next((path for path in cached if path.name in str(error)), None):
-                    raise LabError(
-                        f"{damaged}: damaged or incomplete, and cannot be downloaded again ({first_line(error)}); "
-                        "delete it, and put a whole one there or connect to the network"
-                    ) from error
-                raise LabError(
-                    f"{name}: ImageNet weights are neither in Keras' cache ({cache_folder()}) nor downloadable: "
-                    f"{first_line(error)}\n"
-                    "  put them there, set KERAS_HOME to a folder that has them, or say `weights: random` in lab.yaml "
-                    "for an untrained backbone (its results say nothing about transfer learning)"
-                ) from error
+                raise _no_weights(name, cached, error) from error
     try:
         backbone = build(weights=None, **options)
     except ValueError as error:
@@ -94,25 +86,23 @@ def obtain_backbone(
     return backbone, "random"
 
 
-def backbone_names() -> list[str]:
-    """List the models of ``keras.applications``."""
-    return sorted(name for name, value in vars(keras.applications).items() if callable(value))
-
-
-def cache_folder() -> Path:
-    """Return the folder in which Keras keeps downloaded weights."""
+def _cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
 
 
-@contextmanager
-def _download_timeout() -> Iterator[None]:
-    """Give up on a server that does not answer; Keras alone would wait without end."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def _no_weights(name: str, cached: Collection[Path], error: Exception) -> LabError:
+    """Say why ImageNet weights cannot be had; `cached` are the files that Keras had before."""
+    if damaged := next((path for path in cached if path.name in str(error)), None):
+        return LabError(
+            f"{damaged}: damaged or incomplete, and cannot be downloaded again ({first_line(error)}); delete it, "
+            "and put an intact file there or connect to the network"
+        )
+    return LabError(
+        f"{name}: ImageNet weights are neither in Keras' cache ({_cache_folder()}) nor downloadable: "
+        f"{first_line(error)}\n"
+        "  put them there, set KERAS_HOME to a folder that has them, or say `weights: random` in lab.yaml "
+        "for an untrained backbone (its results say nothing about transfer learning)"
+    )
 
 
 def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
@@ -128,13 +118,10 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
             layer.kernel.assign(keras.initializers.Orthogonal(seed=seed + place)(layer.kernel.shape))
         elif isinstance(layer, keras.layers.DepthwiseConv2D):
             layer.kernel.assign(keras.initializers.RandomNormal(1.0, 0.5, seed=seed + place)(layer.kernel.shape))
-    producer = {id(tensor): layer for layer in backbone.operations for tensor in _tensors(layer.output)}
-    order = {layer.name: place for place, layer in enumerate(backbone.operations)}
+    sources = {id(layer.output): (place, layer) for place, layer in enumerate(backbone.operations)}
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.Add):
-            branch = max(
-                (producer[id(tensor)] for tensor in _tensors(layer.input)), key=lambda source: order[source.name]
-            )
+            _, branch = max((sources[id(tensor)] for tensor in layer.input), key=itemgetter(0))
             if isinstance(branch, keras.layers.BatchNormalization):
                 branch.gamma.assign(branch.gamma * RESIDUAL_GAIN)
 
@@ -143,8 +130,8 @@ def set_batchnorm_statistics(backbone: keras.Model, images: Float) -> None:
     """Set the statistics of every BatchNorm layer to those of a batch of images.
 
     Without this an untrained MobileNetV2 gives values near 1e-12; with it, random features that can be used.
-    One forward pass in training mode with momentum 0 suffices: each layer normalises by the
-    batch's own statistics before the next one sees it.
+    One forward pass in training mode with momentum 0 suffices: each layer normalises by the batch's statistics
+    before the next one sees it.
 
     Parameters
     ----------
@@ -158,13 +145,3 @@ def set_batchnorm_statistics(backbone: keras.Model, images: Float) -> None:
     tf.function(backbone, autograph=False)(images, training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-def statistics_images(data: LabelledImages) -> Pixels:
-    """Choose the images whose statistics an untrained backbone takes: training images spread over the classes."""
-    train = data.rows("train")
-    return data.images[train[np.linspace(0, len(train) - 1, min(STATISTICS_IMAGES, len(train))).astype(int)]]
-
-
-def _tensors(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,5 +1,7 @@
-"""Keras' own ``fit`` for any model whose first layers are frozen: they are computed once, the rest trains."""
+"""Keras' ``fit`` for any model whose first layers are frozen: they are computed once, the rest trains."""
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,55 +11,47 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab_utils.core.errors import LabError
+from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.models.cut import graph_of
 from lab_utils.models.engine import Float
-from lab_utils.models.epochs import EpochReport
 from lab_utils.models.features import Features, cached_features
 from lab_utils.models.matrix_product import with_matrix_products
 from lab_utils.models.runtime import keras, tf
 
 PREDICT_BATCH = 256
+FIRST = ("accuracy", "loss", "val_accuracy", "val_loss")  # columns of a history, before other metrics
 
 
 @dataclass(frozen=True)
 class TrainablePart:
-    """What is left of a model behind its frozen layers, with what these give for every image.
+    """What is left of a model behind its frozen layers, with what these give for every image."""
 
-    Parameters
-    ----------
-    model : keras.Model
-        Features (N, ...), or images where nothing is frozen, to class probabilities (N, C). Shares its weights
-        with the model that it is part of.
-    inputs : array (N, ...)
-        One row per image of the data, on disk.
-    features : Features or None
-        None where nothing is frozen.
-    """
-
-    model: Any
-    inputs: NDArray[Any]
-    features: Features | None
+    model: Any  # maps rows of `inputs` to class probabilities (N, C); shares its weights with the model it is part of
+    inputs: NDArray[Any]  # features (N, ...), or images (N, H, W[, 3]) where nothing is frozen: a memory map
+    features: Features  # without a key where nothing is frozen
 
     @classmethod
     def of(cls, model: Any, data: LabelledImages) -> "TrainablePart":
-        """Cut a model behind its frozen layers, and compute these for all images unless that is done."""
+        """Cut a model behind its frozen layers, whose outputs are computed unless they are on disk."""
+        if not model.built and isinstance(model, keras.Sequential):  # without keras.Input
+            model.build((None, *data.shape))
+        graph = graph_of(model)
         if model.output_shape[-1] != len(data.classes):
             raise LabError(
                 f"{model.name}: its last layer has {model.output_shape[-1]} outputs, the data have "
                 f"{len(data.classes)} classes"
             )
-        graph = graph_of(model)
         place = graph.cut_place()
         part = with_matrix_products(graph.part(place, len(graph.steps) - 1))
         if place < 0:
-            return cls(part, data.images, None)
+            return cls(part, data.images, Features("", data.images, "", seconds=0.0, shared=1, uncached_rate=math.inf))
         (features,) = cached_features(graph, [place], data)
         return cls(part, features.values, features)
 
     def batches(self, rows: NDArray[np.int64], size: int, labels: Float, *, shuffle: int | None = None) -> Any:
         """Pairs of inputs and labels in batches, as a tf.data.Dataset; `shuffle` is a seed."""
-        shape, is_grey = self.model.input_shape[1:], self.inputs.ndim == 3
+        shape, is_grey = self.model.input_shape[1:], self.inputs.ndim < len(self.model.input_shape)
 
         def read(chosen: NDArray[np.int64]) -> tuple[Float, Float]:
             values = np.asarray(self.inputs[chosen], np.float32)
@@ -74,6 +68,39 @@ class TrainablePart:
         kinds = (tf.float32, tf.float32)
         pairs = order.batch(size).map(lambda chosen: with_shapes(*tf.numpy_function(read, [chosen], kinds)))
         return pairs.prefetch(2).with_options(options)
+
+    def predict(self, data: LabelledImages, rows: NDArray[np.int64]) -> Float:
+        """Predict class probabilities of some images: float32 (n, C)."""
+        return np.asarray(self.model.predict(self.batches(rows, PREDICT_BATCH, data.labels), verbose=0))
+
+
+class EpochReport(keras.callbacks.Callback):
+    """A callback that times epochs, advances a bar, and ends a training whose loss is no longer a number."""
+
+    def __init__(self, trained: Any, bar: Any) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = []  # epoch (from 1), metrics, seconds
+        self._trained, self._bar, self._began = trained, bar, 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Add a row, advance the bar, and stop a training that diverged."""
+        values = logs or {}
+        if not np.isfinite([values["loss"], values["val_loss"]]).all():
+            rate = float(self._trained.optimizer.learning_rate)
+            raise LabError(
+                f"{self._trained.name}: the loss is {values['loss']} after epoch {epoch + 1} (validation "
+                f"{values['val_loss']}): training diverged; lower learning_rate, now {rate:g}"
+            )
+        ordered = {name: values[name] for name in FIRST if name in values} | values
+        self.rows.append({"epoch": epoch + 1, **ordered, "seconds": time.perf_counter() - self._began})
+        shown = {"accuracy": "accuracy", "val_accuracy": "validation"}
+        text = ", ".join(f"{label} {values[name]:.3f}" for name, label in shown.items() if name in values)
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update()
 
 
 def fit(
@@ -122,61 +149,34 @@ def fit(
     """
     if not model.compiled:
         raise LabError(f"{model.name}: not compiled; call model.compile(optimizer, loss, metrics) first")
+    part, labels, train = TrainablePart.of(model, data), data.labels, data.rows("train")
     if not model.trainable_weights:
         raise LabError(f"{model.name}: every layer is frozen; set `trainable = True` on those to train")
-    part = TrainablePart.of(model, data)
-    _compile_like(part.model, model)
-    labels, train = data.labels, data.rows("train")
-    weights = _balanced(labels[train]) if class_weight == "balanced" else class_weight
-    report = EpochReport(model, epochs, images=None if part.features else len(train))
-    part.model.fit(
-        part.batches(train, batch_size, labels, shuffle=seed),
-        validation_data=part.batches(data.rows("validation"), batch_size, labels),
-        epochs=epochs,
-        class_weight=None if weights == "none" else weights,
-        callbacks=[report, *callbacks],
-        shuffle=False,  # the batches are shuffled already
-        verbose=0,
-    )
-    return report.history()
+    if not part.features.key:
+        print(f"No frozen layer comes first: every epoch runs the whole network on {len(train):,} images.")
+    metrics = model._compile_metrics  # not get_compile_config, which cannot name a student's function
+    given = {"metrics": metrics._user_metrics, "weighted_metrics": metrics._user_weighted_metrics} if metrics else {}
+    part.model.compile(model.optimizer, model.loss, jit_compile=False, **given)
+    if class_weight == "balanced":
+        counts = labels[train].sum(axis=0)
+        class_weight = dict(enumerate((len(train) / (len(counts) * counts)).tolist()))
+    with progress(total=epochs, desc="train", unit="epoch") as bar:
+        report = EpochReport(model, bar)
+        part.model.fit(
+            part.batches(train, batch_size, labels, shuffle=seed),
+            validation_data=part.batches(data.rows("validation"), batch_size, labels),
+            epochs=epochs,
+            class_weight=None if class_weight == "none" else class_weight,
+            callbacks=[report, *callbacks],
+            shuffle=False,  # the batches are shuffled already
+            verbose=0,
+        )
+    return pd.DataFrame(report.rows)
 
 
 def predict(model: Any, data: LabelledImages, rows: NDArray[np.int64] | None = None) -> Float:
-    """Predict class probabilities, on cached features where the model has frozen layers.
+    """Predict class probabilities, float32 (n, C), on cached features where the model has frozen layers.
 
-    Parameters
-    ----------
-    model : keras.Model
-    data : LabelledImages
-    rows : int64 (n,), optional
-        Which images; default: those of validation.
-
-    Returns
-    -------
-    float32 (n, C), in [0, 1]
+    Without `rows`, the images are those of the validation side.
     """
-    part = TrainablePart.of(model, data)
-    rows = data.rows("validation") if rows is None else rows
-    return np.asarray(part.model.predict(part.batches(rows, PREDICT_BATCH, data.labels), verbose=0))
-
-
-def trained_features(model: Any, data: LabelledImages) -> Features | None:
-    """The cached features that ``fit`` trains a model on; None where nothing is frozen."""
-    return TrainablePart.of(model, data).features
-
-
-def _compile_like(part: Any, model: Any) -> None:
-    """Compile a part with the model's optimizer, loss and metrics."""
-    settings = model.get_compile_config()
-    metrics = {
-        name: keras.saving.deserialize_keras_object(settings[name])
-        for name in ("metrics", "weighted_metrics")
-        if settings.get(name)
-    }
-    part.compile(optimizer=model.optimizer, loss=model.loss, jit_compile=False, **metrics)
-
-
-def _balanced(labels: Float) -> dict[int, float]:
-    """scikit-learn's "balanced" weights of one-hot labels (n, C)."""
-    counts = labels.sum(axis=0)
-    return {place: float(len(labels) / (len(counts) * count)) for place, count in enumerate(counts)}
+    return TrainablePart.of(model, data).predict(data, data.rows("validation") if rows is None else rows)

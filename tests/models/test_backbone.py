@@ -23,7 +23,7 @@ def test_unit_scaling_divides_by_255() -> None:
 
 
 def test_a_saved_backbone_comes_back_frozen(backbone: keras.Model, lab: Workspace) -> None:
-    key = save_backbone(backbone, lab)
+    key = save_backbone(backbone, lab, name="MobileNetV2", weights="random", store="s").key
     loaded = load_backbone(lab, key)
     assert weights_sha256([loaded])[:16] == key
     assert loaded.trainable_weights == []
@@ -31,14 +31,14 @@ def test_a_saved_backbone_comes_back_frozen(backbone: keras.Model, lab: Workspac
     with pytest.raises(LabError, match="not as stage 25_features wrote it; delete .* and run stage 25_features again"):
         load_backbone(lab, key)
     lab.backbone(key).unlink()
-    with pytest.raises(LabError, match="not there; run stage 25_features again"):
+    with pytest.raises(LabError, match="not there yet; run stage 25_features first"):
         load_backbone(lab, key)
 
 
 def test_a_backbone_that_cannot_be_loaded_is_named(lab: Workspace) -> None:
     lab.backbone("key").parent.mkdir()
     lab.backbone("key").write_bytes(b"no model")
-    with pytest.raises(LabError, match="cannot be loaded.*delete it and run stage 25_features again"):
+    with pytest.raises(LabError, match="not readable as a Keras model.*delete it and run stage 25_features again"):
         load_backbone(lab, "key")
 
 

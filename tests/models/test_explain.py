@@ -85,3 +85,22 @@ def test_models_that_cannot_be_explained_are_refused() -> None:
     flat = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(LabError, match="needs a dense softmax layer at the end of the model, found Dense|feature map"):
         attribute_image(flat, np.zeros((8, 8, 3), np.uint8))
+
+
+def test_a_map_that_is_not_all_there_is_forbids_grad_cam() -> None:
+    image = keras.Input((8, 8, 3))
+    pooled = [keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, size)(image)) for size in (1, 3)]
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax")(keras.layers.Concatenate()(pooled)))
+    with pytest.raises(LabError, match="feature map .* that alone leads to the output"):
+        attribute_image(model, np.zeros((8, 8, 3), np.uint8))
+
+
+def test_a_model_without_convolutions_is_explained_at_its_last_map(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    inner = [keras.layers.DepthwiseConv2D(2, trainable=False), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *inner, keras.layers.Dense(2, activation="softmax")])
+    images = np.random.default_rng(0).integers(0, 255, (5, 8, 8, 3)).astype(np.uint8)
+    data = LabelledImages(images, pd.DataFrame({"class": list("ababa"), "split": "train"}), ("a", "b"), "k", tmp_path)
+    attribution, (_, alone) = attribute(model, data, np.arange(5)), attribute_image(model, images[3])
+    assert attribution.maps.shape == (5, 7, 7)
+    assert np.allclose(attribution.maps[3], alone.maps[0], rtol=1e-4)

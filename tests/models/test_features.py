@@ -10,7 +10,7 @@ from lab_utils.data.labelled import LabelledImages
 from lab_utils.models.backbone import scaling_layer, trunk_of
 from lab_utils.models.cut import graph_of, last_convolutions
 from lab_utils.models.engine import FeatureExtractor, to_rgb
-from lab_utils.models.features import Features, features_by_depth
+from lab_utils.models.features import Features, cut_table, features_by_depth, principal_components
 from lab_utils.models.runtime import keras
 
 UNIT = "unit"
@@ -114,3 +114,30 @@ def test_half_precision_takes_half_the_room_and_rounds(data: LabelledImages, bac
     assert half.values.dtype == np.float16
     assert 2 * half.values.nbytes == single.values.nbytes
     assert np.allclose(half.values, single.values, rtol=1e-3, atol=1e-6)
+
+
+def test_a_depth_that_leaves_nothing_frozen_has_no_features(data: LabelledImages, backbone: keras.Model) -> None:
+    assert list(features_by_depth(backbone, scaling_layer("MobileNetV2", "unit"), [35, 0], data)) == [0]
+
+
+def test_the_table_of_cuts_and_the_principal_components(data: LabelledImages, backbone: keras.Model) -> None:
+    features = features_by_depth(backbone, scaling_layer("MobileNetV2", "unit"), [1, 0], data)
+    table = cut_table(features).set_index("trainable_convs")
+    assert table["values"].to_dict() == {1: 2 * 2 * 320, 0: 1280}
+    assert table["megabytes"][0] == 53 * 1280 * 4 / 1e6
+    before = features[1].values[:]
+    points, explained, rows = principal_components(features[1])
+    assert points.shape == (53, 2)
+    assert 1 > explained[0] > explained[1] > 0
+    assert sorted(rows) == list(range(53))
+    values = np.asarray(before[rows], float).reshape(53, -1)
+    assert np.allclose(explained, points.var(axis=0, ddof=1) / values.var(axis=0, ddof=1).sum(), rtol=1e-3)
+    assert np.array_equal(features[1].values, before), "the features on disk stay"
+
+
+def test_a_file_of_features_that_is_gone_is_computed_again(data: LabelledImages, backbone: keras.Model) -> None:
+    for name in ("features.npy", "features.json"):
+        (features,) = compute(data, backbone, 0)
+        (data.features_folder / features.key / name).unlink()
+        (again,) = compute(data, backbone, 0)
+        assert np.allclose(again.values, features.values, rtol=1e-5)

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -203,6 +204,44 @@ def test_balanced_weights_lift_the_rare_class(data: LabelledImages, build: Build
     rare, common = counts.argmin(), counts.argmax()
     assert shares[1][rare] > shares[0][rare]
     assert shares[1][common] < shares[0][common]
+
+
+def test_a_student_s_metric_works_and_the_input_layer_can_be_left_out(data: LabelledImages, build: Build) -> None:
+    def mean_confidence(truth: Any, probabilities: Any) -> Any:
+        return keras.ops.mean(keras.ops.max(probabilities, axis=-1))
+
+    model = keras.Sequential(build("fc_only").layers)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy", mean_confidence])
+    history = fit(model, data, epochs=1, batch_size=16)
+    assert history["mean_confidence"].between(0.25, 1).all()
+    assert predict(model, data).shape == (len(data.rows("validation")), 4)
+
+
+def test_features_of_two_dimensions_are_no_grey_images(data: LabelledImages, build: Build) -> None:
+    scaling, backbone = build("fc_only").layers[:2]
+    head = [layers.Reshape((4, 1280)), layers.GlobalAveragePooling1D(), layers.Dropout(0.1)]
+    model = keras.Sequential([keras.Input((64, 64, 3)), scaling, backbone, head[0], layers.Conv1D(4, 1), *head[1:]])
+    model.add(layers.Dense(4, activation="softmax"))
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    fit(model, data, epochs=1, batch_size=16)
+    assert TrainablePart.of(model, data).inputs.shape == (len(data), 4, 1280)
+
+
+def test_features_are_never_loaded_as_one_array(data: LabelledImages, build: Build) -> None:
+    part = TrainablePart.of(build("last_conv"), data)
+    assert isinstance(part.inputs, np.memmap)
+    assert not part.inputs.flags.writeable
+
+
+def test_an_interrupted_training_closes_its_bar(
+    data: LabelledImages, build: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(epoch: int, logs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(build("fc_only"), data, epochs=3, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=interrupt)])
+    assert capsys.readouterr().out.endswith("\n")
 
 
 def test_what_cannot_be_trained_is_refused(data: LabelledImages, build: Build) -> None:
