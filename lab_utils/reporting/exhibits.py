@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from lab_utils.core.errors import LabError
 
+NBSP = "\N{NO-BREAK SPACE}"
 KINDS = {"fig": "Figure", "tbl": "Table"}
 LABEL = re.compile(r"(fig|tbl)-[A-Za-z0-9_./-]+")
 PIXELS_PER_INCH = 150
@@ -50,6 +51,11 @@ def verbatim(text: str) -> str:
     return PUNCTUATION.sub(r"\\\g<0>", re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", text))
 
 
+def unbroken(text: str) -> str:
+    """Put a no-break space between a number and its per cent sign."""
+    return re.sub(r"(?<=\d) %", f"{NBSP}%", text)
+
+
 class Exhibit:
     """A figure or a table, which shows itself as the last value of a cell.
 
@@ -62,7 +68,7 @@ class Exhibit:
     """
 
     def __init__(self, caption: str, label: str) -> None:
-        self.caption, self.label = caption, label
+        self.caption, self.label = unbroken(caption), label
 
     def __str__(self) -> str:
         return f"{numbered(self.label)}: {self.caption}"
@@ -162,7 +168,7 @@ class ReportTable(Exhibit):
         if isinstance(value, str):
             return value
         text = format(value, self.formats.get(name, ",d" if isinstance(value, int) else ""))
-        return text.replace("-", "−").replace("%", "\N{NO-BREAK SPACE}%")
+        return text.replace("-", "−").replace("%", f"{NBSP}%")
 
 
 class Notices(list[str]):

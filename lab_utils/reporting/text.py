@@ -16,10 +16,9 @@ from IPython.display import display
 from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError
 
 from lab_utils.core.errors import LabError
-from lab_utils.reporting.exhibits import Exhibit, numbered, verbatim
+from lab_utils.reporting.exhibits import NBSP, Exhibit, numbered, unbroken, verbatim
 from lab_utils.reporting.style import readable
 
-NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 MISSING = "not available"
 
@@ -149,7 +148,7 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
         is_unknown = isinstance(error, UndefinedError)
         remedy = "define the value in a cell above, or correct its name" if is_unknown else "correct the text"
         raise LabError(f"{place}: {error}; {remedy}") from error
-    texts = [Markdown(piece.strip("\n")) for piece in filled.split(mark)]
+    texts = [Markdown(unbroken(piece.strip("\n"))) for piece in filled.split(mark)]
     woven: list[Markdown | Exhibit] = [piece for pair in zip(texts, exhibits, strict=False) for piece in pair]
     return [piece for piece in [*woven, texts[-1]] if not isinstance(piece, str) or piece.strip()]
 

@@ -7,8 +7,8 @@ from nbconvert.filters import markdown2html
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting import exhibits
-from lab_utils.reporting.exhibits import ReportTable
-from lab_utils.reporting.text import NBSP, parts, render
+from lab_utils.reporting.exhibits import NBSP, ReportTable
+from lab_utils.reporting.text import parts, render
 
 HOSTILE = r"<script>alert(1)</script> [a](javascript:alert(1)) {{ 7 * 7 }} {% raw %} *b* `c` $x$"
 
@@ -23,6 +23,7 @@ def fresh_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("{{ 0.8714 | percent }}", f"87.1{NBSP}%"),
         ("{{ 0.8714 | percent(0) }}", f"87{NBSP}%"),
+        ("A level of 95 %", f"A level of 95{NBSP}%"),
         ("{{ -0.021 | points }}", "−2.1"),
         ("{{ 12698 | count }}", "12,698"),
         ("{{ -1.5 | number }}", "−1.50"),
