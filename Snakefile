@@ -28,7 +28,7 @@ from snakemake.logging import logger
 from lab_utils.core.catalogue import tables_of
 from lab_utils.core.errors import LabError
 from lab_utils.data.dataset import source_fingerprint
-from lab_utils.pipeline.code_digest import WITHOUT_RESULTS, stage_digest
+from lab_utils.pipeline.code_digest import stage_digest
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
 from lab_utils.pipeline.terminal import take_over
 
@@ -77,7 +77,7 @@ def tables(stage):
     return {name: update(table.path) for name, table in tables_of(stage).items()}
 
 
-def params_of(name, parameters=lambda wildcards: {}, settings=lambda wildcards: [], ignore=WITHOUT_RESULTS, with_text=False):
+def params_of(name, parameters=lambda wildcards: {}, settings=lambda wildcards: []):
     """Return what a stage depends on besides files; `parameters` and `settings` get the rule's wildcards."""
     notebook = PROJECT / ("report" if name == "lab_report" else "notebooks") / f"{name}.ipynb"
     return {
@@ -85,7 +85,7 @@ def params_of(name, parameters=lambda wildcards: {}, settings=lambda wildcards: 
         "parameters": lambda wildcards: json.dumps(parameters(wildcards)),
         "settings": settings,
         "tables": [[name, *((column, value.kind) for column, value in table.columns.items())] for name, table in tables_of(name).items()],
-        "code": stage_digest(notebook, ignore=ignore, with_text=with_text),
+        "code": stage_digest(notebook),
     }
 
 
@@ -250,7 +250,7 @@ rule evaluate:
         **tables("40_evaluate"),
         notebook="notebooks/40_evaluate.ipynb",
     params:
-        **params_of("40_evaluate", settings=lambda wildcards: [LABELS, *map(settings_of, SCENARIOS), PUBLISHED], ignore=[]),
+        **params_of("40_evaluate", settings=lambda wildcards: [LABELS, *map(settings_of, SCENARIOS), PUBLISHED]),
     log:
         "logs/40_evaluate.log",
     shell:
@@ -284,8 +284,6 @@ rule report:
         **params_of(
             "lab_report",
             settings=lambda wildcards: [experiment.title, experiment.author, LABELS, PUBLISHED],
-            ignore=[],
-            with_text=True,
         ),
     log:
         "logs/lab_report.log",

@@ -8,7 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "code_digest": ["WITHOUT_RESULTS", "stage_digest"],
+        "code_digest": ["stage_digest"],
         "planning": ["discard_altered", "lock", "open_setup"],
         "runner": ["check_injected", "run_notebook"],
         "terminal": ["take_over"],
