@@ -70,11 +70,16 @@ def _read_cells(notebook: Path, with_text: bool) -> Iterator[ast.AST]:
 
 def _modules(tree: ast.AST) -> set[str]:
     """Name the modules of the package that a piece of code imports, such as "core.files"."""
-    modules = set()
+    modules: set[str] = set()
+    rooms: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
             parent = ".".join((node.module or "").split(".")[1:])
             modules |= {_module_of(parent, alias.name) for alias in node.names}
+            rooms |= {alias.asname or alias.name: alias.name for alias in node.names if not parent}
+    for node in ast.walk(tree):  # models.fit, after `from lab_utils import models`
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in rooms:
+            modules.add(_module_of(rooms[node.value.id], node.attr))
     return modules
 
 

@@ -124,6 +124,15 @@ def test_what_runs_at_import_counts(package: Path) -> None:
     assert trained() != before
 
 
+def test_a_name_of_an_imported_room_is_followed(package: Path, digest_of) -> None:  # type: ignore[no-untyped-def]
+    code = "from lab_utils import models as networks\nnetworks.grad_cam"
+    before = digest_of(code)
+    parts_change(package / "models" / "training.py", "\nNEW = 1\n")
+    assert digest_of(code) == before
+    parts_change(package / "models" / "explain.py", "\nNEW = 1\n")
+    assert digest_of(code) != before
+
+
 def test_docstrings_and_comments_of_the_package_do_not_count(package: Path) -> None:
     before = trained()
     parts_change(package / "models" / "cut.py", '"""Other words.', replaced='"""')
