@@ -1,4 +1,4 @@
-"""The lab's helper package. ``open_lab`` opens a workspace; each room below has one part of the data's way."""
+"""The lab's helper package: ``open_lab`` opens a workspace, each room has one task."""
 
 import lazy_loader
 

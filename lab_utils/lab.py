@@ -1,4 +1,4 @@
-"""The front door: one object opens a workspace, an experiment, and one of its protocols and scenarios."""
+"""The front door: a workspace with an experiment, one protocol and one scenario."""
 
 import os
 from collections.abc import Mapping
@@ -103,7 +103,7 @@ class Lab:
         write_json(self.workspace.writable.preprocessing(self.protocol.name), record)
 
     def _store_key(self) -> str:
-        """Return the key of the images that stage 20 stored; refuse them if the data set has changed since."""
+        """Return the key of the stored images; refuse them if the data set has changed."""
         path = self.workspace.preprocessing(self.protocol.name)
         record = read_json(path, stage="20_preprocess")
         if record["dataset"] != self.dataset.fingerprint:
@@ -151,7 +151,7 @@ class Lab:
         return models.scaling_layer(backbone or self.scenario.backbone, self.protocol.scaling)
 
     def obtain_backbone(self, name: str = "") -> tuple[Any, str]:
-        """Obtain a backbone (stage 25): a Keras model with all layers frozen, and which weights it has."""
+        """Obtain a backbone (stage 25): a frozen Keras model, and the kind of its weights."""
         name, weights, synthetic = name or self.scenario.backbone, self.experiment.weights, self.dataset.synthetic
         return models.frozen_backbone(name, self.data, self.scaling_layer(name), weights=weights, synthetic=synthetic)
 
@@ -163,7 +163,7 @@ class Lab:
         write_json(path, {**vars(record), "cuts": cuts, **provenance()})
 
     def backbone(self, name: str = "") -> Any:
-        """Load a backbone as stage 25 left it: a Keras model without its classifier, all layers frozen."""
+        """Load a backbone: a Keras model without its classifier, all layers frozen."""
         return models.load_backbone(self.workspace, self._backbone_record(name).key)
 
     def _backbone_record(self, name: str = "") -> Any:
@@ -171,7 +171,7 @@ class Lab:
         return models.BackboneRecord.read(self.workspace, self.protocol.name, name, store=self.data.store_key)
 
     def train(self, scenario: str = "", **changes: Any) -> TrainedRun:
-        """Train a scenario with other settings, such as ``learning_rate=0.01``, unless that was done before.
+        """Train a scenario with other settings (``learning_rate=0.01``), unless done before.
 
         The run lies below ``by_hand/trials/`` and never enters results.
         """
@@ -193,7 +193,7 @@ class Lab:
         return reporting.figures.compared_curves({getattr(run, "title", run.name): run.history() for run in runs})
 
     def save_run(self, model: Any, history: pd.DataFrame, *, run: Run | None = None) -> dict[str, Any]:
-        """Write history, predictions of the validation images, the model and, last, run.json, whose record it returns.
+        """Write history, predictions, the model and, last, run.json; return its record.
 
         By hand, the run goes below ``by_hand/``, is marked, and never enters results.
         """
@@ -223,7 +223,7 @@ class Lab:
 
     @cached_property
     def runs(self) -> Runs:
-        """The finished runs of the experiment; ``lab.runs["fc_only"]`` is the first of that scenario."""
+        """The finished runs; ``lab.runs["fc_only"]`` is the first of that scenario."""
         return Runs([TrainedRun(**vars(run), lab=self) for run in finished_runs(self.experiment, self.workspace)])
 
     def audit(self, run: Run) -> Any:

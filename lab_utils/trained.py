@@ -1,4 +1,4 @@
-"""A trained run to explore: its mistakes of highest confidence, and a prediction with its heat map."""
+"""A trained run to explore: its surest mistakes, and a prediction with its heat map."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,11 +33,11 @@ class TrainedRun(Run):
 
     @cached_property
     def model(self) -> Any:
-        """The trained Keras model: images (N, H, W, 3) with values in [0, 255] to probabilities (N, C)."""
+        """The trained Keras model: images (N, H, W, 3) in [0, 255] to probabilities (N, C)."""
         return models.load_model(self.file("model.keras"), stage="30_train")
 
     def mistakes(self, count: int = 12) -> ReportFigure:
-        """Show the wrong predictions of highest confidence; raises LabError if there is no wrong one."""
+        """Show the wrong predictions of highest confidence; raises LabError without any."""
         table = self.predictions()
         table = table.assign(predicted=predicted_of(table), confidence=probabilities_of(table).max(axis=1))
         wrong = table[table["predicted"] != table["y_true"]].nlargest(count, "confidence")

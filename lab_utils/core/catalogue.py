@@ -27,7 +27,7 @@ class Column(Settings):
 
 
 class Table(Settings):
-    """A table's name, the stage that writes it, its path in the workspace, its summary and its columns."""
+    """A table: its stage, its path in the workspace, its summary and its columns."""
 
     name: str
     stage: str
@@ -37,7 +37,7 @@ class Table(Settings):
     columns: dict[str, Column]
 
     def column(self, name: str) -> Column | None:
-        """The column `name`, also of those that the table has once per class; None if it has no such column."""
+        """The column `name`, also one that exists once per class; None if there is none."""
         patterns = {key.replace(PER_CLASS, "*"): column for key, column in self.columns.items()}
         return next((column for pattern, column in patterns.items() if fnmatchcase(name, pattern)), None)
 
@@ -74,17 +74,17 @@ def table_path(workspace: Workspace, name: str, **keys: object) -> Path:
 
 
 def write_table(workspace: Workspace, name: str, frame: pd.DataFrame, **keys: object) -> None:
-    """Write a table to its place in the workspace; arguments as in `table_path`, errors as in `write_table_file`."""
+    """Write a table to its place in the workspace; see `table_path` and `write_table_file`."""
     write_table_file(table_path(workspace.writable, name, **keys), name, frame)
 
 
 def read_table(workspace: Workspace, name: str, **keys: object) -> pd.DataFrame:
-    """Read a table from its place in the workspace; arguments as in `table_path`, result as in `read_table_file`."""
+    """Read a table from its place in the workspace; see `table_path` and `read_table_file`."""
     return read_table_file(table_path(workspace, name, **keys), name)
 
 
 def write_table_file(path: Path, name: str, frame: pd.DataFrame) -> None:
-    """Write `frame` as table `name`, with columns in the catalogue's order and the 9 digits that float32 needs.
+    """Write `frame` as table `name`, columns in the catalogue's order, 9 digits per number.
 
     Raises LabError if the columns are not those of the catalogue.
     """

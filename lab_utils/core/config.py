@@ -1,4 +1,4 @@
-"""The experiment as lab.yaml describes it: data set, protocols, scenarios, seeds. Names become values here."""
+"""The experiment as lab.yaml describes it: data set, protocols, scenarios, seeds."""
 
 import re
 import reprlib
@@ -149,12 +149,12 @@ class Experiment(Settings):
         return [self.scenario(name) for name in self.scenarios]
 
     def convs_of(self, backbone: str) -> list[int]:
-        """The numbers of trained convolutions that the chosen scenarios need of `backbone`, largest first."""
+        """The numbers of trained convolutions of `backbone` in the chosen scenarios, largest first."""
         return sorted({s.trainable_convs for s in self.chosen_scenarios() if s.backbone == backbone}, reverse=True)
 
 
 def load_experiment(config: str = "", **overrides: Any) -> Experiment:
-    """Read and check the experiment file `config`, or the project's lab.yaml where that is empty.
+    """Read and check the experiment file `config`; empty means the project's lab.yaml.
 
     `overrides` are top-level keys that replace the file's, such as ``dataset="kaggle"``. Raises LabError with all
     mistakes at once, each with its place and the nearest valid name.
@@ -210,7 +210,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file of keys and values; raises LabError where it is missing, damaged, or has a key twice."""
+    """Read a YAML file of keys and values; refuse a damaged one, or a key given twice."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:

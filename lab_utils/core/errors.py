@@ -1,4 +1,4 @@
-"""The one kind of error that a user reads: where, what was expected, what was found, what to do."""
+"""The error that a user reads: where, what was expected, what was found, what to do."""
 
 import difflib
 from collections.abc import Collection
@@ -16,7 +16,7 @@ def choose(kind: str, name: str, choices: Collection[str]) -> str:
 
 
 def unknown(kind: str, name: str, choices: Collection[str]) -> str:
-    """The message that no `kind` ("scenario") has this name: all choices, and the nearest where one is close."""
+    """Say that no `kind` ("scenario") has this name, with all choices and the nearest."""
     close = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"no {kind} {name!r}: choose one of {', '.join(choices)}{hint}"

@@ -16,7 +16,7 @@ SAMPLES, SAMPLE = 64, 2**16  # number and bytes of the blocks of a .npy file tha
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Write a file or a folder under a temporary name; rename it to `path` only if no error occurred.
+    """Write a file or folder under a temporary name; rename it if no error occurred.
 
     Yields a temporary path next to `path` with the same suffix. Files are flushed to the disk before the
     rename, so that what has its final name is complete, also after a power cut. A file gets its checksum.
@@ -49,7 +49,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def reading(path: Path, form: str, *, stage: str) -> Iterator[None]:
-    """Verify a file's checksum; turn an error of the block that reads it into a LabError that says what to do.
+    """Verify a file's checksum; turn an error while it is read into a LabError.
 
     The message names the `form` that the file should have ("JSON"), and the `stage` that writes it.
     """
@@ -64,7 +64,7 @@ def reading(path: Path, form: str, *, stage: str) -> Iterator[None]:
 
 
 def write_checksum(path: Path, draft: Path | None = None) -> None:
-    """Write the checksum of `path`, or of the `draft` that is about to be renamed to it, to `.<name>.sha256`."""
+    """Write the checksum of `path`, or of its `draft`, to `.<name>.sha256`."""
     temporary = _checksum_file(path).with_suffix(".partial")
     temporary.write_text(_checksum(draft or path))
     temporary.replace(_checksum_file(path))
@@ -89,7 +89,7 @@ def _checksum(path: Path) -> str:
 
 
 def sampled_sha256(path: Path) -> str:
-    """SHA-256 of a file's size and of 64 blocks of 64 kB spread over it: quick, however large the file."""
+    """SHA-256 of a file's size and of 64 blocks of 64 kB spread over it."""
     size = path.stat().st_size
     total = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
@@ -106,7 +106,7 @@ def sha256(path: Path) -> str:
 
 
 def digest(*parts: object) -> str:
-    """SHA-256 over the JSON of `parts`, as 16 hexadecimal digits: the key of what depends on them alone."""
+    """SHA-256 over the JSON of `parts`, as 16 hexadecimal digits."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -32,7 +32,7 @@ def peak_memory() -> int:
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T], workers: int | None = None) -> Iterator[R]:
-    """Map over threads in order, with at most `WINDOW` results waiting; useful where the work releases the GIL."""
+    """Map over threads in order, with at most `WINDOW` results waiting."""
     remaining = iter(items)
     with ThreadPoolExecutor(workers or cpus()) as pool:
         while window := list(islice(remaining, WINDOW)):

@@ -11,7 +11,7 @@ ANOTHER = "choose another folder with WORKSPACE=path"
 
 
 def project_root() -> Path:
-    """The clone of the lab: the nearest one above the working directory, else the one that holds the package.
+    """The clone of the lab: above the working directory, else the one with the package.
 
     JupyterLab starts a notebook in `notebooks/`, papermill in the caller's folder; both find the same project.
     """
@@ -27,7 +27,7 @@ def _is_project(folder: Path) -> bool:
 
 
 def experiment_file(config: str = "") -> Path:
-    """The path of the experiment file: `config` as given, or the project's lab.yaml where it is empty."""
+    """The path of the experiment file: `config`; empty means the project's lab.yaml."""
     return Path(config) if config else project_root() / EXPERIMENT_FILE
 
 
@@ -45,7 +45,7 @@ class Workspace:
 
     @classmethod
     def open(cls, workspace: str = "", *, by_hand: bool = False) -> "Workspace":
-        """Open the folder `workspace`, or `workspace/` of the project where that is empty; make it if need be.
+        """Open or make the folder `workspace`; empty means `workspace/` of the project.
 
         Raises LabError if the folder cannot be made or written into.
         """
@@ -81,7 +81,7 @@ class Workspace:
         return self.root / name
 
     def relative(self, path: Path) -> str:
-        """`path` as records keep it: relative where it is inside the workspace. `path()` is the inverse."""
+        """Return `path` relative to the workspace if it lies inside; `path()` is the inverse."""
         folder = self.root if path.is_relative_to(self.root) else self.base
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 

@@ -21,7 +21,7 @@ Row = tuple[str, str, str, str, str]
 def collect_findings(
     dataset: Dataset, manifest: pd.DataFrame, unreadable: pd.DataFrame, protocol: Protocol
 ) -> pd.DataFrame:
-    """Collect the findings of all checks in what `build_manifest` returned; columns as in the catalogue."""
+    """Collect the findings of all checks; columns as in the catalogue."""
     images = manifest[manifest["kind"] == "image"]
     rows: list[Row] = [
         *(("unreadable", name, path, why, "left out") for path, name, why in unreadable.itertuples(index=False)),

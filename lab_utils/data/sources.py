@@ -21,7 +21,7 @@ class SourceRule(NamedTuple):
 
 
 def source_rule(images: pd.DataFrame) -> SourceRule | None:
-    """Score the rule that predicts each source's most frequent class; None without large sources."""
+    """Score the rule "the most frequent class of the source"; None without large sources."""
     known = large_source_images(images)
     train, validation = (known[known["split"] == side] for side in ("train", "validation"))
     if not len(train) or not len(validation):

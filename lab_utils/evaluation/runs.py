@@ -1,4 +1,4 @@
-"""Finished training runs: what each leaves in its folder, and which of the experiment's there are."""
+"""Training runs: the files of each, and which runs of an experiment have finished."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Run:
         return read_json(self.folder / "run.json", stage=STAGE)
 
     def file(self, name: str) -> Path:
-        """Return the path of one of the run's artefacts; raises LabError if it was altered since it was written."""
+        """Return the path of an artefact; raises LabError if it was altered since."""
         path = self.folder / name
         verify_checksum(path, stage=STAGE)
         return path
@@ -83,7 +83,7 @@ class Run:
 
 
 class Runs(Sequence[Run]):
-    """Finished runs in the report's order; a run is chosen by its place, its scenario's name, or its full name."""
+    """Finished runs in the report's order, found by place, scenario or full name."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = list(runs)
@@ -92,7 +92,7 @@ class Runs(Sequence[Run]):
         return len(self._runs)
 
     def __getitem__(self, key: Any) -> Any:
-        """Return a run: ``runs[0]``, ``runs["fc_only"]`` (the first of them), ``runs["described/fc_only/seed-0"]``."""
+        """Return ``runs[0]``, ``runs["fc_only"]`` or ``runs["described/fc_only/seed-0"]``."""
         if not isinstance(key, str):
             return self._runs[key]
         names = {run.scenario.name: run for run in reversed(self._runs)} | {run.name: run for run in self._runs}

@@ -14,7 +14,7 @@ from lab_utils.models.runtime import keras
 def build_model(
     scenario: Scenario, backbone: keras.Model, scaling: Any, shape: tuple[int, ...], classes: int, *, seed: int = 0
 ) -> keras.Model:
-    """Build and compile a scenario's model for images (H, W, 3), as notebook 30_train does step by step.
+    """Build and compile a scenario's model, as notebook 30_train does step by step.
 
     It shares the backbone's layers; `seed` sets the head's initial weights (Glorot uniform).
     """
@@ -35,7 +35,7 @@ def build_model(
 
 
 def architecture(model: keras.Model) -> pd.DataFrame:
-    """List a model's layers with shape and parameters, as Keras' summary does; the last three rows are totals."""
+    """List a model's layers with shape and parameters; the last three rows are totals."""
     rows: Sequence[tuple[str, str, int]] = [
         (f"{layer.name} ({type(layer).__name__})", str(layer.output.shape), layer.count_params())
         for layer in model.layers

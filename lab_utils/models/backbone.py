@@ -1,4 +1,4 @@
-"""A backbone on disk, under the digest of its weights, and what is put in front of it and behind it."""
+"""A backbone on disk, the scaling in front of it, and the pooling behind it."""
 
 import hashlib
 import importlib
@@ -31,7 +31,7 @@ class BackboneRecord:
 
     @classmethod
     def read(cls, workspace: Workspace, protocol: str, name: str, *, store: str) -> "BackboneRecord":
-        """Read the record; raises LabError if stage 25 has not run, or ran on other images than `store`."""
+        """Read the record; raises LabError if stage 25 did not run on the images `store`."""
         path = workspace.extraction(protocol, name)
         values = read_json(path, stage=STAGE)
         try:
@@ -60,7 +60,7 @@ def weights_sha256(layers: Sequence[Any]) -> str:
 def save_backbone(
     backbone: keras.Model, workspace: Workspace, *, name: str, weights: str, store: str
 ) -> BackboneRecord:
-    """Keep a backbone in the workspace, so that training needs neither network nor cache, and describe it."""
+    """Keep a backbone in the workspace, and return its record."""
     sha256 = weights_sha256([backbone])
     path = workspace.backbone(sha256[:16])
     path.parent.mkdir(parents=True, exist_ok=True)

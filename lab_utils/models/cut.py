@@ -37,7 +37,7 @@ def _is_of_keras(layer: Any) -> bool:
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a layer or operation, with its arguments and its output as tensors of the graph."""
+    """One call of a layer or operation, with its arguments and its output."""
 
     layer: Any
     args: tuple[Any, ...]
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Graph:
-    """A model as a flat list of steps, models inside models resolved; it shares its layers with the model."""
+    """A model as a flat list of steps, models inside models resolved; layers are shared."""
 
     input: Any  # KerasTensor (None, H, W, 3)
     steps: list[Step]  # in an order in which they can be computed; the last one gives the model's output
@@ -83,7 +83,7 @@ class Graph:
         return cut if has_weights else -1
 
     def part(self, start: int, stop: int) -> Any:
-        """Build the model from the output of step `start`, a cut (-1: the image), to that of step `stop`."""
+        """Build the model from the output of step `start` (-1: the image) to that of `stop`."""
         source = self.input if start < 0 else self.steps[start].output
         # Keras would make a model of these tensors, too, but loses later calls of the layer that gave the first one.
         entry = result = keras.Input(batch_shape=source.shape, dtype=source.dtype)
@@ -96,7 +96,7 @@ class Graph:
         return keras.Model(entry, result)
 
     def key(self, place: int) -> str:
-        """Name what the steps up to `place` compute: layers, settings, constants, weights; not the layers' names."""
+        """Digest what the steps up to `place` compute: layers, settings, constants, weights."""
         names, structure, layers = {id(self.input): "image"}, [], []
         for number, step in enumerate(self.steps[: place + 1]):
             arguments = _replaced((step.args, step.kwargs), names)
@@ -155,7 +155,7 @@ def graph_of(model: Any) -> Graph:
 
 
 def _is_followed(layer: Any) -> bool:
-    """Whether a model is nothing but a graph of layers: built by Keras' own classes, so that no code is added."""
+    """Whether a model is a graph of layers of Keras' own classes, without added code."""
     return _is_of_keras(layer) and (isinstance(layer, keras.Sequential) or hasattr(layer, "operations"))
 
 

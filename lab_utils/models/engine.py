@@ -1,4 +1,4 @@
-"""Run a frozen feature extractor over many images as fast as this machine can: LiteRT, else TensorFlow."""
+"""Frozen layers over many images, as fast as this machine can: LiteRT, else TensorFlow."""
 
 import importlib.util
 import time
@@ -78,7 +78,7 @@ class FeatureExtractor:
         return [output.numpy() for output in self._forward(np.ascontiguousarray(images))]
 
     def tensorflow_rate(self, images: SlicedImages) -> float:
-        """Measure images per second of TensorFlow's forward pass, which training without a cache repeats."""
+        """Measure images per second of TensorFlow's forward pass."""
         sample, seconds = images[:SAMPLE], []
         for _ in range(2):  # the first pass of a shape is slower
             began = time.perf_counter()
@@ -87,7 +87,7 @@ class FeatureExtractor:
         return len(sample) / min(seconds)
 
     def run(self, images: SlicedImages, write: Write, *, engine: Engine | None = None) -> Engine:
-        """Run over all images, hand on the outputs a batch at a time, and return the engine that was used.
+        """Run over all images, hand on the outputs in batches, and return the engine used.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Grad-CAM of any trained Keras model, from cached features, and of linear models on pooled features."""
+"""Grad-CAM of any trained Keras model, and of linear models on pooled features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Attribution:
 
 
 def grad_cam(maps: Any, gradients: Any) -> Any:
-    """Weight feature maps by the mean gradient of the class's score, and set negative sums to zero.
+    """Weight feature maps by the mean gradient of the score; negative sums become zero.
 
     Selvaraju et al., *Grad-CAM*, ICCV 2017 (arXiv 1610.02391), equations 1 and 2.
 
@@ -46,7 +46,7 @@ def grad_cam(maps: Any, gradients: Any) -> Any:
 
 
 def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64]) -> Attribution:
-    """Compute Grad-CAM for the images of some rows (n,) of the data; frozen layers are not run again.
+    """Compute Grad-CAM for the images of some rows (n,) of the data.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _last_map(graph: Graph) -> int:
 
 
 def _explainer(graph: Graph, place: int, last: int) -> Any:
-    """Compile a function: a batch at step `place` (-1: images) to maps, predicted class and confidence."""
+    """Compile a function from a batch at step `place` to maps, class and confidence."""
     above = graph.part(place, last) if last > place else None
     head, final = graph.part(last, len(graph.steps) - 2), graph.steps[-1].layer
     if not (isinstance(final, keras.layers.Dense) and final.activation is keras.activations.softmax):

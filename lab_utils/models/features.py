@@ -1,4 +1,4 @@
-"""Features: the outputs of frozen layers, computed once per image and shared by everything that trains on them."""
+"""Features: the outputs of frozen layers, computed once per image and kept on disk."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class Features:
 
 
 def cached_features(graph: Graph, places: Sequence[int], data: LabelledImages) -> list[Features]:
-    """Open the outputs of some steps of a graph for all images; those that are not on disk are computed first.
+    """Open the outputs of some steps for all images; compute those that are missing.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def _writer(
 
 
 def _open(folder: Path, count: int) -> Features:
-    """Open a feature set of `count` images; raises LabError, which says what to delete, if it is damaged."""
+    """Open a feature set of `count` images; raises LabError if it is damaged."""
     record = read_json(folder / "features.json", stage=STAGE)
     with reading(folder / "features.npy", "features", stage=STAGE):
         values = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""1x1 convolutions as matrix products: the same function on the same weights, with a faster gradient."""
+"""1x1 convolutions as matrix products: the same function with a faster gradient."""
 
 from functools import cache
 from typing import Any
@@ -32,7 +32,7 @@ class MatrixProduct(keras.layers.Layer):
 
 
 def with_matrix_products(model: keras.Model) -> keras.Model:
-    """Build the same function of the same weights, with its 1x1 convolutions computed by `MatrixProduct`."""
+    """Build the same function of the same weights with `MatrixProduct` layers."""
 
     @cache  # a layer that is called twice stays one layer
     def replacement(layer: Any) -> Any:

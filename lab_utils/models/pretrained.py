@@ -1,4 +1,4 @@
-"""A convolutional backbone with weights: ImageNet's, or random ones whose features still tell images apart."""
+"""A backbone with ImageNet weights, or with random ones that still separate images."""
 
 import os
 import socket

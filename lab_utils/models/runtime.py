@@ -13,7 +13,7 @@ from lab_utils.core.machine import cpus
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send what native libraries print to standard error nowhere; failures still arrive as exceptions.
+    """Discard what native libraries print to standard error.
 
     TensorFlow 2.21 prints its first lines before it looks at TF_CPP_MIN_LOG_LEVEL.
     """

@@ -1,4 +1,4 @@
-"""Keras' ``fit`` for any model whose first layers are frozen: they are computed once, the rest trains."""
+"""Keras' ``fit`` for any model whose first layers are frozen and cached."""
 
 import math
 import time
@@ -75,7 +75,7 @@ class TrainablePart:
 
 
 class EpochReport(keras.callbacks.Callback):
-    """A callback that times epochs, advances a bar, and ends a training whose loss is no longer a number."""
+    """A callback that times epochs, shows progress, and ends a training that diverges."""
 
     def __init__(self, trained: Any, bar: Any) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def fit(
 
 
 def predict(model: Any, data: LabelledImages, rows: NDArray[np.int64] | None = None) -> Float:
-    """Predict class probabilities, float32 (n, C), on cached features where the model has frozen layers.
+    """Predict class probabilities, float32 (n, C), on cached features if there are any.
 
     Without `rows`, the images are those of the validation side.
     """
