@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lab_utils.core.catalogue import table_path
+from lab_utils.core.errors import LabError
+from lab_utils.core.files import sha256
+from lab_utils.core.paths import Workspace
+from lab_utils.pipeline.planning import discard_altered, lock, open_setup
+from tests.conftest import PROJECT
+
+
+@pytest.fixture
+def table(lab: Workspace) -> Path:
+    """A table whose stage has left an executed notebook."""
+    path = table_path(lab, "metrics")
+    path.parent.mkdir()
+    path.write_text("accuracy\n0.5\n")
+    notebook = lab.root / "notebooks" / "40_evaluate.ipynb"
+    notebook.parent.mkdir()
+    notebook.write_text(json.dumps({"metadata": {"artefacts": {"results/metrics.csv": sha256(path)}}}))
+    return path
+
+
+def test_what_is_as_it_was_written_stays(lab: Workspace, table: Path) -> None:
+    (lab.root / "notebooks" / "10_download.ipynb").write_text("{")
+    assert discard_altered(lab) == []
+    table.unlink()
+    assert discard_altered(lab) == [], "a missing file is made again if a stage needs it"
+    assert len(list((lab.root / "notebooks").iterdir())) == 2
+
+
+def test_an_altered_artefact_costs_its_stage_the_executed_notebook(lab: Workspace, table: Path) -> None:
+    table.write_text("accuracy\n1.0\n")
+    assert discard_altered(lab) == ["results/metrics.csv"]
+    assert list((lab.root / "notebooks").iterdir()) == []
+    assert table.read_text() == "accuracy\n1.0\n"
+
+
+def test_a_workspace_has_one_run_at_a_time(lab: Workspace) -> None:
+    held = lock(lab)
+    with pytest.raises(LabError, match="another run is at work in this workspace"):
+        lock(lab)
+    held.release()
+    lock(lab).release()
+
+
+def test_a_setup_is_what_the_command_names(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAB_FOLDER", str(tmp_path))
+    file, experiment, workspace = open_setup({"config": str(config), "workspace": "here", "dataset": "kaggle"}, PROJECT)
+    assert (file, experiment.dataset, workspace.root) == (config.resolve(), "kaggle", tmp_path / "here")
+    with pytest.raises(LabError, match="workspace: read as False, expected a path"):
+        open_setup({"workspace": False}, PROJECT)
