@@ -1,4 +1,4 @@
-"""A trained run to explore: its surest mistakes, and a prediction with its heat map."""
+"""A trained run to explore: its most confident errors, and a prediction with its heat map."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,7 +63,7 @@ class TrainedRun(Run):
         probabilities, attribution = self._explain(image)
         best = probabilities.argmax()
         title = f"{classes_of(self.predictions())[best]}, {probabilities[best]:.0%}"
-        caption = f"{Path(image).name} as {self.scenario.label} sees it, with the Grad-CAM map of the predicted class"
+        caption = f"{Path(image).name} with the Grad-CAM map of the class that {self.scenario.label} predicts"
         heats = [np.asarray(attribution.maps[0], float)]
         return reporting.figures.image_grid([_pixels(image)], [title], caption, "fig-explain", heats=heats, columns=2)
 

@@ -44,7 +44,7 @@ def large_source_images(images: pd.DataFrame) -> pd.DataFrame:
 def source_confounding(images: pd.DataFrame) -> Iterator[tuple[str, str, str, str, str]]:
     """Report sources that predict the class: a network may learn the hospital instead.
 
-    The real database's sheets are right class by class and wrong file by file.
+    The real database's sheets name the right sources for each class, and the wrong source for many files.
     """
     rule = source_rule(images)
     if rule is None or rule.low <= rule.majority:
