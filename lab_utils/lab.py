@@ -41,10 +41,7 @@ def open_lab(
     **changes
         Settings of the scenario that replace the experiment's, such as ``epochs=5``; empty values (0, "") do not.
 
-    Raises
-    ------
-    LabError
-        If a name does not exist, a value is not valid, or papermill was given a parameter that the notebook lacks.
+    Raises LabError if a name or value is not valid, or papermill was given a parameter that the notebook lacks.
     """
     from lab_utils.pipeline.runner import BATCH, check_injected
     from lab_utils.reporting.text import register_magic
@@ -159,16 +156,16 @@ class Lab:
         """Keep what stage 25 leaves: the backbone and, last, the record of its features."""
         record = models.save_backbone(backbone, self.workspace, name=name, weights=weights, store=self.data.store_key)
         cuts = {str(depth): {"layer": cut.layer, "key": cut.key} for depth, cut in features.items()}
-        path = self.workspace.writable.extraction(self.protocol.name, name)
-        write_json(path, {**vars(record), "cuts": cuts, **provenance()})
+        values = {**vars(record), "cuts": cuts, **provenance()}
+        write_json(self.workspace.writable.extraction(self.protocol.name, name), values)
 
     def backbone(self, name: str = "") -> Any:
         """Load a backbone: a Keras model without its classifier, all layers frozen."""
         return models.load_backbone(self.workspace, self._backbone_record(name).key)
 
     def _backbone_record(self, name: str = "") -> Any:
-        name = name or self.scenario.backbone
-        return models.BackboneRecord.read(self.workspace, self.protocol.name, name, store=self.data.store_key)
+        names = self.protocol.name, name or self.scenario.backbone
+        return models.BackboneRecord.read(self.workspace, *names, store=self.data.store_key)
 
     def train(self, scenario: str = "", **changes: Any) -> TrainedRun:
         """Train a scenario with other settings (``learning_rate=0.01``), unless done before.
@@ -217,8 +214,8 @@ class Lab:
             "architecture": models.architecture(model).to_dict("records"),
         }
         predictions = predictions_table(self.manifest.iloc[rows["validation"]], self.classes, probabilities)
-        folder = self.workspace.writable.run(self.protocol.name, self.scenario.name, self.seed)
-        run = run or Run(self.protocol, self.scenario, self.seed, folder)
+        names = self.protocol.name, self.scenario.name, self.seed
+        run = run or Run(self.protocol, self.scenario, self.seed, self.workspace.writable.run(*names))
         return save_run(run, model, history, predictions, record)
 
     @cached_property
@@ -228,9 +225,9 @@ class Lab:
 
     def audit(self, run: Run) -> Any:
         """Open the `ProtocolAudit` of a run's protocol and backbone; runs that share both share it."""
-        key = (run.protocol.name, run.scenario.backbone)
+        protocol, name = key = run.protocol.name, run.scenario.backbone
         if key not in self._audits:
-            lab, name = self.under(run.protocol.name), run.scenario.backbone
+            lab = self.under(protocol)
             images = audits.choose_audit_images(lab.dataset, lab.data, lab.workspace)
             self._audits[key] = audits.ProtocolAudit(lab.data, images, lab.backbone(name), lab.scaling_layer(name))
         return self._audits[key]

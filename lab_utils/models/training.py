@@ -125,10 +125,8 @@ def fit(
         Sequential or functional, compiled; images (N, H, W, 3) with values in [0, 255] to probabilities (N, C).
         Trained in place.
     data : LabelledImages
-    epochs : int
-        Passes over the training images.
-    batch_size : int
-        Images per step.
+    epochs, batch_size : int
+        Passes over the training images, and images per step.
     seed : int
         Of the order of the batches.
     class_weight : {"none", "balanced"} or dict
