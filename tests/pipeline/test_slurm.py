@@ -19,12 +19,13 @@ pytestmark = [
     pytest.mark.slurm,
     pytest.mark.skipif(bool(obstacles()), reason=obstacles()),
 ]
+THREADS = ("--set-threads", "preprocess=1", "features=1", "train=1", "audit=1")
 # One core a job, for the machine is small; and no second attempt, so that a job that is killed is missed.
 OPTIONS = [
     "--workflow-profile=profiles/slurm",
     "--retries=0",
     "--latency-wait=10",
-    *("--set-threads", "preprocess=1", "features=1", "train=1", "audit=1"),
+    *THREADS,
     "--slurm-status-command=squeue",  # there is no accounting to ask
     "--slurm-init-seconds-before-status-checks=2",
     "--seconds-between-status-checks=2",
@@ -87,7 +88,7 @@ def test_the_lab_on_a_cluster(slurm: None, tmp_path: Path) -> None:
     assert (lab.root / "report" / "lab_report.pdf").is_file()
 
     here = Workspace.open(str(tmp_path / "here"))
-    alone = snakemake(here.root, config)
+    alone = snakemake(here.root, config, *THREADS)  # other numbers of threads round otherwise
     assert alone.returncode == 0, alone.stdout + alone.stderr
     for name in SCENARIOS:
         ours, theirs = (pd.read_csv(where.run("described", name, 0) / "predictions.csv") for where in (here, lab))
