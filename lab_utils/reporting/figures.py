@@ -52,9 +52,13 @@ def training_overview(histories: Mapping[str, pd.DataFrame], scenarios: Sequence
 
 def compared_curves(histories: Mapping[str, pd.DataFrame]) -> ReportFigure:
     """Show validation accuracy and loss of several trainings, from histories by printed name."""
-    figure, axes = style.panels(2, 2.6, columns=2)
+    figure, axes = style.panels(2, 3.2, columns=2)
     for ax, quantity in zip(axes, plots.QUANTITIES, strict=True):
         plots.compared_curves(ax, histories, quantity)
+    handles, names = axes[0].get_legend_handles_labels()
+    for ax in axes:
+        ax.legend().remove()
+    figure.legend(handles, names, loc="outside lower center")
     said = [f"{name}: {describe_curves(history)}" for name, history in histories.items()]
     return ReportFigure(figure, "Validation accuracy and loss of several trainings", "fig-compared", " ".join(said))
 
