@@ -139,7 +139,7 @@ def test_a_stage_runs_with_papermill_itself(prepared_copy: Workspace, config: Pa
     [
         ({"scenario": "fc_onyl"}, "no scenario 'fc_onyl': choose one of last_two_convs, last_conv, fc_only"),
         ({"protocol": "descibed"}, "no protocol 'descibed'.*did you mean 'described'"),
-        ({"epochs": -1}, "fc_only.epochs: Input should be greater than 0, found -1"),
+        ({"epochs": -1}, "scenarios.fc_only.epochs: Input should be greater than 0, found -1"),
     ],
 )
 def test_wrong_values_name_the_right_ones_and_change_nothing(
