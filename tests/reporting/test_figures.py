@@ -74,4 +74,6 @@ def test_attribution_lies_between_its_references() -> None:
 def test_trainings_by_hand_can_be_compared() -> None:
     shown = figures.compared_curves({"slow": history(), "fast": history(val_accuracy=0.5)})
     assert shown.alt.startswith("slow: Two line charts over 3 epochs.")
-    assert [text.get_text() for text in shown.figure.axes[0].get_legend().get_texts()] == ["slow", "fast"]
+    (legend,) = shown.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["slow", "fast"]
+    assert not any(ax.get_legend() for ax in shown.figure.axes)
