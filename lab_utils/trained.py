@@ -34,7 +34,7 @@ class TrainedRun(Run):
     @cached_property
     def model(self) -> Any:
         """The trained Keras model: images (N, H, W, 3) in [0, 255] to probabilities (N, C)."""
-        return models.load_model(self.file("model.keras"), stage="30_train")
+        return models.load_model(self.folder / "model.keras", stage="30_train")
 
     def mistakes(self, count: int = 12) -> ReportFigure:
         """Show the wrong predictions of highest confidence; raises LabError without any."""

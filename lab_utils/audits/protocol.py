@@ -118,4 +118,4 @@ class ProtocolAudit:
 
 def trained_model(run: Run) -> Any:
     """Load the network of a run; raises LabError where it is missing or damaged."""
-    return load_model(run.file("model.keras"), stage="30_train")
+    return load_model(run.folder / "model.keras", stage="30_train")

@@ -10,7 +10,7 @@ import pandas as pd
 from lab_utils.core.catalogue import catalogue, read_table_file, write_table_file
 from lab_utils.core.config import Experiment, Protocol, Scenario
 from lab_utils.core.errors import LabError, choose
-from lab_utils.core.files import atomic_write, read_json, verify_checksum, write_json
+from lab_utils.core.files import atomic_write, read_json, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
 from lab_utils.evaluation.predictions import read_predictions
@@ -46,12 +46,6 @@ class Run:
         """What run.json holds: settings, versions, keys and times."""
         return read_json(self.folder / "run.json", stage=STAGE)
 
-    def file(self, name: str) -> Path:
-        """Return the path of an artefact; raises LabError if it was altered since."""
-        path = self.folder / name
-        verify_checksum(path, stage=STAGE)
-        return path
-
     @property
     def is_by_hand(self) -> bool:
         """Whether the run was trained outside the pipeline."""
@@ -59,11 +53,11 @@ class Run:
 
     def predictions(self) -> pd.DataFrame:
         """Read the probabilities of the validation images."""
-        return read_predictions(self.file("predictions.csv"))
+        return read_predictions(self.folder / "predictions.csv")
 
     def history(self) -> pd.DataFrame:
         """Read one row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, seconds."""
-        return read_table_file(self.file("history.csv"), "history")
+        return read_table_file(self.folder / "history.csv", "history")
 
     def architecture(self) -> pd.DataFrame:
         """Return the table of the model's layers: as the write-up's Figure 1."""
