@@ -29,6 +29,8 @@ SCENARIOS = ["last_two_convs", "last_conv", "fc_only"]
 
 os.environ.update(MPLBACKEND="agg", PYDEVD_DISABLE_FILE_VALIDATION="1")
 os.environ.pop("KERAS_HOME", None)  # the real tests name their own
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # a make that a test starts is not part of the `make test` above it
+    os.environ.pop(name, None)
 os.chdir(PROJECT)
 
 Config = Callable[..., Path]
