@@ -70,14 +70,11 @@ def write_checksum(path: Path, draft: Path | None = None) -> None:
     temporary.replace(_checksum_file(path))
 
 
-def verify_checksum(path: Path, *, stage: str, artefact: Path | None = None) -> None:
-    """Raise LabError if a file has a checksum and was altered since `stage` wrote it.
-
-    The message says to delete `artefact` where that is more than the file.
-    """
+def verify_checksum(path: Path, *, stage: str) -> None:
+    """Raise LabError if a file has a checksum and was altered since `stage` wrote it."""
     recorded = _checksum_file(path)
     if path.is_file() and recorded.is_file() and recorded.read_text() != _checksum(path):
-        raise LabError(f"{path}: not as stage {stage} wrote it; delete {artefact or path} and run stage {stage} again")
+        raise LabError(f"{path}: not as stage {stage} wrote it; delete {path} and run stage {stage} again")
 
 
 def _checksum_file(path: Path) -> Path:

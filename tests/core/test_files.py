@@ -74,8 +74,8 @@ def test_an_altered_file_of_a_folder_is_refused_with_what_to_delete(tmp_path: Pa
     path = tmp_path / "features" / "features.npy"
     verify_checksum(path, stage="25")
     np.save(path, np.ones(3))
-    with pytest.raises(LabError, match=r"features\.npy: not as stage 25 wrote it; delete .*/features and run stage 25"):
-        verify_checksum(path, stage="25", artefact=path.parent)
+    with pytest.raises(LabError, match=r"features\.npy: not as stage 25 wrote it; delete .* and run stage 25"):
+        verify_checksum(path, stage="25")
 
 
 def test_an_altered_record_is_refused(tmp_path: Path) -> None:
