@@ -31,6 +31,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Width = Annotated[int, Field(gt=0, le=65_536, strict=True)]
 Storage = Literal["float32", "float16"]
 Fault = Literal["duplicates", "marker", "source"]
+TableColumn = Literal["image", "label", "patient", "split", "source", "mask", "age", "sex"]
 
 
 class Settings(BaseModel):
@@ -53,8 +54,8 @@ class Protocol(Entry):
     masks: bool = False  # whether lung masks count as images of their class (an accident of the write-up's loader)
     interpolation: Literal["bilinear", "nearest"] = "bilinear"  # of the resize; Keras' default is nearest
     scaling: Literal["unit", "backbone"] = "unit"  # pixel values / 255, or as the backbone was pretrained
-    # Random within each class; the same with near-duplicates kept on one side; Keras `validation_split` order.
-    split: Literal["stratified", "grouped", "listing"] = "stratified"
+    # Random within each class; the same with groups kept on one side; Keras `validation_split` order; the data's own.
+    split: Literal["stratified", "grouped", "listing", "given"] = "stratified"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     split_seed: Seed = 0  # one split serves all scenarios and seeds, so that they are comparable
 
@@ -90,7 +91,8 @@ class Experiment(Settings):
 
     title: str  # of the report
     author: str
-    dataset: str  # "phantom", "kaggle", or the path of a zip or a folder
+    dataset: str  # "phantom", "kaggle", or the path of an archive, a folder or a table
+    columns: dict[TableColumn, str] = {}  # names of columns of a table of labels, where the lab does not know them
     phantoms: Annotated[int, Field(ge=40, le=1_000_000, strict=True)]  # number of images that "phantom" makes
     faults: Annotated[tuple[Fault, ...], AfterValidator(_distinct)] = ()  # of the phantoms, for the audits to find
     weights: Literal["auto", "imagenet", "random"]  # auto: ImageNet's; on phantoms random where those cannot be had

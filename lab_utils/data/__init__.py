@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "manifest": ["build_manifest"],
         "quality": ["collect_findings", "published_differences"],
         "samples": ["sample_images"],
+        "splits": ["SplitError"],
         "store": ["ensure_masks", "ensure_store", "open_store"],
     },
 )

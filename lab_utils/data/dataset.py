@@ -26,7 +26,11 @@ class Dataset:
     root: Path  # the folder whose subfolders are the classes
     fingerprint: str  # digest of the archive's bytes, or of the folder's listing (names, sizes, times)
     classes: dict[str, dict[str, int]]  # number of images and of masks per class, in alphabetical order
-    sources: dict[str, dict[str, int]] = field(default_factory=dict)  # images per class and source, from the sheets
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)  # images per class and source, where known
+    layout: str = ""  # class folders, given splits or table
+    layout_reason: str = ""  # one sentence: what the layout was recognised by
+    patients_known: bool = False  # whether the patient of every image is known
+    given: dict[str, int] = field(default_factory=dict)  # images per given side: train, validation, test; {} without
 
     @property
     def synthetic(self) -> bool:

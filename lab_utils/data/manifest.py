@@ -6,7 +6,10 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Protocol
@@ -50,7 +53,7 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     _refuse_damaged_classes(listing, unreadable)
     manifest = listing[~failed].reset_index(drop=True)
     manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
-    manifest["group"] = pd.factorize(manifest["phash"])[0]
+    manifest["group"] = _groups(manifest)
     manifest["split"] = split(manifest, protocol)
     return manifest[list(catalogue()["manifest"].columns)], unreadable
 
@@ -71,7 +74,8 @@ def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
             rows.append((path_below_root(path), name, "image", source, path_below_root(mask)))
         if masks:
             rows += [(path_below_root(path), name, "mask", "", "") for path in list_masks(folder)]
-    return pd.DataFrame(rows, columns=["image_id", "class", "kind", "source", "mask"])
+    listing = pd.DataFrame(rows, columns=["image_id", "class", "kind", "source", "mask"])
+    return listing.assign(patient="", age=np.nan, sex="", given="")
 
 
 def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
@@ -88,6 +92,7 @@ def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
         "height": pixels.shape[0],
         "width": pixels.shape[1],
         "mode": mode,
+        "bits": 8,
         "grey": pixels.ndim == 2,
         "mean": mean,
         "deviation": np.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels)),
@@ -96,6 +101,17 @@ def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
         "pixels": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
         "phash": str(imagehash.phash(Image.fromarray(pixels))),
     }
+
+
+def _groups(manifest: pd.DataFrame) -> NDArray[np.int64]:
+    """Number the connected components of images that share a perceptual hash or a patient."""
+    hashes = pd.factorize(manifest["phash"])[0]
+    patients = pd.factorize(manifest["patient"].where(manifest["patient"] != "", None))[0]  # unknown: -1
+    known = patients >= 0
+    edges = (hashes[known], hashes.max() + 1 + patients[known])
+    size = hashes.max() + patients.max() + 2
+    _, component = connected_components(coo_array((np.ones(known.sum()), edges), shape=(size, size)), directed=False)
+    return pd.factorize(component[hashes])[0]
 
 
 def _lung_share(path: Path) -> float:

@@ -1,4 +1,4 @@
-"""Split images into a training and a validation set: one function per rule."""
+"""Split images into training, validation and test set: one function per rule."""
 
 from collections.abc import Callable
 
@@ -12,6 +12,13 @@ from lab_utils.core.errors import LabError
 
 Mask = NDArray[np.bool_]
 
+UNDIVIDED = {"grouped": "group", "given": "patient"}  # split rule to the column whose values stay on one side
+PRECEDENCE = {"train": 0, "validation": 1, "test": 2}  # a divided patient keeps the images of the last set only
+
+
+class SplitError(LabError):
+    """A protocol whose split these images do not allow; the other protocols may go on."""
+
 
 def stratified(items: pd.DataFrame, protocol: Protocol) -> Mask:
     """Draw a random share of each class (scikit-learn's ``train_test_split(stratify=...)``)."""
@@ -20,7 +27,7 @@ def stratified(items: pd.DataFrame, protocol: Protocol) -> Mask:
 
 
 def grouped(items: pd.DataFrame, protocol: Protocol) -> Mask:
-    """Draw a random share of each class's groups of near-duplicates; a group is never divided.
+    """Draw a random share of each class's groups (near-duplicates, patients); a group is never divided.
 
     A group has the class of its first image.
     """
@@ -40,38 +47,78 @@ def listing(items: pd.DataFrame, protocol: Protocol) -> Mask:
     return (place < (protocol.val_fraction * size).astype(int)).to_numpy()
 
 
+def given(items: pd.DataFrame, protocol: Protocol) -> Mask:
+    """Keep the validation set that the data give; without one, draw it by groups."""
+    is_validation = (items["given"] == "validation").to_numpy()
+    return is_validation if is_validation.any() else grouped(items, protocol)
+
+
 SPLIT_RULES: dict[str, Callable[[pd.DataFrame, Protocol], Mask]] = {
-    rule.__name__: rule for rule in (stratified, grouped, listing)
+    rule.__name__: rule for rule in (stratified, grouped, listing, given)
 }
 
 
 def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
-    """Assign each item to "train" or "validation"; it is a LabError if one side lacks a class.
+    """Assign each item to "train", "validation" or "test", or to "": left out.
 
-    `items` has the columns class and group (integer); its rows are ordered by class, then path.
+    Given test images are test images under every protocol. The rules "grouped" and "given" leave out images whose
+    group or patient has images in a set of higher precedence.
+
+    Parameters
+    ----------
+    items : DataFrame
+        Columns class, given, patient and group (integer); rows ordered by class, then path.
+
+    Raises
+    ------
+    SplitError
+        If the data give no split and the protocol asks for it, or training or validation set lack a class.
     """
-    side = pd.Series(np.where(SPLIT_RULES[protocol.split](items, protocol), "validation", "train"), index=items.index)
-    for name, sides in side.groupby(items["class"]):
-        if sides.nunique() < 2:
-            raise LabError(
-                f"class {name}: all {len(sides)} of its images fall into {sides.iloc[0]} "
-                f"(protocol {protocol.name}, val_fraction {protocol.val_fraction}); add images or change val_fraction"
-            )
+    if protocol.split == "given" and not (items["given"] != "").any():
+        raise SplitError(f"protocol {protocol.name}: the data give no split, neither as folders nor in a table")
+    side = items["given"].where(items["given"] == "test", "train")
+    pool = side.index[side != "test"]
+    is_validation = SPLIT_RULES[protocol.split](items.loc[pool], protocol)
+    side[pool] = np.where(is_validation, "validation", "train")
+    if protocol.split in UNDIVIDED:
+        side = side.mask(_is_divided(items[UNDIVIDED[protocol.split]], side), "")
+    _refuse_missing_classes(items["class"], side, protocol)
     return side
+
+
+def _is_divided(keys: pd.Series, side: pd.Series) -> pd.Series:
+    """Mark the images whose key ("" is none) also has images in a set of higher precedence."""
+    rank = side.map(PRECEDENCE)
+    return (keys != "") & (rank < rank.groupby(keys).transform("max"))
+
+
+def _refuse_missing_classes(classes: pd.Series, side: pd.Series, protocol: Protocol) -> None:
+    counts = pd.crosstab(classes, side).reindex(columns=["train", "validation"], fill_value=0)
+    for name, count in counts.iterrows():
+        for lacking, other in (("train", "validation"), ("validation", "train")):
+            if not count[lacking]:
+                raise SplitError(
+                    f"class {name}: no image falls into {lacking}, {count[other]} into {other} "
+                    f"(protocol {protocol.name}, val_fraction {protocol.val_fraction}); "
+                    "add images or change val_fraction"
+                )
 
 
 def _draw(units: NDArray[np.int64], classes: pd.Series, protocol: Protocol) -> NDArray[np.int64]:
     """Draw a share `val_fraction` of `units`, stratified by class."""
     counts = classes.value_counts()
     if counts.min() < 2:
-        raise LabError(f"class {counts.idxmin()}: one image cannot be on both sides of a split; add images")
+        raise SplitError(
+            f"class {counts.idxmin()}: one image, or one group of images, cannot be on both sides of a split "
+            f"(protocol {protocol.name}); add images"
+        )
     try:
         _, chosen = train_test_split(
             units, test_size=protocol.val_fraction, stratify=classes, random_state=protocol.split_seed
         )
     except ValueError as error:
-        raise LabError(
-            f"protocol {protocol.name}: {len(units)} images cannot be divided with val_fraction "
-            f"{protocol.val_fraction}: {error}"
+        raise SplitError(
+            f"protocol {protocol.name}: {len(units)} images or groups of {len(counts)} classes cannot be divided "
+            f"with val_fraction {protocol.val_fraction}; add images or change val_fraction"
         ) from error
     return np.asarray(chosen)

@@ -70,7 +70,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         "seeds: lists something twice: 0, 0",
         "scenarios.fc_only.epochs: Input should be greater than 0, found 0",
         "protocols.mine.val_fraction: Input should be less than 1, found 1",
-        "protocols.mine.split: Input should be 'stratified', 'grouped' or 'listing', found 'random'",
+        "protocols.mine.split: Input should be 'stratified', 'grouped', 'listing' or 'given', found 'random'",
     ):
         assert part in message, message
 

@@ -1,6 +1,7 @@
 """Splits: the published counts, Keras' own split, groups on one side."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,11 @@ import pandas as pd
 import pytest
 
 from lab_utils.core.config import Protocol, load_experiment
-from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import obtain
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import build_manifest
-from lab_utils.data.splits import split
+from lab_utils.data.splits import SplitError, split
 from tests.conftest import PROJECT
 
 
@@ -28,7 +28,12 @@ def real_listing(*, masks: bool) -> pd.DataFrame:
         for kind in ("image", "mask") if masks else ("image",):
             rows += [(name, kind, f"{name}-{n}") for n in sorted(map(str, range(1, count + 1)))]
     items = pd.DataFrame(rows, columns=["class", "kind", "image_id"])
-    return items.assign(group=np.arange(len(items)))
+    return with_groups(items, np.arange(len(items)))
+
+
+def with_groups(items: pd.DataFrame, groups: Sequence[int] | np.ndarray) -> pd.DataFrame:
+    """Give items a group each, no patient and no given split."""
+    return items.assign(group=groups, patient="", given="")
 
 
 def test_published_gives_the_write_up_s_supports() -> None:
@@ -85,18 +90,45 @@ def test_corrected_keeps_every_group_on_one_side() -> None:
 
 
 def test_a_class_of_one_image_cannot_be_split() -> None:
-    items = pd.DataFrame({"class": ["a"] * 9 + ["b"], "group": range(10)})
-    with pytest.raises(LabError, match="class b: one image cannot be on both sides"):
+    items = with_groups(pd.DataFrame({"class": ["a"] * 9 + ["b"]}), range(10))
+    with pytest.raises(SplitError, match="class b: one image, or one group of images, cannot be on both sides"):
         split(items, protocol("described"))
 
 
 def test_a_class_that_falls_on_one_side_is_refused() -> None:
-    items = pd.DataFrame({"class": ["a"] * 9 + ["b"] * 3, "group": range(12)})
-    with pytest.raises(LabError, match=r"class b: all 3 of its images fall into train.*val_fraction 0\.3"):
+    items = with_groups(pd.DataFrame({"class": ["a"] * 9 + ["b"] * 3}), range(12))
+    with pytest.raises(SplitError, match=r"class b: no image falls into validation, 3 into train.*val_fraction 0\.3"):
         split(items, protocol("published"))
 
 
 def test_too_few_images_for_the_share_are_refused() -> None:
-    items = pd.DataFrame({"class": ["a", "a", "b", "b", "c", "c"], "group": range(6)})
-    with pytest.raises(LabError, match="6 images cannot be divided with val_fraction"):
+    items = with_groups(pd.DataFrame({"class": ["a", "a", "b", "b", "c", "c"]}), range(6))
+    with pytest.raises(SplitError, match="6 images or groups of 3 classes cannot be divided with val_fraction"):
         split(items, protocol("described"))
+
+
+def test_a_given_split_is_kept_and_its_test_images_stay_out_of_every_protocol() -> None:
+    items = with_groups(pd.DataFrame({"class": ["a", "b"] * 20}), range(40))
+    items["given"] = ["train"] * 20 + ["validation"] * 10 + ["test"] * 10
+    for name in ("described", "published", "corrected", "given"):
+        side = split(items, protocol(name))
+        assert (side[items["given"] == "test"] == "test").all(), name
+        assert set(side[items["given"] != "test"]) == {"train", "validation"}, name
+        assert side.equals(items["given"]) == (name == "given")
+    drawn = split(items[items["given"] != "validation"], protocol("given"))
+    assert drawn.value_counts().to_dict() == {"train": 14, "validation": 6, "test": 10}
+
+
+def test_data_without_a_split_cannot_have_the_given_one() -> None:
+    with pytest.raises(SplitError, match="protocol given: the data give no split"):
+        split(real_listing(masks=False), protocol("given"))
+
+
+def test_a_patient_in_two_given_sets_keeps_the_images_of_one() -> None:
+    items = with_groups(pd.DataFrame({"class": ["a", "b"] * 20}), [0, *range(1, 39), 0])
+    items["given"] = ["train"] * 20 + ["validation"] * 10 + ["test"] * 10
+    items.loc[[0, 39], "patient"] = "p"
+    for name in ("corrected", "given"):
+        side = split(items, protocol(name))
+        assert side[[0, 39]].tolist() == ["", "test"], name
+    assert split(items, protocol("described"))[0] in ("train", "validation")
