@@ -1,31 +1,37 @@
-"""Figures of the data set and of its images, with caption, label and alternative text."""
+"""Figures of the data set and of its images."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from lab_utils.core.config import Scenario
 from lab_utils.data.dataset import Dataset
-from lab_utils.data.decode import Pixels, lungs_in, read_image
+from lab_utils.data.decode import Pixels, read_image
 from lab_utils.data.samples import SampleImage, sample_images
-from lab_utils.reporting import data_plots
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.style import panels, readable, short, single
+from lab_utils.reporting.style import GREYS, OUTLINE, TIGHT, class_marks, name_rows, panels, readable, short
 from lab_utils.reporting.text import percent
 
-__all__ = [  # what `lab_utils.reporting.figures` offers too
-    "class_balance", "duplicate_pairs", "feature_scatter", "grad_cam", "image_grid", "samples", "split_contents",
-    "stored_images",
-]  # fmt: skip
-GRAD_CAM_COLUMNS = 4  # two correct images and two errors of each class
+__all__ = ["class_balance", "duplicate_pairs", "feature_scatter", "image_grid", "samples", "split_contents"]
+__all__ += ["stored_images"]
 
 
 def class_balance(manifest: pd.DataFrame) -> ReportFigure:
     """Show the number of images of each class in the training and the validation set."""
-    figure, ax = single(2.6)
-    data_plots.class_balance(ax, manifest)
+    names, sets = sorted(manifest["class"].unique()), ["train", "validation"]
+    figure, (ax,) = panels(1, 2.6, columns=1)
+    sns.countplot(
+        manifest, x="class", hue="split", order=names, hue_order=sets, palette=list(GREYS[:2]), saturation=1, ax=ax
+    )
+    for bars in ax.containers:
+        ax.bar_label(bars, fmt="{:,.0f}", fontsize=9)  # type: ignore[arg-type]
+    ax.set_xticks(range(len(names)), [short(name) for name in names], **TIGHT)
+    ax.set(xlabel="", ylabel="images")
+    ax.grid(axis="x", visible=False)
+    ax.legend(title="", loc="upper left", bbox_to_anchor=(1, 1))
     counts = pd.crosstab(manifest["class"], manifest["split"])
     said = [f"{readable(str(name))} {row['train']:,} and {row['validation']:,}" for name, row in counts.iterrows()]
     alt = f"Bar chart of the images for training and for validation: {'; '.join(said)}."
@@ -34,24 +40,52 @@ def class_balance(manifest: pd.DataFrame) -> ReportFigure:
 
 def split_contents(manifests: Mapping[str, pd.DataFrame]) -> ReportFigure:
     """Show how many images and lung masks the sets of each protocol hold."""
-    figure, ax = single(0.9 + 0.45 * len(manifests))
-    data_plots.split_contents(ax, manifests)
+    table = pd.concat({name: manifest[["split", "kind"]] for name, manifest in manifests.items()}, names=["protocol"])
+    counts = pd.crosstab([table.index.get_level_values("protocol"), table["split"]], table["kind"])
+    counts = counts.reindex(columns=["image", "mask"], fill_value=0).reindex(list(manifests), level=0)
+    images, masks = counts.to_numpy().T
+    figure, (ax,) = panels(1, 0.9 + 0.45 * len(manifests), columns=1)
+    at = np.arange(len(counts))
+    ax.barh(at, images, 0.6, color=GREYS[0], label="images")
+    ax.barh(at, masks, 0.6, left=images, color=GREYS[2], hatch="//", edgecolor="white", label="lung masks")
+    for place, (image_count, mask_count) in enumerate(zip(images, masks, strict=True)):
+        text = f" {image_count:,}" + (f" + {mask_count:,}" if mask_count else "")
+        ax.text(image_count + mask_count, place, text, va="center", fontsize=9)
+    ax.set(xlabel="files", xlim=(0, 1.2 * (images + masks).max()))
+    figure.legend(loc="outside lower center", ncols=2)
+    name_rows(ax, [f"{protocol}: {side}" for protocol, side in counts.index])
     said = [
-        f"{name}, {side}: {(files['kind'] == 'image').sum():,} images and {(files['kind'] == 'mask').sum():,} masks"
-        for name, manifest in manifests.items()
-        for side, files in manifest.groupby("split")
+        f"{protocol}, {side}: {image_count:,} images and {mask_count:,} masks"
+        for (protocol, side), image_count, mask_count in zip(counts.index, images, masks, strict=True)
     ]
     caption = "Images and lung masks in the training and the validation set of each protocol"
     return ReportFigure(figure, caption, "fig-splits", f"Bar chart of files: {'; '.join(said)}.")
 
 
 def feature_scatter(points: NDArray[np.float64], classes: pd.Series, explained: Sequence[float]) -> ReportFigure:
-    """Show images on the first two principal components; parameters as of the plot."""
-    figure, ax = single(3.2)
-    data_plots.feature_scatter(ax, points, classes, explained)
+    """Show images as dots on two principal components; colour and marker show the class.
+
+    Parameters
+    ----------
+    points : float (N, 2)
+    classes : Series of str (N,)
+    explained : two floats in [0, 1]
+        Share of the variance that each component explains.
+    """
+    names = sorted(classes.unique())
+    marks = {"hue_order": names, "style_order": names, **class_marks(len(names))}
+    figure, (ax,) = panels(1, 3.2, columns=1)
+    (x, y), labels = points.T, classes.to_numpy()
+    sns.scatterplot(x=x, y=y, hue=labels, style=labels, **marks, s=16, alpha=0.7, linewidth=0, ax=ax)
+    ax.set(
+        xlabel=f"component 1 ({100 * explained[0]:.0f} % of the variance)",
+        ylabel=f"component 2 ({100 * explained[1]:.0f} %)",
+    )
+    handles, _ = ax.get_legend_handles_labels()
+    ax.legend(handles, [short(name) for name in names], loc="center left", bbox_to_anchor=(1, 0.5))
     caption = "Features before any training, first two principal components, one dot per image"
     alt = (
-        f"Scatter plot of {len(points):,} images of {classes.nunique()} classes; "
+        f"Scatter plot of {len(points):,} images of {len(names)} classes; "
         f"the two components explain {percent(sum(explained), 0)} of the variance."
     )
     return ReportFigure(figure, caption, "fig-features", alt)
@@ -75,22 +109,35 @@ def image_grid(
         None leaves a place empty.
     titles : sequence of str
         Two lines at most; a name that comes from the data is cut to fit.
+    lungs : sequence of bool (h, w), or None
+        Lung pixels; a mask may have another size than its image.
     heats : sequence of float (rows, columns)
-        One map per image.
+        One Grad-CAM map per image.
     """
     lines = max(title.count("\n") + 1 for title in titles)
     figure, axes = panels(len(images), 5.2 / columns + 0.13 * lines, columns=columns)
     for place, (ax, image, title) in enumerate(zip(axes, images, titles, strict=True)):
-        outline = lungs[place] if lungs else None
-        if image is None:
-            ax.set_axis_off()
-        elif heats:
-            data_plots.heat_map(ax, image, heats[place], title, outline)
-        else:
-            data_plots.radiograph(ax, image, title, outline)
+        ax.set_axis_off()
+        if image is not None:
+            _draw_radiograph(ax, image, lungs[place] if lungs else None, heats[place] if heats else None)
+            ax.set_title(title, fontsize=8, **TIGHT)
     shown = [" ".join(title.split()) for title, image in zip(titles, images, strict=True) if image is not None]
     kind = "Heat maps over chest radiographs" if heats else "Chest radiographs"
     return ReportFigure(figure, caption, label, f"{kind}: {'; '.join(shown)}.", photographic=True)
+
+
+def _draw_radiograph(
+    ax: Axes, image: Pixels, lungs: NDArray[np.bool_] | None, heat: NDArray[np.float64] | None
+) -> None:
+    height, width = image.shape[:2]
+    extent = (0, width, height, 0)
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
+    if lungs is not None and lungs.min() < lungs.max():
+        rows, columns = lungs.shape
+        x, y = np.linspace(0, width, columns), np.linspace(0, height, rows)
+        ax.contour(x, y, lungs.astype(float), levels=[0.5], colors=OUTLINE, linewidths=0.9)
+    if heat is not None:
+        ax.imshow(heat, cmap="inferno", alpha=0.45, interpolation="bilinear", extent=extent, vmin=0)
 
 
 def samples(dataset: Dataset, columns: int = 6) -> ReportFigure:
@@ -131,40 +178,3 @@ def duplicate_pairs(pairs: pd.DataFrame, manifest: pd.DataFrame, dataset: Datase
     said = [f"{row['first']} and {row['second']}, {row['distance']} bits apart" for row in pairs.to_dict("records")]
     figure.alt = f"Pairs of radiographs: {'; '.join(said)}."
     return figure
-
-
-def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, scenario: Scenario) -> ReportFigure:
-    """Show Grad-CAM maps, a row per class: correct predictions left, errors right.
-
-    Parameters
-    ----------
-    examples : DataFrame
-        The table examples, of one run.
-    """
-    mask_of, half = manifest.set_index("image_id")["mask"], GRAD_CAM_COLUMNS // 2
-    places: list[tuple[str, pd.DataFrame] | None] = []
-    for name in dataset.classes:
-        rows = examples[examples["class"] == name]
-        for is_correct in (True, False):
-            chosen = rows[(rows["predicted"] == name) == is_correct].groupby("image_id", sort=False)
-            shown = [(str(image_id), cells) for image_id, cells in chosen][:half]
-            places += [*shown, *[None] * (half - len(shown))]
-    masks = [read_image(dataset.root / mask_of[place[0]]) if place and mask_of[place[0]] else None for place in places]
-    return image_grid(
-        [read_image(dataset.root / place[0]) if place else None for place in places],
-        [_verdict(place[1].iloc[0]) if place else "" for place in places],
-        f"Grad-CAM for the predicted class, {scenario.label}: the two most confident correct predictions (left) and "
-        "the two most confident errors (right) of each class, with the outline of the lungs",
-        f"fig-gradcam-{scenario.name}",
-        lungs=[None if mask is None else lungs_in(mask) for mask in masks],
-        heats=[_map_of(place[1]) if place else np.zeros((1, 1)) for place in places],
-        columns=GRAD_CAM_COLUMNS,
-    )
-
-
-def _verdict(cell: pd.Series) -> str:
-    return f"{short(cell['class'], 18)} as\n{short(cell['predicted'], 18)}, {percent(cell['confidence'], 0)}"
-
-
-def _map_of(cells: pd.DataFrame) -> NDArray[np.float64]:
-    return cells.pivot(index="row", columns="column", values="value").to_numpy()

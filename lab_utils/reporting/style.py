@@ -72,6 +72,14 @@ def scenario_marks(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def class_marks(count: int) -> dict[str, Any]:
+    """Return colours and markers of as many classes or trainings, as seaborn takes them."""
+    return {
+        "palette": [CLASS_COLORS[place % len(CLASS_COLORS)] for place in range(count)],
+        "markers": [MARKERS[place % len(MARKERS)] for place in range(count)],
+    }
+
+
 def neutral_marks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return a grey and a marker for each of `names`, which are no scenarios."""
     return {
@@ -96,12 +104,6 @@ def panels(count: int, height: float, *, columns: int = 3, **options: Any) -> tu
     for ax in grid.flat[count:]:
         ax.set_axis_off()
     return figure, list(grid.flat[:count])
-
-
-def single(height: float) -> tuple[Figure, Axes]:
-    """Make a figure as wide as the page with one panel of `height` inches."""
-    figure, axes = panels(1, height, columns=1)
-    return figure, axes[0]
 
 
 def label_outer(axes: list[Axes], *, columns: int = 3) -> None:

@@ -1,6 +1,6 @@
-"""What the tests of figures and plots share."""
+"""What the tests of figures share."""
 
-from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -9,22 +9,31 @@ from matplotlib.axes import Axes
 
 from lab_utils.core.config import Scenario
 from lab_utils.reporting import style
-from lab_utils.reporting.style import scenario_marks
+from lab_utils.reporting.exhibits import ReportFigure
 
 SCENARIOS = [
     Scenario(name=name, title=f"title of {name}", trainable_convs=0, number=number)
     for number, name in enumerate(("one", "two", "three", "four"), start=1)
 ]
 ONE, TWO = SCENARIOS[:2]
-MARKS = scenario_marks(ONE)
 
 
-@pytest.fixture
-def ax() -> Iterator[Axes]:
+@pytest.fixture(autouse=True)
+def lab_style() -> None:
     style.use_style()
-    figure, axes = style.single(3.0)
-    yield axes
-    figure.canvas.draw()
+
+
+def axis_of(shown: ReportFigure) -> Axes:
+    """The only axes of a figure, which can be drawn."""
+    shown.figure.canvas.draw()
+    (ax,) = shown.figure.axes
+    return ax
+
+
+def run(scenario: Scenario) -> Any:
+    """What figures ask of a finished run; tables of one run need no column scenario."""
+    rows_of = lambda table: table[table["scenario"] == scenario.name] if "scenario" in table else table  # noqa: E731
+    return SimpleNamespace(scenario=scenario, protocol=SimpleNamespace(name="p"), seed=0, rows_of=rows_of)
 
 
 def history(**changes: Any) -> pd.DataFrame:

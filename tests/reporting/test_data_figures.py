@@ -1,11 +1,42 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lab_utils.data.dataset import Dataset
 from lab_utils.reporting import figures
 from tests.conftest import write_classes
-from tests.reporting.conftest import ONE
+from tests.reporting.conftest import axis_of
+
+
+def test_class_balance_counts_images() -> None:
+    manifest = pd.DataFrame(
+        {"class": ["a_b"] * 3 + ["c"] * 2, "split": ["train", "train", "validation", "train", "validation"]}
+    )
+    shown = figures.class_balance(manifest)
+    ax = axis_of(shown)
+    assert [bar.get_height() for bar in ax.patches if bar.get_width()] == [2, 1, 1, 1]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a b", "c"]
+    assert "a b 2 and 1; c 1 and 1" in shown.alt
+
+
+def test_radiographs_with_and_without_lungs() -> None:
+    lungs = np.zeros((20, 20), bool)
+    lungs[5:15, 5:15] = True
+    image = np.zeros((30, 30), np.uint8)
+    shown = figures.image_grid([image, image], ["a", "b"], "c", "fig-x", lungs=[lungs, None], columns=2)
+    shown.figure.canvas.draw()
+    assert [len(ax.collections) > 0 for ax in shown.figure.axes] == [True, False]
+
+
+def test_masks_in_the_training_set_are_seen() -> None:
+    kinds = ["image", "image", "mask", "image"]
+    manifest = pd.DataFrame({"kind": kinds, "split": ["train", "validation", "train", "train"]})
+    shown = figures.split_contents({"published": manifest})
+    ax = axis_of(shown)
+    assert [bar.get_width() for bar in ax.patches] == [2, 1, 1, 0]
+    assert [text.get_text() for text in ax.texts] == [" 2 + 1", " 1"]
+    assert "published, train: 2 images and 1 masks" in shown.alt
 
 
 def test_samples_leave_out_what_cannot_be_read(tmp_path: Path) -> None:
@@ -14,20 +45,6 @@ def test_samples_leave_out_what_cannot_be_read(tmp_path: Path) -> None:
     shown = figures.samples(Dataset("folder", root, "", {"a": {}, "b": {}}), columns=3)
     assert [len(ax.images) for ax in shown.figure.axes] == [1, 1, 0, 1, 1, 1]
     assert shown.photographic
-
-
-def test_heat_maps_lie_over_correct_images_left_and_errors_right(tmp_path: Path) -> None:
-    root = write_classes(tmp_path, {"a": 2, "b": 1})
-    cells = [(row, column, float(row + column)) for row in range(2) for column in range(2)]
-    images = [("a/a-1.png", "a", "a", 0.9), ("a/a-2.png", "a", "b", 0.8)]
-    examples = pd.DataFrame([(*image, *cell) for image in images for cell in cells])
-    examples.columns = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
-    manifest = pd.DataFrame({"image_id": ["a/a-1.png", "a/a-2.png"], "mask": ""})
-    shown = figures.grad_cam(examples, manifest, Dataset("folder", root, "", {"a": {}, "b": {}}), ONE)
-    axes = shown.figure.axes
-    assert [len(ax.images) for ax in axes] == [2, 0, 2, 0, 0, 0, 0, 0]
-    assert axes[2].get_title() == "a as\nb, 80\N{NO-BREAK SPACE}%"
-    assert "a as a, 90" in shown.alt
 
 
 def test_pairs_of_images_stand_side_by_side(tmp_path: Path) -> None:

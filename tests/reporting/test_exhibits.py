@@ -10,7 +10,7 @@ from nbconvert.filters import markdown2html
 from lab_utils.core.errors import LabError
 from lab_utils.reporting import exhibits
 from lab_utils.reporting.exhibits import ReportFigure, ReportTable, notices, numbered, verbatim
-from lab_utils.reporting.style import single
+from lab_utils.reporting.style import panels
 
 Outputs = list[tuple[dict[str, str], dict[str, Any]]]
 
@@ -53,7 +53,7 @@ def test_signs_in_tables_are_set_as_in_print() -> None:
 
 def test_a_figure_is_the_same_file_each_time(outputs: Outputs) -> None:
     for _ in range(2):
-        figure, ax = single(2.0)
+        figure, (ax,) = panels(1, 2.0, columns=1)
         ax.plot([1, 2])
         ReportFigure(figure, "c", "fig-x", "a rising line")._ipython_display_()
     (first, metadata), (caption, _), (second, _), _ = outputs
@@ -67,7 +67,7 @@ def test_a_figure_is_the_same_file_each_time(outputs: Outputs) -> None:
 
 
 def test_a_photograph_is_no_svg(outputs: Outputs) -> None:
-    ReportFigure(single(1.0)[0], "c", "fig-x", "a chest", photographic=True)._ipython_display_()
+    ReportFigure(panels(1, 1.0)[0], "c", "fig-x", "a chest", photographic=True)._ipython_display_()
     assert set(outputs[0][0]) == {"image/png", "text/plain"}
 
 

@@ -1,0 +1,189 @@
+"""Figures of the evaluation: errors, intervals, calibration and one-vs-rest curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from lab_utils.core.config import Scenario
+from lab_utils.evaluation.metrics import SPECIFICITY
+from lab_utils.evaluation.runs import Run
+from lab_utils.reporting import style
+from lab_utils.reporting.exhibits import ReportFigure
+from lab_utils.reporting.style import GREYS, TIGHT, label_outer, panels, percent_axis, readable, scenario_marks, short
+from lab_utils.reporting.text import interval
+
+__all__ = ["class_curves", "confusion_matrices", "reliability", "score_intervals"]
+
+
+def confusion_matrices(confusion: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
+    """Show the confusion matrix of every run, in words as well: table confusion."""
+    figure, axes = panels(len(runs), 2.4)
+    is_named = len({(run.protocol.name, run.seed) for run in runs}) > 1
+    said = []
+    for ax, run in zip(axes, runs, strict=True):
+        counts = run.rows_of(confusion)
+        detail = f" ({run.protocol.name}, seed {run.seed})" if is_named else ""
+        _draw_confusion(ax, counts)
+        ax.set_title(short(f"{run.scenario.label}{detail}", 30), fontsize=9, **TIGHT)
+        said.append(f"{run.scenario.label}{detail}: {describe_errors(counts)}")
+    label_outer(axes)
+    caption = "Confusion matrices: images by true and predicted class, shaded by their share of the true class"
+    return ReportFigure(figure, caption, "fig-confusion", " ".join(said))
+
+
+def _draw_confusion(ax: Axes, confusion: pd.DataFrame) -> None:
+    classes = list(dict.fromkeys(confusion["y_true"]))
+    counts = confusion.pivot(index="y_true", columns="y_pred", values="images").loc[classes, classes]
+    size, names = min(8.0, 40 / len(classes)), [short(name, 18) for name in classes]
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    cells: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "square": True, "linewidths": 0.8}
+    sns.heatmap(shares, annot=counts, fmt=",d", annot_kws={"fontsize": size}, **cells, ax=ax)
+    at = np.arange(len(classes)) + 0.5
+    ax.set_xticks(at, names, rotation=40, ha="right", rotation_mode="anchor", fontsize=size, **TIGHT)
+    ax.set_yticks(at, names, rotation=0, fontsize=size, **TIGHT)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    ax.tick_params(length=0)
+
+
+def describe_errors(counts: pd.DataFrame) -> str:
+    """Return the errors of one confusion matrix in words."""
+    errors = counts[counts["y_true"] != counts["y_pred"]]
+    total = f"{counts['images'].sum():,} images"
+    if not errors["images"].sum():
+        return f"none of {total} is classified wrongly."
+    worst = errors.iloc[errors["images"].argmax()]
+    return (
+        f"{errors['images'].sum():,} of {total} are classified wrongly, "
+        f"most often {readable(worst['y_true'])} as {readable(worst['y_pred'])} ({worst['images']:,})."
+    )
+
+
+def draw_intervals(
+    ax: Axes, table: pd.DataFrame, row: str, series: str, value: str, marks: Mapping[Any, Any], order: Any = ()
+) -> None:
+    """Draw scores with their intervals, in rows; the series of a row are dodged.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns low, high and those named by the next three; all scores are fractions.
+    marks : mapping
+        Name of the series to colour and marker.
+    order : sequence of str
+        All rows of the chart; empty: those of the table.
+    """
+    rows, bounds = list(order or dict.fromkeys(table[row])), table[["low", "high"]].to_numpy()
+    sns.pointplot(
+        pd.concat([table, table], ignore_index=True),  # seaborn asks for an interval from two values on
+        x=value,
+        y=row,
+        hue=series,
+        order=rows,
+        hue_order=list(marks),
+        palette=[mark["color"] for mark in marks.values()],
+        markers=[mark["marker"] for mark in marks.values()],
+        dodge=0.5 if len(marks) > 1 else False,
+        linestyle="none",
+        markersize=5,
+        errorbar=lambda scores: bounds[scores.index[0] % len(bounds)],  # the one computed, not one by seaborn
+        err_kws={"linewidth": 1.2},
+        legend=False,
+        ax=ax,
+    )
+    percent_axis(ax, "x")
+    ax.set_xlabel(f"{value} (%)")
+    style.name_rows(ax, [str(name) for name in rows], 24)
+
+
+def score_intervals(intervals: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
+    """Show accuracy and macro F1 of every run of one protocol with their intervals."""
+    chosen = [scenario for scenario in scenarios if scenario.name in set(intervals["scenario"])]
+    labels = {scenario.name: scenario.label for scenario in chosen}
+    seeds = sorted(intervals["seed"].unique())
+    figure, axes = panels(2, 0.6 + 0.5 * len(chosen), columns=2, sharey=True)
+    for ax, (measure, name) in zip(axes, {"accuracy": "accuracy", "macro_f1": "macro F1"}.items(), strict=True):
+        of_measure = intervals[intervals["measure"] == measure]
+        for scenario in chosen:
+            rows = of_measure[of_measure["scenario"] == scenario.name].assign(row=scenario.label)
+            marks = dict.fromkeys(seeds, scenario_marks(scenario))
+            draw_intervals(ax, rows, row="row", series="seed", value="value", marks=marks, order=list(labels.values()))
+        ax.set_xlabel(f"{name} (%)")
+    accuracies = intervals[intervals["measure"] == "accuracy"]
+    said = [f"{labels[row['scenario']]}, seed {row['seed']}: {interval(row)}" for row in accuracies.to_dict("records")]
+    caption = (
+        "Accuracy and macro F1 of every run with 95 % confidence intervals "
+        "(cluster bootstrap over near-duplicate groups)"
+    )
+    return ReportFigure(figure, caption, "fig-intervals", f"Accuracy with interval. {'; '.join(said)}.")
+
+
+def reliability(calibration: pd.DataFrame, metrics: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
+    """Show accuracy against confidence of every run, with calibration error and Brier score."""
+    figure, axes = panels(len(runs), 2.3)
+    said = []
+    for ax, run in zip(axes, runs, strict=True):
+        bins, marks = run.rows_of(calibration), scenario_marks(run.scenario)
+        error, brier = run.rows_of(metrics).iloc[0][["ece", "brier"]]
+        ax.plot([0, 1], [0, 1], "--", color=GREYS[1], linewidth=1)
+        ax.plot(bins["confidence"], bins["accuracy"], color=marks["color"], linewidth=1)
+        sizes = 10 + 120 * bins["images"] / bins["images"].sum()
+        ax.scatter(bins["confidence"], bins["accuracy"], sizes, **marks, zorder=3, clip_on=False)
+        ax.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="confidence (%)", ylabel="accuracy (%)")
+        percent_axis(ax, "x", "y")
+        ax.set_title(short(run.scenario.label, 28), fontsize=9, **TIGHT)
+        ax.text(0.02, 0.99, f"ECE {error:.3f}\nBrier {brier:.3f}", va="top", fontsize=8, transform=ax.transAxes)
+        said.append(f"{run.scenario.label}: expected calibration error {error:.3f}, Brier score {brier:.3f}")
+    label_outer(axes)
+    caption = (
+        "Reliability diagrams: accuracy against confidence, larger dots for more images; "
+        "expected calibration error (ECE) and Brier score"
+    )
+    return ReportFigure(figure, caption, "fig-reliability", f"Accuracy against confidence. {'; '.join(said)}.")
+
+
+def class_curves(
+    predictions: Mapping[str, pd.DataFrame], points: pd.DataFrame, scenarios: Sequence[Scenario], kind: str = "roc"
+) -> ReportFigure:
+    """Show the one-vs-rest curves of every class, a line per scenario.
+
+    A scenario has no line where the class, or all other classes, are absent.
+
+    Parameters
+    ----------
+    predictions : mapping
+        Scenario to the predictions of one run, with the columns y_true and p_<class>.
+    points : DataFrame
+        The table operating_points, of the same runs.
+    kind : {"roc", "precision_recall"}
+    """
+    classes, chosen = list(dict.fromkeys(points["class"])), [s for s in scenarios if s.name in predictions]
+    columns = min(4, len(classes))
+    figure, axes = panels(len(classes), style.WIDTH / columns + 0.7, columns=columns)
+    for ax, name in zip(axes, classes, strict=True):
+        for scenario in chosen:
+            table, marks = predictions[scenario.name], scenario_marks(scenario)
+            truth, score = table["y_true"] == name, table[f"p_{name}"]
+            if truth.nunique() == 2:
+                x, y = roc_curve(truth, score)[:2] if kind == "roc" else precision_recall_curve(truth, score)[1::-1]
+                ax.plot(x, y, **marks, linewidth=1, markersize=3, markevery=0.2, label=scenario.label)
+        if kind == "roc":
+            ax.axvline(1 - SPECIFICITY, color=GREYS[1], linestyle=":", linewidth=1)
+        x_name, y_name = ("1 − specificity", "sensitivity") if kind == "roc" else ("recall", "precision")
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x_name, ylabel=y_name)
+        ax.set_title(short(name, 18), fontsize=9, **TIGHT)
+    label_outer(axes, columns=columns)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    caption, column, label = {
+        "roc": ("One-vs-rest ROC curves; dotted, a specificity of 95 %", "auc", "fig-roc"),
+        "precision_recall": ("Precision and recall of each class, one-vs-rest", "average_precision", "fig-pr"),
+    }[kind]
+    smallest = points.groupby("class", sort=False)[column].min()
+    said = "; ".join(f"{readable(str(name))} {area:.3f}" for name, area in smallest.items())
+    alt = f"A chart per class. Smallest area under the curve over the scenarios: {said}."
+    return ReportFigure(figure, caption, label, alt)

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pandas as pd
+
+from lab_utils.data.dataset import Dataset
+from lab_utils.reporting import figures
+from tests.conftest import write_classes
+from tests.reporting.conftest import ONE, axis_of, intervals_in
+
+
+def test_probes_are_compared_with_the_majority_class_baseline() -> None:
+    row = {"accuracy": 0.8, "low": 0.7, "high": 0.9}
+    names = [("p", "full", 0.4), ("p", "lungs_erased", 0.4), ("q", "full", 0.5)]
+    probes = pd.DataFrame([{"protocol": p, "input": name, "majority": majority, **row} for p, name, majority in names])
+    shown = figures.probe_accuracies(probes)
+    ax = axis_of(shown)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["full", "lungs erased"]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [0.4, 0.5]
+    assert intervals_in(ax) == {(0.7, 0.9)}
+    assert len(shown.figure.legends) == 1
+
+
+def test_attribution_lies_between_its_references() -> None:
+    row = {"share": 0.4, "low": 0.3, "high": 0.5, "area": 0.2, "lungs_only": 0.6, "images": 9}
+    table = pd.DataFrame([{"class": "a_b", "outcome": "correct", **row}, {"class": "", "outcome": "", **row}])
+    shown = figures.attribution_shares(table, ONE)
+    ticks = [line for line in axis_of(shown).lines if line.get_marker() == "|" and line.get_markersize() == 9]
+    assert sorted({float(x) for line in ticks for x in line.get_xdata() if x == x}) == [0.2, 0.6]
+    assert "a b, correct: 40.0 % (9 images; the lungs cover 20.0 %, lungs-only reference 60.0 %)" in shown.alt.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+
+
+def test_heat_maps_lie_over_correct_images_left_and_errors_right(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"a": 2, "b": 1})
+    cells = [(row, column, float(row + column)) for row in range(2) for column in range(2)]
+    images = [("a/a-1.png", "a", "a", 0.9), ("a/a-2.png", "a", "b", 0.8)]
+    examples = pd.DataFrame([(*image, *cell) for image in images for cell in cells])
+    examples.columns = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
+    manifest = pd.DataFrame({"image_id": ["a/a-1.png", "a/a-2.png"], "mask": ""})
+    shown = figures.grad_cam(examples, manifest, Dataset("folder", root, "", {"a": {}, "b": {}}), ONE)
+    axes = shown.figure.axes
+    assert [len(ax.images) for ax in axes] == [2, 0, 2, 0, 0, 0, 0, 0]
+    assert axes[2].get_title() == "a as\nb, 80\N{NO-BREAK SPACE}%"
+    assert "a as a, 90" in shown.alt

@@ -1,0 +1,76 @@
+import pandas as pd
+import pytest
+
+from lab_utils.reporting import figures
+from tests.reporting.conftest import ONE, TWO, intervals_in, run
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_class_name_can_be_drawn() -> None:
+    names = [
+        "x" * 60,
+        "a name of sixty characters with words in it, and then some",
+        r"$x$ & % _ { } ~ ^ \ < >",
+        "中文 العربية 한국",
+    ]
+    counts = pd.DataFrame([{"y_true": a, "y_pred": b, "images": 1} for a in names for b in names])
+    shown = figures.confusion_matrices(counts, [run(ONE)])
+    shown.figure.canvas.draw()
+    labels = [label.get_text() for label in shown.figure.axes[0].get_yticklabels()]
+    assert all(len(line) <= 20 for label in labels for line in label.split("\n"))
+    assert labels[1] == "a name of sixty\ncharacters with …"
+
+
+def test_a_confusion_matrix_shows_counts_also_of_an_absent_class() -> None:
+    counts = pd.DataFrame({"y_true": ["a", "a", "b", "b"], "y_pred": ["a", "b", "a", "b"], "images": [1234, 1, 0, 0]})
+    ax = figures.confusion_matrices(counts, [run(ONE)]).figure.axes[0]
+    assert [text.get_text() for text in ax.texts] == ["1,234", "1", "0", "0"]
+
+
+def test_errors_in_words() -> None:
+    confusion = pd.DataFrame(
+        [("two", "a_b", "a_b", 8), ("two", "a_b", "c", 2), ("two", "c", "a_b", 1), ("two", "c", "c", 9)],
+        columns=["scenario", "y_true", "y_pred", "images"],
+    )
+    said = figures.confusion_matrices(confusion, [run(TWO)]).alt
+    assert said == "S2: title of two: 3 of 20 images are classified wrongly, most often a b as c (2)."
+    perfect = confusion.assign(images=[8, 0, 0, 9])
+    assert figures.confusion_matrices(perfect, [run(TWO)]).alt.endswith("none of 17 images is classified wrongly.")
+
+
+def test_intervals_are_drawn_for_every_run() -> None:
+    table = pd.DataFrame(
+        {
+            "scenario": ["one", "one", "two"],
+            "seed": [0, 1, 0],
+            "value": [0.8, 0.9, 0.7],
+            "low": [0.6, 0.65, 0.5],
+            "high": [0.95, 0.96, 0.71],
+        },
+        index=[7, 7, 9],  # of a larger table
+    )
+    both = pd.concat([table.assign(measure=measure) for measure in ("accuracy", "macro_f1")])
+    shown = figures.score_intervals(both, [ONE, TWO])
+    for ax in shown.figure.axes:
+        assert intervals_in(ax) == {(0.6, 0.95), (0.65, 0.96), (0.5, 0.71)}
+    labels = [label.get_text() for label in shown.figure.axes[0].get_yticklabels()]
+    assert labels == ["S1: title of one", "S2: title of two"]
+
+
+def test_an_absent_class_has_no_curve() -> None:
+    table = pd.DataFrame({"y_true": ["a", "b", "a"], "p_a": [0.9, 0.2, 0.4], "p_b": [0.1, 0.8, 0.6], "p_c": 0.0})
+    points = pd.DataFrame({"class": ["a", "c"], "auc": 0.5, "average_precision": 0.5})
+    for kind in ("roc", "precision_recall"):
+        shown = figures.class_curves({"one": table}, points, [ONE], kind)
+        drawn = [[line for line in ax.lines if line.get_label() == ONE.label] for ax in shown.figure.axes]
+        assert [len(lines) for lines in drawn] == [1, 0]
+
+
+def test_reliability_has_a_dot_per_bin() -> None:
+    bins = pd.DataFrame({"confidence": [0.5, 0.9], "accuracy": [0.4, 1.0], "images": [10, 90]})
+    shown = figures.reliability(bins, pd.DataFrame({"ece": [0.1], "brier": [0.2]}), [run(ONE)])
+    dots = shown.figure.axes[0].collections[0]
+    assert dots.get_offsets().tolist() == [[0.5, 0.4], [0.9, 1.0]]
+    small, large = dots.get_sizes()
+    assert small < large
+    assert shown.alt.endswith("S1: title of one: expected calibration error 0.100, Brier score 0.200.")
