@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from lab_utils.audits.protocol import trained_model
 from lab_utils.core.catalogue import read_table, table_path, write_table
 from lab_utils.core.config import Protocol, load_experiment
 from lab_utils.core.errors import LabError
@@ -567,9 +567,10 @@ def finished_run(finished: tuple[Path, Path], folder: Path) -> Run:
 def test_files_of_another_run_are_a_message(finished: tuple[Path, Path], tmp_path: Path) -> None:
     run = finished_run(finished, tmp_path)
     other = run.folder.parent.parent / "fc_only" / "seed-0"
-    trained_model(run)
+    read_model = partial(load_model, run.folder / "model.keras", stage="30_train")
+    read_model()
     for name, read in {
-        "model.keras": lambda: trained_model(run),
+        "model.keras": read_model,
         "predictions.csv": run.predictions,
         "history.csv": run.history,
     }.items():
@@ -582,7 +583,7 @@ def test_a_model_that_is_no_model_is_a_message(finished: tuple[Path, Path], tmp_
     run = finished_run(finished, tmp_path)
     (run.folder / "model.keras").write_bytes(PNG)
     with pytest.raises(LabError, match="run stage 30_train again"):
-        trained_model(run)
+        load_model(run.folder / "model.keras", stage="30_train")
 
 
 LAYERS: dict[str, dict[str, Any]] = {

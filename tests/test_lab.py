@@ -60,7 +60,7 @@ def test_exploring_a_run_never_touches_the_batch(by_hand: Lab) -> None:
     before = contents(by_hand.workspace.base)
     slow, fast = by_hand.train("fc_only", learning_rate=1e-4), by_hand.train("fc_only", learning_rate=1e-2)
     assert (slow.title, fast.title) == ("fc_only, learning_rate=0.0001", "fc_only, learning_rate=0.01")
-    assert slow.is_by_hand
+    assert slow.record["by_hand"]
     assert slow.folder.is_relative_to(by_hand.workspace.root / "trials")
     stamp = (slow.folder / "run.json").stat().st_mtime_ns
     assert by_hand.train("fc_only", learning_rate=1e-4).history().equals(slow.history())

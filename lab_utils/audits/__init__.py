@@ -12,6 +12,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "masking": ["AuditImages", "MaskedImages", "choose_audit_images"],
         "protocol": ["ProtocolAudit"],
         "probes": ["probe_scores", "source_scores"],
-        "tables": ["by_protocol", "data_tables"],
+        "tables": ["by_protocol"],
     },
 )

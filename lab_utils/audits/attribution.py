@@ -92,12 +92,8 @@ def attribution_examples(
 ) -> pd.DataFrame:
     """Maps of the images that the network is most confident about: table examples of one run.
 
-    Parameters
-    ----------
-    attribution, manifest, classes
-        As in `attribution_shares`; the manifest has the column image_id too.
-    each : int
-        Number of correct and of wrong images of each class.
+    Of each class, `each` correct and `each` wrong images are taken. The other arguments are those of
+    `attribution_shares`; the manifest has the column image_id too.
     """
     table = manifest[["image_id", "class"]].reset_index(drop=True)
     table["predicted"] = np.array(classes, object)[attribution.predicted]

@@ -1,6 +1,6 @@
 """Masked images: lungs, all but the lungs, or all but the border in black."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,23 +19,12 @@ BORDER = 1 / 8  # width of the border, as a share of the side
 
 @dataclass(frozen=True)
 class MaskedImages:
-    """Images of a store with a part of each in black, masked when they are read.
+    """Images of a store with a part of each in black, masked when they are read."""
 
-    Parameters
-    ----------
-    images : uint8 (N, H, W) or (N, H, W, 3)
-    rows : int64 (n,)
-        Which images, in this order.
-    masks : uint8 (N, H, W), optional
-        Above 127: the part that is kept.
-    inverted : bool
-        Whether that part is erased instead.
-    """
-
-    images: Pixels
-    rows: NDArray[np.int64]
-    masks: Pixels | None = None
-    inverted: bool = False
+    images: Pixels  # uint8 (N, H, W) or (N, H, W, 3)
+    rows: NDArray[np.int64]  # (n,): which images, in this order
+    masks: Pixels | None = None  # uint8 (N, H, W): the part above 127 is kept
+    inverted: bool = False  # that part is erased instead
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -45,10 +34,6 @@ class MaskedImages:
     def shape(self) -> tuple[int, ...]:
         """(n, H, W) or (n, H, W, 3)."""
         return (len(self.rows), *self.images.shape[1:])
-
-    def select(self, positions: NDArray[np.int64]) -> "MaskedImages":
-        """Keep the images at some positions among the rows."""
-        return replace(self, rows=self.rows[positions])
 
     def __getitem__(self, place: slice) -> Pixels:
         """Read and mask the images of a slice: uint8 (m, H, W) or (m, H, W, 3)."""
@@ -61,24 +46,12 @@ class MaskedImages:
 
 @dataclass(frozen=True)
 class AuditImages:
-    """The images of a protocol that the audits use: one split for every input.
+    """The images of a protocol that the audits use: one split for every input."""
 
-    Parameters
-    ----------
-    manifest : DataFrame
-        Their rows of the manifest.
-    inputs : dict
-        Name of the input to its images: full, border and, where there are lung masks, lungs_erased and lungs_only.
-    masks : uint8 (N, H, W) or None
-        Lung masks of all images of the store; lungs above 127.
-    key : str
-        Key of what the inputs were made from.
-    """
-
-    manifest: pd.DataFrame
-    inputs: dict[str, MaskedImages]
-    masks: Pixels | None
-    key: str
+    manifest: pd.DataFrame  # their rows
+    inputs: dict[str, MaskedImages]  # full, border and, where there are lung masks, lungs_erased and lungs_only
+    masks: Pixels | None  # uint8 (N, H, W): lung masks of all images of the store, lungs above 127
+    key: str  # key of what the inputs were made from
 
     def positions(self, split: str) -> NDArray[np.int64]:
         """Positions of the images on one side of the split, "train" or "validation": int64."""

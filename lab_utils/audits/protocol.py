@@ -1,7 +1,7 @@
 """The audits of one protocol and backbone: probe inputs, reference, attribution."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from lab_utils.audits.probes import coefficients, linear_model
 from lab_utils.core.files import atomic_write, digest, reading
 from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
-from lab_utils.evaluation.runs import Run
+from lab_utils.evaluation.runs import STAGE, Run
 from lab_utils.models.backbone import load_model, trunk_of
 from lab_utils.models.engine import FeatureExtractor
 from lab_utils.models.explain import Attribution, attribute, attribute_linear
@@ -24,24 +24,12 @@ from lab_utils.models.features import Features, features_by_depth
 
 @dataclass(frozen=True, eq=False)
 class ProtocolAudit:
-    """The audits of one protocol and one frozen backbone.
+    """The audits of one protocol and one frozen backbone."""
 
-    Parameters
-    ----------
-    data : LabelledImages
-        All images of the protocol.
-    images : AuditImages
-        Those that the audits use.
-    backbone : keras.Model
-        Frozen.
-    scaling : keras.layers.Layer
-        In front of the backbone.
-    """
-
-    data: LabelledImages
-    images: AuditImages
-    backbone: Any
-    scaling: Any
+    data: LabelledImages  # all images of the protocol
+    images: AuditImages  # those that the audits use
+    backbone: Any  # keras.Model, frozen
+    scaling: Any  # keras.layers.Layer, in front of the backbone
 
     @cached_property
     def inputs(self) -> dict[str, Float]:
@@ -97,7 +85,8 @@ class ProtocolAudit:
             return None
         train = self.images.positions("train")
         model = linear_model(self.inputs["lungs_only"][train], self.images.manifest["class"].to_numpy()[train])
-        masked = self.images.inputs["lungs_only"].select(self.images.positions("validation"))
+        masked = self.images.inputs["lungs_only"]
+        masked = replace(masked, rows=masked.rows[self.images.positions("validation")])
         trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
         return attribute_linear(FeatureExtractor(trunk, masked.shape[1:]), masked, *coefficients(model))
 
@@ -108,14 +97,9 @@ class ProtocolAudit:
         """
         positions = self.images.positions("validation")
         rows, manifest = self.images.inputs["full"].rows[positions], self.images.manifest.iloc[positions]
-        attribution = attribute(trained_model(run), self.data, rows)
+        attribution = attribute(load_model(run.folder / "model.keras", stage=STAGE), self.data, rows)
         examples = attribution_examples(attribution, manifest, self.data.classes)
         if self.images.masks is None or self.reference is None:
             return pd.DataFrame(columns=SHARES), examples
         cover = coverage(self.images.masks, rows, *attribution.maps.shape[1:])
         return attribution_shares(attribution, self.reference, cover, manifest, self.data.classes), examples
-
-
-def trained_model(run: Run) -> Any:
-    """Load the network of a run; raises LabError where it is missing or damaged."""
-    return load_model(run.folder / "model.keras", stage="30_train")

@@ -47,12 +47,7 @@ def published_table(
 ) -> pd.DataFrame:
     """Compare every run that has the write-up's scenario and classes: table published.
 
-    Parameters
-    ----------
-    reports, intervals : DataFrame
-        Tables of all runs.
-    published : mapping
-        Scenario name to its numbers.
+    `reports` and `intervals` are tables of all runs; `published` maps the name of a scenario to its numbers.
     """
     tables = [pd.DataFrame(columns=["protocol", "scenario", "seed", *COLUMNS])]
     for run in runs:
@@ -70,7 +65,7 @@ def published_supports(published: Mapping[str, Any], fraction: float = 0.3) -> p
     Parameters
     ----------
     published : mapping
-        The classes of one scenario.
+        The numbers of one scenario.
     fraction : float in (0, 1)
         Share of the validation set.
 

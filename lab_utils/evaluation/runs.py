@@ -1,6 +1,5 @@
 """Training runs: the files of each, and which runs of an experiment have finished."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,10 @@ STAGE = "30_train"
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one scenario.
-
-    Parameters
-    ----------
-    protocol : Protocol
-    scenario : Scenario
-        As lab.yaml has it now; `record` holds what the run was made with.
-    seed : int
-    folder : Path
-    """
+    """One training of one scenario."""
 
     protocol: Protocol
-    scenario: Scenario
+    scenario: Scenario  # as lab.yaml has it now; `record` holds what the run was made with
     seed: int
     folder: Path
 
@@ -45,11 +35,6 @@ class Run:
     def record(self) -> dict[str, Any]:
         """What run.json holds: settings, versions, keys and times."""
         return read_json(self.folder / "run.json", stage=STAGE)
-
-    @property
-    def is_by_hand(self) -> bool:
-        """Whether the run was trained outside the pipeline."""
-        return bool(self.record.get("by_hand"))
 
     def predictions(self) -> pd.DataFrame:
         """Read the probabilities of the validation images."""
@@ -76,27 +61,21 @@ class Run:
         return table.merge(pd.DataFrame([self.labels()]))
 
 
-class Runs(Sequence[Run]):
+class Runs(list[Run]):
     """Finished runs in the report's order, found by place, scenario or full name."""
-
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self._runs = list(runs)
-
-    def __len__(self) -> int:
-        return len(self._runs)
 
     def __getitem__(self, key: Any) -> Any:
         """Return ``runs[0]``, ``runs["fc_only"]`` or ``runs["described/fc_only/seed-0"]``."""
         if not isinstance(key, str):
-            return self._runs[key]
-        names = {run.scenario.name: run for run in reversed(self._runs)} | {run.name: run for run in self._runs}
+            return super().__getitem__(key)
+        names = {run.scenario.name: run for run in reversed(self)} | {run.name: run for run in self}
         return names[choose("run", key, names)]
 
     def _ipython_key_completions_(self) -> list[str]:
-        return [*dict.fromkeys(run.scenario.name for run in self._runs), *(run.name for run in self._runs)]
+        return [*dict.fromkeys(run.scenario.name for run in self), *(run.name for run in self)]
 
     def __repr__(self) -> str:
-        return "\n".join(run.name for run in self._runs)
+        return "\n".join(run.name for run in self)
 
 
 def save_run(
@@ -104,24 +83,9 @@ def save_run(
 ) -> dict[str, Any]:
     """Write history.csv, predictions.csv, model.keras and, last, run.json.
 
-    An earlier run.json goes first, so that a folder with a run.json holds the files of one run.
-
-    Parameters
-    ----------
-    run : Run
-        Its folder is written.
-    model : keras.Model
-    history : DataFrame
-        One row per epoch; columns that the catalogue does not know are left out.
-    predictions : DataFrame
-        See `predictions_table`.
-    record : dict
-        What run.json holds besides the run's names, the accuracy, versions and machine.
-
-    Returns
-    -------
-    dict
-        What run.json holds.
+    An earlier run.json goes first, so that a folder with a run.json holds the files of one run. Columns of the history
+    that the catalogue does not know are left out. The run's names, the accuracy, versions and machine are added to
+    `record`, which is returned.
 
     Raises
     ------
@@ -158,21 +122,9 @@ def planned_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
     ]
 
 
-def finished_runs(experiment: Experiment, workspace: Workspace, *, seeds: Sequence[int] | None = None) -> list[Run]:
-    """List the planned runs that have finished.
-
-    Parameters
-    ----------
-    seeds : sequence of int, optional
-        Only runs of these seeds.
-
-    Raises
-    ------
-    LabError
-        If there is none.
-    """
-    planned = [run for run in planned_runs(experiment, workspace) if seeds is None or run.seed in seeds]
-    runs = [run for run in planned if (run.folder / "run.json").is_file()]
+def finished_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
+    """List the planned runs that have finished; raises LabError if there is none."""
+    runs = [run for run in planned_runs(experiment, workspace) if (run.folder / "run.json").is_file()]
     if not runs:
         raise LabError(f"{workspace.root / 'runs'}: no finished run of this experiment; run stage 30_train first")
     return runs
@@ -180,13 +132,5 @@ def finished_runs(experiment: Experiment, workspace: Workspace, *, seeds: Sequen
 
 def settings_that_differ(run: Run) -> list[str]:
     """List a run's settings that are not the experiment's, as "epochs 5, lab.yaml has 20"."""
-    now, then = run.scenario.model_dump(), run.record["scenario"]
-    return [
-        f"{name} {then.get(name)}, lab.yaml has {value}"
-        for name, value in now.items()
-        if name != "title" and _plain(value) != then.get(name)
-    ]
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    now, then = run.scenario.model_dump(mode="json", exclude={"title"}), run.record["scenario"]
+    return [f"{name} {then.get(name)}, lab.yaml has {now[name]}" for name in now if now[name] != then.get(name)]

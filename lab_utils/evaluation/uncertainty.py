@@ -77,19 +77,19 @@ def comparisons(runs: Sequence[Run], *, seed: int = 0) -> pd.DataFrame:
     null is therefore given too: how often it calls two runs of the *same* scenario different. p-values are corrected
     by Holm's method (Scand. J. Stat. 6, 1979) over all pairs of runs of a protocol.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for protocol in dict.fromkeys(run.protocol.name for run in runs):
         rows += _compare_scenarios([run for run in runs if run.protocol.name == protocol], seed)
     return pd.DataFrame(rows, columns=COMPARISON)
 
 
-def _compare_scenarios(runs: Sequence[Run], seed: int) -> Iterator[dict[str, Any]]:
+def _compare_scenarios(runs: Sequence[Run], seed: int) -> Iterator[tuple[Any, ...]]:
     """Rows of `comparisons` for the runs of one protocol."""
     scenario_of = np.array([run.scenario.name for run in runs], object)
     correct, groups = _correct(runs)
     pairs = list(combinations(range(len(runs)), 2))
-    adjusted = holm([mcnemar_p(correct[a], correct[b]) for a, b in pairs]) if pairs else np.empty(0)
-    is_different = {pair: p < ALPHA for pair, p in zip(pairs, adjusted, strict=True)}
+    p_values = [mcnemar_p(correct[a], correct[b]) for a, b in pairs]
+    is_different = dict(zip(pairs, multipletests(p_values, ALPHA, "holm")[0], strict=True)) if pairs else {}
     same = [is_different[a, b] for a, b in pairs if scenario_of[a] == scenario_of[b]]
     null = float(np.mean(same)) if same else np.nan
     for first, second in combinations(dict.fromkeys(scenario_of), 2):
@@ -101,8 +101,7 @@ def _compare_scenarios(runs: Sequence[Run], seed: int) -> Iterator[dict[str, Any
         )
         is_claimed = seeds >= CLAIM_SEEDS and (low > 0 or high < 0) and different > null
         better = (first if difference > 0 else second) if is_claimed else ""
-        values = (runs[0].protocol.name, first, second, seeds, difference, low, high, different, null, better)
-        yield dict(zip(COMPARISON, values, strict=True))
+        yield runs[0].protocol.name, first, second, seeds, difference, low, high, different, null, better
 
 
 def mcnemar_p(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -115,11 +114,6 @@ def mcnemar_p(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """
     table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
     return float(mcnemar(table, exact=True).pvalue) if (first != second).any() else 1.0
-
-
-def holm(p_values: Sequence[float]) -> Array:
-    """p-values corrected for multiple testing by Holm's method: (N,)."""
-    return np.asarray(multipletests(p_values, method="holm")[1])
 
 
 def _confusions(predictions: pd.DataFrame) -> Array:

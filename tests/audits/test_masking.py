@@ -21,7 +21,6 @@ def test_masked_images_keep_or_erase_what_the_mask_covers() -> None:
     assert not erased[0, :2].any()
     colour = np.stack([images] * 3, axis=-1)
     assert (MaskedImages(colour, rows, masks)[0:1] == kept[..., None]).all()
-    assert MaskedImages(images, np.array([0, 1]), masks).select(np.array([1])).rows.tolist() == [1]
     assert (MaskedImages(images, rows)[0:1] == images[1:]).all()
 
 

@@ -99,8 +99,15 @@ def test_mcnemar_by_hand() -> None:
     assert uncertainty.mcnemar_p(first, first) == 1
 
 
-def test_holm_by_hand() -> None:
-    assert uncertainty.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+def test_p_values_are_corrected_by_holm_s_method() -> None:
+    truth, wrong = ["a"] * 40, {("one", 0): 0, ("one", 1): 7, ("two", 0): 7, ("two", 1): 9}
+
+    def make(name: str, seed: int) -> pd.DataFrame:
+        count = wrong[name, seed]
+        return predictions(truth, ["b"] * count + truth[count:])
+
+    (row,) = uncertainty.comparisons(runs(make, 2)).to_dict("records")
+    assert row["different"] == 0.25, "of six p-values, 0.0039 times 6 is below 0.05, 0.0156 times 5 is not"
 
 
 def test_a_model_against_itself_is_not_better() -> None:
