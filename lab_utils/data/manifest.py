@@ -17,7 +17,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.machine import in_parallel
 from lab_utils.core.progress import progress
 from lab_utils.data.dataset import Dataset
-from lab_utils.data.decode import UNREADABLE, decode, lungs_in, mode_of, read_image
+from lab_utils.data.decode import ImageError, lungs_in, read_bytes, read_image, read_record
 from lab_utils.data.folders import list_images, list_masks, masks_by_stem
 from lab_utils.data.sheets import read_sheet, sheet_key
 from lab_utils.data.splits import split
@@ -53,6 +53,7 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     _refuse_damaged_classes(listing, unreadable)
     manifest = listing[~failed].reset_index(drop=True)
     manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
+    manifest["patient"] = manifest["patient"].where(manifest["patient"] != "", manifest["patient_hash"])
     manifest["group"] = _groups(manifest)
     manifest["split"] = split(manifest, protocol)
     return manifest[list(catalogue()["manifest"].columns)], unreadable
@@ -81,18 +82,22 @@ def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
 def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
     """Measure one image and its mask, or return why the image cannot be read."""
     try:
-        data = (root / image_id).read_bytes()
-        pixels, mode = decode(data), mode_of(data)
-    except UNREADABLE as error:
+        data = read_bytes(root / image_id)
+        record = read_record(data)
+    except ImageError as error:
         return str(error)
+    pixels = record.pixels
     levels = np.bincount(pixels.ravel(), minlength=256)
     mean = np.average(np.arange(256), weights=levels)
     return {
         "lungs": _lung_share(root / mask) if mask else np.nan,
         "height": pixels.shape[0],
         "width": pixels.shape[1],
-        "mode": mode,
-        "bits": 8,
+        "format": record.format,
+        "mode": record.mode,
+        "bits": record.bits,
+        "conversion": "; ".join(record.conversions),
+        "patient_hash": record.patient,
         "grey": pixels.ndim == 2,
         "mean": mean,
         "deviation": np.sqrt(np.average((np.arange(256) - mean) ** 2, weights=levels)),

@@ -16,14 +16,14 @@ from lab_utils.core.paths import Workspace
 from lab_utils.core.progress import progress
 from lab_utils.data.arrays import ArrayWriter
 from lab_utils.data.dataset import Dataset
-from lab_utils.data.decode import UNREADABLE, Pixels, decode, lungs_in, resize
+from lab_utils.data.decode import ImageError, Pixels, decode, lungs_in, read_bytes, resize
 
 STAGE = "20_preprocess"
 
 
 def store_key(manifest: pd.DataFrame, protocol: Protocol, size: int) -> str:
-    """Digest what the store depends on: the files' bytes in order, size, interpolation."""
-    return digest(size, protocol.interpolation, bool(manifest["grey"].all()), *manifest["sha256"])
+    """Digest what the store depends on: the decoded pixels in order, size, interpolation."""
+    return digest(size, protocol.interpolation, bool(manifest["grey"].all()), *manifest["pixels"])
 
 
 def ensure_store(dataset: Dataset, manifest: pd.DataFrame, protocol: Protocol, size: int, workspace: Workspace) -> str:
@@ -75,8 +75,8 @@ def open_store(workspace: Workspace, key: str) -> Pixels:
 
 def _decode_again(path: Path) -> Pixels:
     try:
-        return decode(path.read_bytes())
-    except UNREADABLE as error:
+        return decode(read_bytes(path))
+    except ImageError as error:
         raise LabError(
             f"{path}: was readable when the manifest was made and is not now ({error}); run stage 20 again"
         ) from error
