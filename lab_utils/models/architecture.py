@@ -1,6 +1,5 @@
 """The classifier of the lab as a Keras model, and the table of any model's layers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,12 +35,14 @@ def build_model(
 
 def architecture(model: keras.Model) -> pd.DataFrame:
     """List a model's layers with shape and parameters; the last three rows are totals."""
-    rows: Sequence[tuple[str, str, int]] = [
-        (f"{layer.name} ({type(layer).__name__})", str(layer.output.shape), layer.count_params())
-        for layer in model.layers
-    ]
     total = model.count_params()
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     totals = {"Total params": total, "Trainable params": trainable, "Non-trainable params": total - trainable}
-    rows = [*rows, *((name, f"{count * 4 / 2**20:.2f} MB", count) for name, count in totals.items())]
+    rows = [
+        *(
+            (f"{layer.name} ({type(layer).__name__})", str(layer.output.shape), layer.count_params())
+            for layer in model.layers
+        ),
+        *((name, f"{count * 4 / 2**20:.2f} MB", count) for name, count in totals.items()),
+    ]
     return pd.DataFrame(rows, columns=["Layer (type)", "Output shape", "Param #"])

@@ -106,20 +106,10 @@ def load_model(path: Path, *, stage: str) -> keras.Model:
 
 
 def scaling_layer(name: str, scaling: Literal["unit", "backbone"]) -> Any:
-    """Build the layer that turns pixel values in [0, 255] into what the network takes.
+    """Build the layer that turns pixel values in [0, 255], (N, H, W, 3), into what the network takes.
 
-    Parameters
-    ----------
-    name : str
-        The backbone, whose ``preprocess_input`` "backbone" stands for. That is affine in each channel, after a swap
-        of red and blue in the older networks; its numbers are measured here, so that none is typed in again.
-    scaling : {"unit", "backbone"}
-        "unit": values / 255.
-
-    Returns
-    -------
-    keras.layers.Layer
-        (N, H, W, 3) to the same shape, of Keras' own layers only.
+    "unit" is values / 255, "backbone" the ``preprocess_input`` of the backbone called `name`. That is affine in each
+    channel, after a swap of red and blue in the older networks; its numbers are measured here.
     """
     if scaling == "unit":
         return keras.layers.Rescaling(1 / 255, name="rescaling")

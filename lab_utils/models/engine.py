@@ -51,17 +51,10 @@ def first_line(error: Exception) -> str:
 
 
 class FeatureExtractor:
-    """Images to the outputs of frozen layers.
+    """A Keras model with one or several outputs, run over stored images of shape (H, W) or (H, W, 3).
 
-    LiteRT computes them by XNNPACK, whose fused kernels keep an image's activations in the processor's cache:
-    one image at a time on each core is its fastest way, and makes features independent of the number of cores.
-
-    Parameters
-    ----------
-    model : keras.Model
-        float32 (N, H, W, 3), values in [0, 255], to one or several outputs.
-    shape : tuple of int
-        Shape of one stored image: (H, W) or (H, W, 3).
+    LiteRT computes by XNNPACK, whose fused kernels keep an image's activations in the processor's cache: one image at
+    a time on each core is its fastest way, and makes features independent of the number of cores.
     """
 
     def __init__(self, model: keras.Model, shape: tuple[int, ...]) -> None:
@@ -87,17 +80,9 @@ class FeatureExtractor:
         return len(sample) / min(seconds)
 
     def run(self, images: SlicedImages, write: Write, *, engine: Engine | None = None) -> Engine:
-        """Run over all images, hand on the outputs in batches, and return the engine used.
+        """Run over all images, and return the engine used: by default the fastest that gives TensorFlow's features.
 
-        Parameters
-        ----------
-        images : uint8 (N, H, W) or (N, H, W, 3)
-            A memory map, or anything else that gives slices.
-        write : callable
-            Called with the index of a batch's first image and one array per output, in any order and from other
-            threads.
-        engine : {"litert", "tensorflow"}, optional
-            Default: the fastest that gives TensorFlow's features.
+        `write` gets the index of a batch's first image and one array per output, in any order and from other threads.
         """
         engine = engine or fastest_engine()
         if engine == "litert":

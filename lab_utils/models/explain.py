@@ -28,18 +28,9 @@ class Attribution:
 
 
 def grad_cam(maps: Any, gradients: Any) -> Any:
-    """Weight feature maps by the mean gradient of the score; negative sums become zero.
+    """Weight feature maps (n, h, w, K) by the mean gradient of the score; negative sums become zero: (n, h, w).
 
     Selvaraju et al., *Grad-CAM*, ICCV 2017 (arXiv 1610.02391), equations 1 and 2.
-
-    Parameters
-    ----------
-    maps, gradients : float32 (n, h, w, K)
-        Activations of the last convolutional block, and the score's gradients with respect to them.
-
-    Returns
-    -------
-    float32 (n, h, w)
     """
     weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
     return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
@@ -84,17 +75,10 @@ def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attrib
 def attribute_linear(
     extractor: FeatureExtractor, images: SlicedImages, coefficients: Float, biases: Float
 ) -> Attribution:
-    """Compute Grad-CAM of a linear model on pooled features.
+    """Compute Grad-CAM of a linear model, coefficients (C, K) and biases (C,), on pooled features.
 
-    The gradient of its score is its coefficients over the number of cells.
-
-    Parameters
-    ----------
-    extractor : FeatureExtractor
-        To the backbone's last feature map, (h, w, K).
-    images : uint8 (N, H, W) or (N, H, W, 3)
-    coefficients, biases : float32 (C, K), (C,)
-        In units of the pooled features.
+    `extractor` gives the backbone's last feature map (h, w, K). The gradient of the score is the coefficients over the
+    number of cells.
     """
     count, (height, width, _) = len(images), extractor.shapes[0]
     result = Attribution(

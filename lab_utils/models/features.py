@@ -38,24 +38,9 @@ class Features:
 
 
 def cached_features(graph: Graph, places: Sequence[int], data: LabelledImages) -> list[Features]:
-    """Open the outputs of some steps for all images; compute those that are missing.
+    """Open the outputs of some steps (`Graph.cut_place`, not -1) for all images; compute those that are missing.
 
-    Parameters
-    ----------
-    graph : Graph
-    places : sequence of int
-        Steps of the graph, from `Graph.cut_place`; not -1.
-    data : LabelledImages
-
-    Returns
-    -------
-    list of Features
-        One per place.
-
-    Raises
-    ------
-    LabError
-        If the disk has no room for the features, or a file on it is damaged.
+    Raises LabError if the disk has no room for the features, or a file on it is damaged.
     """
     keys = {place: digest(FORMAT, graph.key(place), data.store_key, data.storage) for place in places}
     folders = {place: data.features_folder / key for place, key in keys.items()}
@@ -72,21 +57,10 @@ def cached_features(graph: Graph, places: Sequence[int], data: LabelledImages) -
 def features_by_depth(
     backbone: keras.Model, scaling: Any, depths: Sequence[int], data: LabelledImages
 ) -> dict[int, Features]:
-    """Compute in one pass what training needs of a backbone, for several depths of fine-tuning.
+    """Compute in one pass what training needs of a backbone behind the layer `scaling`.
 
-    Parameters
-    ----------
-    backbone : keras.Model
-    scaling : keras.layers.Layer
-        In front of the backbone.
-    depths : sequence of int
-        Numbers of the backbone's last convolutional layers that are trained.
-    data : LabelledImages
-
-    Returns
-    -------
-    dict
-        Depth to its features; a depth that leaves no layer frozen is left out.
+    `depths` are numbers of its last convolutional layers that are trained. A depth that leaves no layer frozen is
+    left out of the result.
     """
     graph = graph_of(trunk_of(backbone, scaling, data.shape))
 

@@ -7,14 +7,9 @@ from lab_utils.models.runtime import keras
 
 
 class MatrixProduct(keras.layers.Layer):
-    """A 1x1 convolution as a matrix product over positions, with the convolution's weights.
+    """A built 1x1 convolution as a matrix product over positions, with the convolution's weights.
 
     TensorFlow computes the gradient of a product at the speed of a product, that of a convolution at half of it.
-
-    Parameters
-    ----------
-    convolution : keras.layers.Conv2D
-        Built; of kernel and strides 1, channels last.
     """
 
     def __init__(self, convolution: keras.layers.Conv2D) -> None:

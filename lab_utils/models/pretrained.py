@@ -40,25 +40,14 @@ def frozen_backbone(
 def obtain_backbone(
     name: str, size: int, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool
 ) -> tuple[keras.Model, str]:
-    """Build a backbone without its classifier and give it weights.
-
-    Parameters
-    ----------
-    name : str
-        A model of ``keras.applications``, such as "MobileNetV2".
-    size : int
-        Side of its square input, in pixels.
-    weights : {"auto", "imagenet", "random"}
-        "auto" is "imagenet", but falls back to "random" on synthetic data.
-    synthetic : bool
-        Whether the data are phantoms.
+    """Build a model of ``keras.applications`` without its classifier, (N, size, size, 3) to a feature map.
 
     Returns
     -------
     backbone : keras.Model
-        (N, size, size, 3) to a feature map.
     weights : {"imagenet", "random"}
-        Random weights still need `set_batchnorm_statistics`.
+        "auto" is "imagenet", but falls back to "random" on synthetic data. Random weights still need
+        `set_batchnorm_statistics`.
 
     Raises
     ------
@@ -109,9 +98,8 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
     """Give a backbone random weights whose features still tell images apart.
 
     Orthogonal kernels (Saxe et al. 2014, arXiv 1312.6120) and a small gain on each residual branch
-    (after De and Smith 2020, arXiv 2002.10444); depthwise kernels vary about a mean of one, so that they pass on
-    what is smooth. With Keras' own initial weights, whose depthwise kernels are as often negative as positive,
-    fifty layers scramble an image so thoroughly that its class is lost.
+    (after De and Smith 2020, arXiv 2002.10444); depthwise kernels vary about a mean of one. With Keras' own initial
+    weights, whose depthwise kernels have a mean of zero, the class of an image is lost after fifty layers.
     """
     for place, layer in enumerate(backbone.layers):
         if isinstance(layer, keras.layers.Conv2D):
@@ -129,13 +117,8 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
 def set_batchnorm_statistics(backbone: keras.Model, images: Float) -> None:
     """Set the statistics of every BatchNorm layer to those of a batch of images.
 
-    Without this an untrained MobileNetV2 gives values near 1e-12; with it, random features that can be used.
-    One forward pass in training mode with momentum 0 suffices: each layer normalises by the batch's statistics
-    before the next one sees it.
-
-    Parameters
-    ----------
-    images : float32 (N, H, W, 3), scaled
+    The images (N, H, W, 3) are scaled. Without this an untrained MobileNetV2 gives values near 1e-12. One forward pass
+    in training mode with momentum 0 suffices: a layer normalises by the batch's statistics before the next one sees it.
     """
     norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]

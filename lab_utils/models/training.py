@@ -81,11 +81,7 @@ class EpochReport(keras.callbacks.Callback):
     def __init__(self, trained: Any, bar: Any) -> None:
         super().__init__()
         self.rows: list[dict[str, float]] = []  # epoch (from 1), metrics, seconds
-        self._trained, self._bar, self._began = trained, bar, 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Start the clock."""
-        self._began = time.perf_counter()
+        self._trained, self._bar, self._began = trained, bar, time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Add a row, advance the bar, and stop a training that diverged."""
@@ -97,7 +93,9 @@ class EpochReport(keras.callbacks.Callback):
                 f"{values['val_loss']}): training diverged; lower learning_rate, now {rate:g}"
             )
         ordered = {name: values[name] for name in FIRST if name in values} | values
-        self.rows.append({"epoch": epoch + 1, **ordered, "seconds": time.perf_counter() - self._began})
+        now = time.perf_counter()
+        self.rows.append({"epoch": epoch + 1, **ordered, "seconds": now - self._began})
+        self._began = now
         shown = {"accuracy": "accuracy", "val_accuracy": "validation"}
         text = ", ".join(f"{label} {values[name]:.3f}" for name, label in shown.items() if name in values)
         self._bar.set_postfix_str(text, refresh=False)
@@ -118,16 +116,12 @@ def fit(
 
     The ``trainable`` flags of its layers say where the frozen layers end. Their outputs are computed once per image
     and kept on disk; Keras' ``fit`` trains the rest on them, with the model's own optimizer, loss and metrics.
-    Where no layer is frozen, training runs on the images.
 
     Parameters
     ----------
     model : keras.Model
         Sequential or functional, compiled; images (N, H, W, 3) with values in [0, 255] to probabilities (N, C).
         Trained in place.
-    data : LabelledImages
-    epochs, batch_size : int
-        Passes over the training images, and images per step.
     seed : int
         Of the order of the batches.
     class_weight : {"none", "balanced"} or dict
