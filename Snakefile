@@ -27,6 +27,7 @@ from snakemake.logging import logger
 
 from lab_utils.core.catalogue import tables_of
 from lab_utils.core.errors import LabError
+from lab_utils.core.plan import applied_protocols, left_out, planned_protocols
 from lab_utils.data.dataset import source_fingerprint
 from lab_utils.pipeline.code_digest import stage_digest
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
@@ -44,6 +45,8 @@ try:
         LOCK = lock(workspace)
         for name in discard_altered(workspace):
             print(f"  {name}: altered since its stage wrote it, so the stage runs again")
+        for name, reason in left_out(experiment, workspace).items():
+            print(f"  protocol {name} is left out: {reason}")
         if not workflow.output_settings.dryrun:
             take_over(workflow, logger, sys.stdout)
 except LabError as error:
@@ -122,10 +125,19 @@ FEATURES = place(workspace.extraction("{protocol}", "{backbone}"))
 RUN_FOLDER = place(workspace.run("{protocol}", "{scenario}", "{seed}"))
 
 
+# Stages 10 and 20 are checkpoints: when they end, Snakemake asks these functions again, which read what they recorded.
+# The data may give splits, which adds a protocol, or admit no split of a protocol, which is then left out.
+def of_protocols(pattern, protocols=applied_protocols, **values):
+    """Name a file of every protocol that is applied, or planned."""
+    return lambda wildcards: expand(pattern, protocol=protocols(experiment, workspace), **values)
+
+
 def files_of_runs(*names, seeds=experiment.seeds):
-    """Name files of every run of the experiment, in the report's order."""
-    runs = [workspace.run(protocol, scenario.name, seed) for protocol in experiment.protocols for scenario in SCENARIOS for seed in seeds]
-    return [place(run / name) for run in runs for name in names]
+    """Name files of every run of the protocols that are applied, in the report's order."""
+    return of_protocols(f"{RUN_FOLDER}/{{name}}", scenario=[scenario.name for scenario in SCENARIOS], seed=seeds, name=names)
+
+
+SPLITS = of_protocols(place(workspace.preprocessing("{protocol}")), planned_protocols)
 
 
 # On a cluster these rules run where snakemake runs: they are short, or need the network.
@@ -153,12 +165,12 @@ rule all:
         "notebooks/10_download.ipynb",
         "notebooks/40_evaluate.ipynb",
         "notebooks/45_audit.ipynb",
-        expand("notebooks/20_preprocess-{protocol}.ipynb", protocol=experiment.protocols),
-        expand("notebooks/25_features-{protocol}-{backbone}.ipynb", protocol=experiment.protocols, backbone=BACKBONES),
+        of_protocols("notebooks/20_preprocess-{protocol}.ipynb", planned_protocols),
+        of_protocols("notebooks/25_features-{protocol}-{backbone}.ipynb", backbone=BACKBONES),
         files_of_runs("train.ipynb"),
 
 
-rule download:
+checkpoint download:
     output:
         dataset=update(place(workspace.dataset())),
         notebook="notebooks/10_download.ipynb",
@@ -174,7 +186,7 @@ rule download:
         RUN
 
 
-rule preprocess:
+checkpoint preprocess:
     input:
         place(workspace.dataset()),  # not `ancient`: Snakemake then overlooks changes further down
     output:
@@ -245,6 +257,7 @@ rule train:
 
 rule evaluate:
     input:
+        SPLITS,
         files_of_runs("history.csv", "predictions.csv", "run.json"),
     output:
         **tables("40_evaluate"),
@@ -259,7 +272,8 @@ rule evaluate:
 
 rule audit:
     input:
-        expand(FINDINGS, protocol=experiment.protocols),
+        SPLITS,
+        of_protocols(FINDINGS),
         files_of_runs("model.keras", "run.json", seeds=experiment.seeds[:1]),
     output:
         **tables("45_audit"),
@@ -277,6 +291,7 @@ rule audit:
 
 rule report:
     input:
+        SPLITS,
         [table.path for stage in ("40_evaluate", "45_audit") for table in tables_of(stage).values()],
     output:
         notebook="report/lab_report.ipynb",

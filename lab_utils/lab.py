@@ -14,6 +14,7 @@ from lab_utils.core.config import Experiment, Fault, Protocol, Scenario, load_ex
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import digest, read_json, write_json
 from lab_utils.core.paths import Workspace
+from lab_utils.core.plan import applied, left_out
 from lab_utils.core.provenance import provenance
 from lab_utils.data.dataset import Dataset, load_dataset, obtain
 from lab_utils.data.decode import Pixels
@@ -49,11 +50,13 @@ def open_lab(
     check_injected()
     reporting.use_style()
     register_magic()
-    experiment = load_experiment(config)
+    place, chosen = Workspace.open(workspace, by_hand=BATCH not in os.environ), load_experiment(config)
+    experiment = applied(chosen, place)
     changed = {name: value for name, value in changes.items() if value}
     return Lab(
-        workspace=Workspace.open(workspace, by_hand=BATCH not in os.environ),
+        workspace=place,
         experiment=experiment,
+        left_out=left_out(chosen, place),
         protocol=experiment.protocol(protocol or experiment.protocols[0]),
         scenario=experiment.scenario(scenario or experiment.scenarios[0], **changed),
         seed=seed,
@@ -69,6 +72,7 @@ class Lab:
     protocol: Protocol  # how the images are read and split
     scenario: Scenario  # what is trained
     seed: int = 0  # of the head's initial weights and of the order of the batches
+    left_out: Mapping[str, str] = field(default_factory=dict)  # protocols that these data do not admit: name to reason
     _audits: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)  # by protocol and backbone
 
     def obtain(self, dataset: str = "", phantoms: int = 0, faults: str = "") -> Dataset:
@@ -108,6 +112,8 @@ class Lab:
                 f"{path}: made from data set {record['dataset'][:16]}, the workspace now has "
                 f"{self.dataset.fingerprint[:16]}; run stage 20_preprocess again (protocol {self.protocol.name})"
             )
+        if "left_out" in record:
+            raise LabError(f"protocol {self.protocol.name} is left out: {record['left_out']}")
         return str(record["store"])
 
     @cached_property

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from lab_utils.core.errors import LabError
 
 FAILED = "\nfailed after "  # begins the last words of a command that failed
+LEFT_OUT = "\nleft out: "  # begins the reason why a stage's protocol cannot be applied
 
 
 def progress(*, total: int | None, desc: str, unit: str) -> "tqdm[Any]":

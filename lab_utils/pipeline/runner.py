@@ -18,13 +18,17 @@ from typing import Any
 import yaml
 from IPython.core.getipython import get_ipython
 
+from lab_utils.core.config import load_experiment
 from lab_utils.core.errors import LabError, choose
 from lab_utils.core.files import sha256
-from lab_utils.core.progress import report_outcome
+from lab_utils.core.paths import Workspace
+from lab_utils.core.plan import applied_protocols, leave_out, left_out
+from lab_utils.core.progress import LEFT_OUT, report_outcome
 from lab_utils.pipeline.planning import CHECKSUMS
 
 BATCH = "LAB_BATCH"  # set in the kernels that the pipeline starts; without it a notebook runs by hand
 KERNEL = "python3"
+SPLIT_ERROR = "SplitError"  # of data/splits.py: the protocol cannot be applied, and the others may go on
 EMPTY = {"str": "", "int": 0, "float": 0.0, "bool": False}  # means: as the experiment file says
 
 
@@ -69,8 +73,10 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any], *, ar
                 shutdown_kernel="immediate",  # every artefact is on the disk; a polite shutdown takes seconds
             )
     except PapermillExecutionError as error:
+        reason = error.evalue if error.ename in (LabError.__name__, SPLIT_ERROR) else f"{error.ename}: {error.evalue}"
+        if error.ename == SPLIT_ERROR and not (reason := _leave_out(parameters, reason)):
+            return _finish(running, output, artefacts)
         running.replace(failed)
-        reason = error.evalue if error.ename == LabError.__name__ else f"{error.ename}: {error.evalue}"
         if os.strerror(errno.ENOSPC) in reason:
             reason += "; make room or choose another WORKSPACE"
         raise LabError(f"{notebook.stem}, cell {error.exec_count}: {reason}\n  executed so far: {failed}") from None
@@ -82,9 +88,24 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any], *, ar
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # its complaints would follow the last message
         raise
+    _finish(running, output, artefacts)
+
+
+def _finish(running: Path, output: Path, artefacts: Collection[Path]) -> None:
     _vouch(running, artefacts)
     running.replace(output)
-    failed.unlink(missing_ok=True)
+    output.with_suffix(".failed.ipynb").unlink(missing_ok=True)
+
+
+def _leave_out(parameters: dict[str, Any], reason: str) -> str:
+    """Record why the protocol of stage 20 cannot be applied; return all reasons if no protocol remains, else ""."""
+    workspace, experiment = Workspace.open(parameters["workspace"]), load_experiment(parameters["config"])
+    leave_out(workspace, parameters["protocol"], reason)
+    print(f"{LEFT_OUT}{reason}", flush=True)
+    if applied_protocols(experiment, workspace):
+        return ""
+    reasons = [f"  {name}: {why}" for name, why in left_out(experiment, workspace).items()]
+    return "\n".join(["no protocol of the experiment can be applied to these data", *reasons])
 
 
 def parameter_types(notebook: Path) -> dict[str, str]:

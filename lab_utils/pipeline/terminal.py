@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from lab_utils.core.progress import FAILED
+from lab_utils.core.progress import FAILED, LEFT_OUT
 
 BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<([\d:?]+)")  # of tqdm: percentage, and time left
 # Beginnings and ends of what Snakemake adds to a failure that has been reported already.
@@ -65,7 +65,7 @@ class Terminal(logging.Handler):
         super().__init__()
         self._workflow, self._out, self._is_terminal = workflow, out, out.isatty()
         self._running: dict[int, Job] = {}
-        self._done = self._total = 0
+        self._done: set[str] = set()  # logs of finished jobs
         self._lock, self._last_line = Lock(), time.monotonic()
         Thread(target=self._watch, daemon=True).start()
 
@@ -79,8 +79,10 @@ class Terminal(logging.Handler):
             self._running[record.jobid] = Job(log, stamp(log))
         elif event == LogEvent.JOB_FINISHED and record.job_id in self._running:
             job = self._running.pop(record.job_id)
-            self._done += 1
-            self._print(f"  [{self._done}/{self._total}] {job.log.stem:<50} {job.seconds():6.0f} s")
+            self._done.add(str(job.log))
+            self._print(f"  {self._count()} {job.log.stem:<50} {job.seconds():6.0f} s")
+            if LEFT_OUT in (text := tail(job.log)):
+                self._print(f"    left out: {text.rpartition(LEFT_OUT)[2].strip().rpartition(chr(10))[0]}")
         elif event == LogEvent.JOB_ERROR and record.jobid in self._running:
             job = self._running.pop(record.jobid)
             cluster = f"{record.rule_msg}\n" if record.rule_msg else ""
@@ -95,10 +97,15 @@ class Terminal(logging.Handler):
     def _print_plan(self) -> None:
         dag = self._workflow.dag
         stages = [job for job in dag.jobs if job.log]
-        self._total = sum(dag.needrun(job) for job in stages)
         kept = sorted(Path(job.log[0]).stem for job in stages if not dag.needrun(job))
         if kept:
             self._print(f"  up to date: {', '.join(kept)}")
+
+    def _count(self) -> str:
+        """Return the finished jobs and all, which change when a protocol is left out: "[2/11]"."""
+        dag = self._workflow.dag
+        waiting = sum(bool(dag.needrun(job)) for job in dag.jobs if job.log and job.log[0] not in self._done)
+        return f"[{len(self._done)}/{len(self._done) + waiting}]"
 
     def _print(self, text: str, end: str = "\n") -> None:
         with self._lock:
@@ -116,7 +123,7 @@ class Terminal(logging.Handler):
             more = [f"{len(jobs) - SHOWN_JOBS} more"] if len(jobs) > SHOWN_JOBS else []
             running = "; ".join([job.progress() for job in jobs[:SHOWN_JOBS]] + more)
             if self._is_terminal:
-                line = f"  [{self._done}/{self._total}] {running} ..."
+                line = f"  {self._count()} {running} ..."
                 self._print(line[: shutil.get_terminal_size().columns - 1], end="")
             else:
                 self._print(f"  ... {running}")

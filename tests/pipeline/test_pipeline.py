@@ -1,5 +1,6 @@
 """The whole lab through Snakemake, on tiny data."""
 
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -153,12 +154,26 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         dataset=str(root),
         title=f"A title {SCRIPT} <script>alert(1)</script>",
         author="[me](javascript:alert(1))",
-        run={"protocols": ["corrected"], "scenarios": ["other"], "seeds": [3, 4]},
+        run={"protocols": ["published", "corrected"], "scenarios": ["other"], "seeds": [3, 4]},
+        protocols={"published": {"split": "listing", "val_fraction": 0.01}},  # no image of the smallest class
         scenarios={"other": {"title": f"Head {SCRIPT}", "trainable_convs": 1, "backbone": "MobileNet"}},
     )
     done = snakemake(folder / "workspace", config)
     assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "said.txt").write_text(done.stdout)
     return Workspace(folder / "workspace")
+
+
+def test_a_protocol_that_cannot_be_applied_is_left_out_and_the_report_goes_on(mine: Workspace) -> None:
+    said = (mine.root.parent / "said.txt").read_text()
+    assert re.search(r"20_preprocess-published .*\n    left out: class .* falls? into validation.*val_fraction", said)
+    assert re.search(r"\[(\d+)/\1\] \S+ +\d+ s\n$", said), "the last line counts what remained"
+    assert [path.name for path in (mine.root / "runs").iterdir()] == ["corrected"]
+    assert set(read_table(mine, "metrics")["protocol"]) == {"corrected"}
+    again = snakemake(mine.root, mine.root.parent / "mine.yaml")
+    first, last = again.stdout.splitlines()
+    assert first.startswith("  protocol published is left out: class ")
+    assert last == "Nothing to be done: everything is up to date."
 
 
 def test_other_classes_another_backbone_and_two_seeds_take_the_yaml_alone(mine: Workspace) -> None:

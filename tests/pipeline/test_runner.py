@@ -11,10 +11,10 @@ import pytest
 
 from lab_utils.core.catalogue import read_table, table_path
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import read_json
+from lab_utils.core.files import read_json, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.pipeline.runner import main, parameter_types, run_notebook
-from tests.conftest import PROJECT, run_stage
+from tests.conftest import PROJECT, run_stage, write_config
 
 NOTEBOOKS = sorted([*(PROJECT / "notebooks").glob("*.ipynb"), *(PROJECT / "report").glob("*.ipynb")])
 STAGES = ["10_download", "20_preprocess", "25_features", "30_train", "40_evaluate", "45_audit"]
@@ -151,6 +151,32 @@ def test_wrong_values_name_the_right_ones_and_change_nothing(
     after = {path: path.read_bytes() for path in prepared_copy.root.rglob("*") if path.is_file()}
     assert {path: after[path] for path in files} == files
     assert [path.name for path in set(after) - set(files)] == ["30_train.failed.ipynb"]
+
+
+def test_a_protocol_that_the_data_do_not_admit_is_left_out(lab: Workspace, config: Path) -> None:
+    """Also with other cells after the split; the last protocol that remains ends the run, with all reasons."""
+    source = 'workspace: str = ""  # any\nconfig: str = ""  # any\nprotocol: str = ""  # any'
+    cells = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "from lab_utils.data.splits import SplitError\nraise SplitError('class a: 3 images')"
+        ),
+    ]
+    notebook = write(lab.root / "20_preprocess.ipynb", *cells)
+    both = write_config(lab.root / "both.yaml", run={"protocols": ["described", "published"]})
+    write_json(lab.dataset(), {"fingerprint": "f"})
+
+    def leave(protocol: str) -> Path:
+        output = lab.root / f"{protocol}.ipynb"
+        values = {"workspace": str(lab.root), "config": str(both), "protocol": protocol}
+        run_notebook(notebook, output, values, artefacts=[lab.preprocessing(protocol)])
+        return output
+
+    assert leave("published").is_file()
+    assert read_json(lab.preprocessing("published"), stage="20")["left_out"] == "class a: 3 images"
+    with pytest.raises(LabError, match=r"no protocol .* can be applied.*\n  described: .*\n  published: class a: 3"):
+        leave("described")
+    assert not (lab.root / "described.ipynb").exists()
 
 
 def test_a_dead_kernel_is_a_failure(tmp_path: Path) -> None:

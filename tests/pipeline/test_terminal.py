@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab_utils.core.progress import FAILED
+from lab_utils.core.progress import FAILED, LEFT_OUT
 from lab_utils.pipeline import terminal
 from tests.conftest import SCENARIOS
 
@@ -59,6 +59,20 @@ def test_what_is_up_to_date_is_said_and_not_counted(tmp_path: Path) -> None:
     first, second = out.getvalue().splitlines()
     assert first == "  up to date: a, b"
     assert second.split() == ["[1/1]", "c", "0", "s"]
+
+
+def test_what_is_left_out_is_said_and_no_longer_counted(tmp_path: Path) -> None:
+    log = tmp_path / "20_preprocess-published.log"
+    out = io.StringIO()
+    jobs = {str(log): True, "logs/25_features.log": True}
+    handler = terminal.Terminal(plan := workflow(jobs), out)
+    handler.emit(record("job_info", jobid=1, log=[str(log)]))
+    log.write_text(f"{LEFT_OUT}class a: 3 images\nfinished in 3 s\n")
+    plan.dag.jobs.pop()
+    handler.emit(record("job_finished", job_id=1))
+    first, second = out.getvalue().splitlines()
+    assert first.split()[0] == "[1/1]"
+    assert second == "    left out: class a: 3 images"
 
 
 def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
