@@ -1,6 +1,7 @@
 """Problems of a data set: the rows of the findings table."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -8,9 +9,9 @@ from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Protocol
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.duplicates import duplicates
-from lab_utils.data.folders import list_images, list_other_formats, list_strays
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.sources import NBSP, missing_sources, source_confounding
+from lab_utils.data.storage import conversions, storage_confounding
 
 COMMON_SHARE = 0.95  # of images with one size or mode; above it the remaining images are findings
 MOST_DEVIATION = 5.0  # modified z-score: the usual 3.5 selects a hundred sound radiographs in ten thousand
@@ -26,10 +27,12 @@ def collect_findings(
     rows: list[Row] = [
         *(("unreadable", name, path, why, "left out") for path, name, why in unreadable.itertuples(index=False)),
         *mask_images(manifest),
-        *unused_files(dataset),
+        *dataset.problems,
         *duplicates(images, protocol),
         *mask_faults(images),
         *unusual_formats(images),
+        *conversions(images),
+        *storage_confounding(images),
         *unusual_grey_levels(images),
         *source_confounding(images),
         *missing_sources(images),
@@ -47,19 +50,6 @@ def mask_images(manifest: pd.DataFrame) -> Iterator[Row]:
         levels = "1 grey level" if row["levels"] == 1 else f"{row['levels']} grey levels"
         detail = f"The image has {levels}: it is a mask or empty."
         yield "looks like a mask", row["class"], row["image_id"], detail, "kept; inspect it"
-
-
-def unused_files(dataset: Dataset) -> Iterator[Row]:
-    """Report images outside the image folder, and images in formats that the lab does not read."""
-    for name in dataset.classes:
-        folder = dataset.root / name
-        for check, paths, what, action in (
-            ("not in the image folder", list_strays(folder), "lie outside the class's image folder", "left out"),
-            ("format not read", list_other_formats(folder), "are neither PNG nor JPEG", "left out; convert to PNG"),
-        ):
-            if paths:
-                detail = f"{len(paths):,} image files {what}, the first {paths[0].relative_to(dataset.root)}."
-                yield check, name, "", detail, action
 
 
 def mask_faults(images: pd.DataFrame) -> Iterator[Row]:
@@ -119,7 +109,7 @@ def published_differences(dataset: Dataset) -> dict[str, str]:
     for name in sorted({*dataset.classes, *PUBLISHED_COUNTS}):
         count = PUBLISHED_COUNTS.get(name, 0)
         published = {f"{name}-{number}.png" for number in range(1, count + 1)}
-        present = {path.name for path in list_images(dataset.root / name)} if name in dataset.classes else set()
+        present = {PurePosixPath(path).name for path in dataset.images_of(name)["image_id"]}
         changes = [
             f"{len(names):,} {what}, the first {min(names, key=lambda file: (len(file), file))}"
             for what, names in (("missing", published - present), ("not published", present - published))
