@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from statsmodels.stats.proportion import proportion_confint
 
 from lab_utils.core.config import Protocol
+from lab_utils.data.proportions import wilson_interval
 
 MOST_BITS = 10  # of 64: pairs of perceptual hashes are counted up to this distance
 MOST_IMAGES = 25_000  # among which pairs are counted: their number grows with the square
@@ -37,17 +37,26 @@ def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[tuple[str, 
 
 
 def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Count the validation images that have a duplicate in the training set: one row.
+    """Count the validation images that have a duplicate, or a patient, in the training set: one row.
 
-    Columns validation (images), copied (those whose group has training images), share, low, high (Wilson's 95 %
-    interval).
+    Columns validation (images), copied (those whose perceptual hash a training image has), share, low, high (95 %
+    interval, see `wilson_interval`), same_patient (those whose patient has training images; missing where no patient
+    is known).
     """
     images = manifest[manifest["kind"] == "image"]
-    train, validation = (images.loc[images["split"] == side, "group"] for side in ("train", "validation"))
-    copied, count = int(validation.isin(train).sum()), len(validation)
-    low, high = proportion_confint(copied, count, method="wilson")
-    row = {"validation": count, "copied": copied, "share": copied / count, "low": low if copied else 0.0, "high": high}
-    return pd.DataFrame([row])
+    train, validation = (images[images["split"] == side] for side in ("train", "validation"))
+    is_copied = validation["phash"].isin(train["phash"])
+    low, high = wilson_interval(is_copied, validation["group"])
+    patients = validation["patient"].isin(train.loc[train["patient"] != "", "patient"])
+    row = {
+        "validation": len(validation),
+        "copied": int(is_copied.sum()),
+        "share": is_copied.mean(),
+        "low": low,
+        "high": high,
+        "same_patient": int(patients.sum()) if (images["patient"] != "").any() else pd.NA,
+    }
+    return pd.DataFrame([row]).astype({"same_patient": "Int64"})
 
 
 def matches(manifest: pd.DataFrame, closest: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:

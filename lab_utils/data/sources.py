@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
+
+from lab_utils.data.proportions import wilson_interval
 
 LEAST_IMAGES = 20  # of a source that a network can learn
 NBSP = "\N{NO-BREAK SPACE}"
@@ -15,7 +16,7 @@ class SourceRule(NamedTuple):
 
     images: int  # validation images whose source has at least 20 images
     accuracy: float
-    low: float  # bounds of Wilson's 95 % interval
+    low: float  # bounds of the 95 % interval, see `wilson_interval`
     high: float
     majority: float  # accuracy of the majority-class baseline
 
@@ -29,10 +30,11 @@ def source_rule(images: pd.DataFrame) -> SourceRule | None:
     majority_class = train["class"].mode().iloc[0]
     rule = train.groupby("source")["class"].agg(lambda classes: classes.mode().iloc[0])
     predicted = validation["source"].map(rule).fillna(majority_class)
-    correct = int((predicted == validation["class"]).sum())
-    low, high = proportion_confint(correct, len(validation), method="wilson")
+    correct = predicted == validation["class"]
     majority = (validation["class"] == majority_class).mean()
-    return SourceRule(len(validation), correct / len(validation), low, high, majority)
+    return SourceRule(
+        len(validation), correct.mean(), *wilson_interval(correct, validation["group"]), majority=majority
+    )
 
 
 def large_source_images(images: pd.DataFrame) -> pd.DataFrame:

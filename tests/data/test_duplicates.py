@@ -9,14 +9,19 @@ from lab_utils.data.duplicates import leaks, matches
 
 def test_leaks_count_validation_images_with_a_copy_in_training() -> None:
     sides = ["train"] * 3 + ["validation"] * 10
-    manifest = pd.DataFrame({"kind": "image", "split": sides, "group": [0, 1, 2, 0, *range(10, 19)]})
+    copies = [0, 1, 2, 0, *range(10, 19)]
+    manifest = pd.DataFrame({"kind": "image", "split": sides, "group": copies, "phash": copies, "patient": ""})
     row = leaks(manifest).iloc[0]
     assert (row["validation"], row["copied"], row["share"]) == (10, 1, 0.1)
     z = 1.959964  # Wilson's interval by its formula
     center = (0.1 + z**2 / 20) / (1 + z**2 / 10)
     half = z * np.sqrt(0.09 / 10 + z**2 / 400) / (1 + z**2 / 10)
     assert np.allclose([row["low"], row["high"]], [center - half, center + half], atol=1e-6)
-    assert leaks(manifest.assign(group=range(13))).iloc[0][["share", "low"]].tolist() == [0, 0]
+    assert leaks(manifest.assign(phash=range(13))).iloc[0][["share", "low"]].tolist() == [0, 0]
+    assert leaks(manifest)["same_patient"].isna().all()
+    patients = [*"abcdca", *[""] * 7]  # of the validation images, two have a patient of the training images
+    row = leaks(manifest.assign(patient=patients, group=range(13))).iloc[0]
+    assert (row["copied"], row["same_patient"]) == (1, 2), "images of one patient are no copies"
 
 
 def test_matches_are_those_of_comparing_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:

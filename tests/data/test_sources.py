@@ -9,6 +9,7 @@ from lab_utils.data.sources import missing_sources, source_confounding, source_r
 
 def sourced(classes: str, sources: str, times: int = 30) -> pd.DataFrame:
     table = pd.DataFrame({"class": list(classes) * times, "source": list(sources) * times})
+    table["group"] = range(len(table))
     table["split"] = np.where(np.arange(len(table)) % (2 * len(classes)) < len(classes), "train", "validation")
     return table
 
