@@ -3,11 +3,15 @@
 LAB_FUZZ says how many inputs each reader gets; what once found something stays as an `example`.
 """
 
+import gzip
 import io
+import lzma
 import os
 import struct
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +24,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom.uid import RLELossless
 
 from lab_utils.core.catalogue import read_table_file
 from lab_utils.core.config import Experiment, load_experiment
@@ -27,10 +32,12 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
 from lab_utils.data.archives import unpack
-from lab_utils.data.decode import decode, mode_of
+from lab_utils.data.decode import FORMATS, ImageError, read_record
 from lab_utils.data.sheets import read_sheet
 from lab_utils.evaluation.predictions import read_predictions
 from tests.conftest import tiny_settings
+from tests.dicom import write_dicom
+from tests.png import chunk, write_png
 
 INPUTS = int(os.environ.get("LAB_FUZZ", "60"))
 FUZZ = settings(max_examples=INPUTS, deadline=None, suppress_health_check=list(HealthCheck))
@@ -42,6 +49,16 @@ def picture(kind: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(buffer, kind)
     return buffer.getvalue()
+
+
+def tar(compress: Callable[[bytes], bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as opened:
+        for name in ("a/1.png", "b/" + "2" * 120 + ".png"):
+            member = tarfile.TarInfo(name)
+            member.size = len(picture("PNG"))
+            opened.addfile(member, io.BytesIO(picture("PNG")))
+    return compress(buffer.getvalue())
 
 
 def archive() -> bytes:
@@ -97,10 +114,6 @@ CHUNKS += [b"eXIf", b"acTL", b"fcTL", b"fdAT", b"sRGB", b"bKGD", b"caNV", b"prIV
 @st.composite
 def chunks(draw: st.DrawFn) -> bytes:
     """A PNG whose checksums are right and whose content is not."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     side, depth, colour = st.integers(0, 40), st.sampled_from([1, 2, 4, 8, 16]), st.sampled_from([0, 2, 3, 4, 6])
     header = struct.pack(">IIBBBBB", draw(side), draw(side), draw(depth), draw(colour), 0, 0, draw(st.integers(0, 1)))
     data = st.one_of(st.binary(max_size=60), st.binary(max_size=900).map(zlib.compress))
@@ -109,26 +122,37 @@ def chunks(draw: st.DrawFn) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
+TWELVE_BITS = np.arange(400, dtype=np.uint16).reshape(20, 20) * 8
+PICTURES = [
+    *(picture(kind) for kind in FORMATS[:-1]),
+    write_png(np.stack([TWELVE_BITS] * 3, axis=-1)),
+    write_dicom(TWELVE_BITS, bits=12, WindowCenter=1000, WindowWidth=800),
+    write_dicom(TWELVE_BITS, bits=12, syntax=RLELossless),
+]
+
+
 @FUZZ
-@given(st.one_of(spoilt(picture("PNG")), spoilt(picture("JPEG")), chunks(), st.binary(max_size=300)))
+@given(st.one_of(*map(spoilt, PICTURES), chunks(), st.binary(max_size=300)))
 @example(
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x01\x00\x00\x00\x007n\xf9$"
     b"\x00\x00\x00\x02IDAT\x00\x00|\xba\xbd\xfb\x00\x00\x00\x00iCCP"
 )
-def test_the_decoder_gives_pixels_or_one_of_its_errors(data: bytes) -> None:
+def test_the_decoder_gives_pixels_or_its_error(data: bytes) -> None:
     try:
-        pixels = decode(data)
-        mode = mode_of(data)
-    except ValueError:
+        record = read_record(data)
+    except ImageError as error:
+        assert " at 0x" not in str(error)
         return
-    assert pixels.dtype == np.uint8
-    assert pixels.ndim in (2, 3)
-    assert pixels.size > 0
-    assert mode
+    assert record.pixels.dtype == np.uint8
+    assert record.pixels.ndim in (2, 3)
+    assert record.pixels.size > 0
+    assert record.mode
+    assert record.format in FORMATS
 
 
 @FUZZ
-@given(st.one_of(spoilt(archive()), st.binary(max_size=300)))
+@given(st.one_of(spoilt(archive()), *(spoilt(tar(kind)) for kind in (bytes, gzip.compress, lzma.compress))))
+@example(b"PK")
 @example(archive().replace(b"a/1.png", b"\0/1.png"))
 def test_an_archive_is_unpacked_inside_its_folder_or_refused(data: bytes) -> None:
     with TemporaryDirectory() as place:

@@ -17,19 +17,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 from lab_utils.data.record import INVERTED, RANGE, WINDOW, ImageError, Record, to_8_bits
 
 META_BYTES = 2000  # in which the file meta information names the transfer syntax
-PLACEHOLDERS = {
-    "",
-    "0",
-    "anon",
-    "anonym",
-    "anonymous",
-    "anonymized",
-    "anonymised",
-    "n/a",
-    "na",
-    "none",
-    "unknown",
-}  # for a patient ID
+PLACEHOLDERS = {"", "0", "anon", "anonymous", "anonymized", "anonymised", "n/a", "none", "unknown"}  # for a patient ID
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module=r"pydicom\.")  # they quote values, and so could print a patient's name
@@ -76,7 +64,7 @@ def read_dicom(data: bytes) -> Record:
 
 def _refuse_unsupported(dataset: pydicom.Dataset) -> None:
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
-        raise ImageError("DICOM without pixel data")
+        raise ImageError("DICOM without pixel data, or truncated before them")
     frames, photometric = int(dataset.get("NumberOfFrames") or 1), str(dataset.PhotometricInterpretation)
     if frames > 1:
         raise ImageError(f"DICOM with {frames} frames; expected one; export the frame as a file of its own")
@@ -101,8 +89,9 @@ def _undecodable(syntax: UID) -> ImageError:
 
 
 def _pixel_array(dataset: pydicom.Dataset) -> NDArray[Any]:
-    """Return the values of PixelData, (H, W)."""
+    """Return the values of PixelData, (H, W), with all bits that are allocated."""
     syntax = dataset.file_meta.TransferSyntaxUID
+    dataset.pixel_array_options(correct_unused_bits=False)
     try:
         return dataset.pixel_array
     except Exception:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from lab_utils.data.record import (
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x0112, 0x0102, 0x0106  # EXIF and TIFF tags
 PNG_DEPTH = 24  # offset of the bit depth in a PNG
 BYTE_ORDERS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no file, and a file that they concern is a finding
 
 
 def read_picture(data: bytes, name: str) -> Record:

@@ -1,6 +1,7 @@
-"""Decoding and resizing: one channel for grey, upper bits of sixteen, as Keras resizes."""
+"""Decoding by content, whatever the name, with reasons that are the same in each run; resizing is Keras'."""
 
 import io
+import os
 from pathlib import Path
 
 import keras
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab_utils.data.decode import decode, mode_of, resize
+from lab_utils.data.decode import FORMATS, ImageError, decode, format_of, read_bytes, read_image, resize
+from tests.dicom import write_dicom
 
 RAMP = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
 
@@ -19,35 +21,70 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
-def test_grey_images_have_one_channel_however_they_are_stored(mode: str) -> None:
-    data = encoded(Image.fromarray(RAMP).convert(mode))
-    assert (decode(data) == RAMP).all()
-    assert mode_of(data) == mode
+PNG = encoded(Image.fromarray(RAMP))
+CONTENTS = {kind: encoded(Image.fromarray(RAMP), kind) for kind in FORMATS[:-1]} | {"DICOM": write_dicom(RAMP)}
 
 
-def test_sixteen_bit_images_keep_their_upper_bits() -> None:
-    assert (decode(encoded(Image.fromarray(RAMP.astype(np.uint16) * 257))) == RAMP).all()
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", ["a.jfif", "a.png", "a.dcm", "a"])
+def test_the_content_says_what_a_file_is(kind: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(CONTENTS[kind])
+    assert format_of(path) == kind
+    pixels = read_image(path)
+    assert pixels is not None
+    assert (abs(pixels.astype(int) - RAMP) <= (8 if kind in ("JPEG", "WebP") else 0)).all()
 
 
-def test_colour_stays() -> None:
-    colour = np.stack([RAMP, RAMP // 2, RAMP // 3], axis=-1)
-    assert (decode(encoded(Image.fromarray(colour))) == colour).all()
+@pytest.mark.parametrize("content", [b"", b"text", b"BM is no picture, and neither is this text", bytes(200), b"II*"])
+def test_any_other_file_has_no_format(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    assert format_of(tmp_path / "a.png") == ""
+    assert format_of(tmp_path) == format_of(tmp_path / "gone") == ""
 
 
-def test_bilevel_images_are_black_and_white() -> None:
-    assert set(np.unique(decode(encoded(Image.fromarray(RAMP > 50))))) == {0, 255}
+def test_a_dicom_file_may_begin_as_a_tiff(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"II*\0" + CONTENTS["DICOM"][4:])
+    assert format_of(path) == "DICOM"
+    assert (decode(path.read_bytes()) == RAMP).all()
 
 
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])
-def test_other_formats_are_refused(kind: str) -> None:
-    with pytest.raises(ValueError, match="cannot identify"):
-        decode(encoded(Image.fromarray(RAMP), kind))
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (encoded(Image.fromarray(RAMP), "GIF"), "content is GIF; expected PNG, JPEG, TIFF, BMP, WebP or DICOM"),
+        (b"%PDF-1.7", "content is PDF; expected"),
+        (b" \n<html>", "content is HTML, SVG or XML; expected"),
+        (b"patient 12", "content is of an unknown format; expected"),
+        *(
+            (data[:-25], f"damaged or truncated {kind}, or a variant")
+            for kind, data in CONTENTS.items()
+        ),
+    ],
+)
+def test_the_reason_is_the_same_in_each_run(content: bytes, reason: str) -> None:
+    reasons = set()
+    for _ in range(2):
+        with pytest.raises(ImageError) as caught:
+            decode(content)
+        reasons.add(str(caught.value))
+    (text,) = reasons
+    assert text.startswith(reason)
+
+
+def test_the_reason_of_the_system_has_no_path(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path, code in ((tmp_path / "gone", 2), (tmp_path, 21), (tmp_path / "loop", 40)):
+        with pytest.raises(ImageError) as caught:
+            read_bytes(path)
+        assert str(caught.value) == os.strerror(code)
 
 
 def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    with pytest.raises(ValueError, match="decompression bomb"):
+    with pytest.raises(ValueError, match="PNG of more than 100 pixels .decompression bomb"):
         decode(encoded(Image.fromarray(RAMP)))
 
 
