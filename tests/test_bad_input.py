@@ -307,7 +307,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "wrong checksum": (spoil, "damaged or not a zip"),
     "encrypted": (encrypt, "is encrypted"),
     "unknown compression": (unknown_method, "is compressed with method 97, which Python cannot read"),
-    "a bomb by its sizes": (claim_terabytes, "unpacks to .* are free"),
+    "a bomb by its sizes": (claim_terabytes, "unpacks to (.* are free|more than .* times its size)"),
 }
 
 

@@ -63,7 +63,7 @@ class Member(NamedTuple):
 
 def split_archive_path(text: str) -> tuple[Path, str]:
     """Split "archive.zip/sub/folder" into the archive's path and the folder inside it, "" for the whole archive."""
-    path = Path(text)
+    path = Path(text).expanduser()
     archive = next((parent for parent in path.parents if parent.is_file()), path)
     return archive, "" if archive == path else path.relative_to(archive).as_posix()
 
@@ -86,6 +86,7 @@ def unpack(archive: Path, folder: Path, *, delete_damaged: bool = False) -> None
     try:
         with ExitStack() as stack:
             members = _safe_members(archive, (_zip_members if kind == "zip" else _tar_members)(archive, stack), folder)
+            folder.mkdir(parents=True, exist_ok=True)
             with progress(total=len(members), desc="unpack", unit="file") as bar:
                 for member in members:
                     _write(archive, member, folder)
