@@ -19,7 +19,7 @@ from lab_utils.core.files import write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
 from lab_utils.data.dataset import load_dataset
-from lab_utils.data.folders import list_images
+from lab_utils.data.folders import FileTree
 
 SETS = ((2_117, 299), (21_165, 299), (10_000, 32), (100_000, 32))  # images, side in pixels
 SHARES = {"large": 0.6, "middle": 0.2, "small": 0.1, "smaller": 0.1}  # of 100,000: a folder of 60,000
@@ -48,7 +48,7 @@ def measure(folder: Path, count: int, side: int) -> dict[str, float]:
         row[stage], row[f"{stage} (GB)"] = run_stage(workspace.root, stage, **values)
     largest = load_dataset(workspace).root / next(iter(SHARES))
     row["entries"] = seconds_of(lambda: sum(entry.is_file() for entry in os.scandir(largest)))
-    row["list_images"] = seconds_of(lambda: list_images(largest))
+    row["walk"] = seconds_of(lambda: FileTree.read(largest).images)
     return row
 
 

@@ -1,41 +1,52 @@
-"""The data set: obtained from Kaggle, a zip, a folder or phantoms, checked, recorded."""
+"""The data set: obtained from Kaggle, an archive, a folder, a table or phantoms, checked, recorded."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 import pandas as pd
 
+from lab_utils.core.catalogue import read_table_file, write_table_file
 from lab_utils.core.config import Fault
 from lab_utils.core.errors import LabError, choose
 from lab_utils.core.files import atomic_write, digest, read_json, sha256, write_json
 from lab_utils.core.paths import Workspace
-from lab_utils.data.archives import unpack
-from lab_utils.data.folders import count_images, find_class_root
+from lab_utils.data.archives import split_archive_path, unpack
+from lab_utils.data.folders import FileTree
 from lab_utils.data.kaggle import download_database
+from lab_utils.data.layouts import recognise
+from lab_utils.data.listing import Row
 from lab_utils.data.phantoms import write_phantoms
-from lab_utils.data.sheets import read_sources
+from lab_utils.data.table_files import TABLE_ENDINGS
+
+LISTING = "listing.csv"  # beside dataset.json
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set that stage 10 obtained."""
 
-    kind: str  # kaggle, zip, folder or phantom
-    root: Path  # the folder whose subfolders are the classes
-    fingerprint: str  # digest of the archive's bytes, or of the folder's listing (names, sizes, times)
+    kind: str  # kaggle, archive, folder or phantom
+    root: Path  # the folder of the class folders, of the given splits or of the table
+    fingerprint: str  # digest of the archive's bytes, or of the folder's files (names, sizes, times)
     classes: dict[str, dict[str, int]]  # number of images and of masks per class, in alphabetical order
     sources: dict[str, dict[str, int]] = field(default_factory=dict)  # images per class and source, where known
     layout: str = ""  # class folders, given splits or table
     layout_reason: str = ""  # one sentence: what the layout was recognised by
     patients_known: bool = False  # whether the patient of every image is known
     given: dict[str, int] = field(default_factory=dict)  # images per given side: train, validation, test; {} without
+    problems: list[Row] = field(default_factory=list)  # rows of the findings table: what was not used, and why
+    listing: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)  # the table listing
 
     @property
     def synthetic(self) -> bool:
         """Whether the images are phantoms, from which nothing medical follows."""
         return self.kind == "phantom"
+
+    def images_of(self, name: str) -> pd.DataFrame:
+        """Return the rows of the listing that are images of one class, in the order that Keras lists them."""
+        return self.listing[(self.listing["class"] == name) & (self.listing["kind"] == "image")]
 
     def counts(self) -> pd.DataFrame:
         """Tabulate images and masks per class, with a total: columns class, images, masks."""
@@ -44,7 +55,14 @@ class Dataset:
         return pd.concat([table, total], ignore_index=True)
 
 
-def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: Collection[Fault] = ()) -> Dataset:
+def obtain(
+    dataset: str,
+    workspace: Workspace,
+    *,
+    phantoms: int = 480,
+    faults: Collection[Fault] = (),
+    columns: Mapping[str, str] | None = None,
+) -> Dataset:
     """Bring a data set into the workspace and record it.
 
     An earlier data set is replaced only when the new one is complete. A folder stays in its place;
@@ -53,21 +71,23 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
     Parameters
     ----------
     dataset : str
-        "kaggle", "phantom", or the path of a zip or a folder.
+        "kaggle", "phantom", or the path of an archive, of a folder (also inside an archive) or of a table of labels.
     phantoms, faults
         Number of images that "phantom" makes, and the faults it plants, see `write_phantoms`.
+    columns : dict
+        Role to column name of a table of labels, see `by_table`.
 
     Raises
     ------
     LabError
-        If the path does not exist, the archive is damaged or unsafe, or there are no class folders for 2 to 50 classes.
+        If the path does not exist, the archive is damaged or unsafe, or the layout is not recognised.
     """
     for fault in faults:
         choose("fault", fault, get_args(Fault))
     raw = workspace.writable.raw()
     with atomic_write(raw) as draft:
         draft.mkdir(parents=True)
-        files = draft / "files"
+        files, table = draft / "files", ""
         if dataset == "phantom":
             kind, fingerprint = "phantom", digest("phantom", phantoms, *faults)
             write_phantoms(files, phantoms, faults=faults)
@@ -76,13 +96,31 @@ def obtain(dataset: str, workspace: Workspace, *, phantoms: int = 480, faults: C
             kind, fingerprint = "kaggle", sha256(archive)
             unpack(archive, files, delete_damaged=True)
         else:
-            kind, fingerprint, files = _open_path(_existing(dataset), workspace, files)
-        root = find_class_root(files, shown_as=dataset)
-        classes = count_images(root, shown_as=dataset)
+            kind, fingerprint, files, table = _open_path(dataset, workspace, files)
+        layout = recognise(FileTree.read(files), dataset, table=table, columns=columns)
+        root = files / layout.place
         final = (Path(raw.name) / root.relative_to(draft)).as_posix() if root.is_relative_to(draft) else str(root)
-        record = {"kind": kind, "root": final, "fingerprint": fingerprint, "classes": classes}
-        write_json(draft / "dataset.json", {**record, "sources": read_sources(root, classes)})
+        images = layout.listing[layout.listing["kind"] == "image"]
+        record = {
+            "kind": kind,
+            "root": final,
+            "fingerprint": fingerprint,
+            "classes": _classes(layout.listing),
+            "sources": layout.sources,
+            "layout": layout.name,
+            "layout_reason": layout.reason,
+            "patients_known": bool((images["patient"] != "").any()),
+            "given": images.loc[images["given"] != "", "given"].value_counts().to_dict(),
+            "problems": layout.problems,
+        }
+        write_table_file(draft / LISTING, "listing", layout.listing)
+        write_json(draft / "dataset.json", record)
     return load_dataset(workspace)
+
+
+def _classes(listing: pd.DataFrame) -> dict[str, dict[str, int]]:
+    counts = pd.crosstab(listing["class"], listing["kind"]).reindex(columns=["image", "mask"], fill_value=0)
+    return {str(name): {"images": int(row["image"]), "masks": int(row["mask"])} for name, row in counts.iterrows()}
 
 
 def load_dataset(workspace: Workspace) -> Dataset:
@@ -90,7 +128,9 @@ def load_dataset(workspace: Workspace) -> Dataset:
     path = workspace.dataset()
     record = read_json(path, stage="10_download")
     try:
-        dataset = Dataset(**{**record, "root": path.parents[1] / record["root"]})
+        listing = read_table_file(path.with_name(LISTING), "listing")
+        places = {"root": path.parents[1] / record["root"], "problems": [tuple(row) for row in record["problems"]]}
+        dataset = Dataset(**{**record, **places}, listing=listing)
     except (KeyError, TypeError) as error:
         raise LabError(f"{path}: edited, or of another version of the lab ({error}); run stage 10 again") from error
     if not dataset.root.is_dir():
@@ -105,45 +145,53 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
     """
     if dataset in ("kaggle", "phantom"):
         return dataset, ""
-    path = _existing(dataset)
+    path, inner = _existing(dataset)
+    if path.is_dir() or _is_table(path):
+        return str(path), FileTree.read(path if path.is_dir() else path.parent).fingerprint()
     status = path.stat()
-    return str(path), _listing_digest(path) if path.is_dir() else digest(status.st_size, status.st_mtime_ns)
+    return str(path / inner), digest(inner, status.st_size, status.st_mtime_ns)
 
 
-def _open_path(path: Path, workspace: Workspace, files: Path) -> tuple[str, str, Path]:
-    """Unpack a zip into `files`; return kind, fingerprint and the folder with the files."""
+def _open_path(dataset: str, workspace: Workspace, files: Path) -> tuple[str, str, Path, str]:
+    """Unpack an archive into `files`; return kind, fingerprint, the folder with the files, and the table to use."""
+    path, inner = _existing(dataset)
     lab_folder = workspace.base
+    folder = path.parent if _is_table(path) else path
     is_output = path.is_relative_to(lab_folder) and not path.is_relative_to(workspace.archive())
-    if is_output or lab_folder.is_relative_to(path):
+    if is_output or lab_folder.is_relative_to(folder):
         raise LabError(
             f"{path}: data set and workspace ({lab_folder}) lie in one another; "
             "move the data set, or choose another WORKSPACE"
         )
-    if path.is_dir():
-        return "folder", _listing_digest(path), path
+    if folder.is_dir():
+        return "folder", FileTree.read(folder).fingerprint(), folder, path.name if folder != path else ""
     unpack(path, files)
-    return "zip", sha256(path), files
+    target = files / inner
+    if not target.exists():
+        held = FileTree.read(files).describe()
+        raise LabError(f"{dataset}: the archive has no {inner!r}; choose one of its folders, it holds\n{held}")
+    if target.is_file():
+        return "archive", sha256(path), target.parent, target.name
+    return "archive", sha256(path), target, ""
 
 
-def _listing_digest(folder: Path) -> str:
-    """Digest the name, size and modification time of every file below `folder`."""
-    listing = [
-        (path.relative_to(folder).as_posix(), (status := path.stat()).st_size, status.st_mtime_ns)
-        for path in folder.rglob("*")
-        if path.is_file()
-    ]
-    return digest(*sorted(listing))
+def _is_table(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in TABLE_ENDINGS
 
 
-def _existing(dataset: str) -> Path:
-    """Resolve the path of a data set; empty, `~nobody` and missing paths are a LabError."""
+def _existing(dataset: str) -> tuple[Path, str]:
+    """Resolve the path of a data set, and the path inside it if it is an archive.
+
+    Empty, `~nobody` and missing paths are a LabError.
+    """
     try:
-        path = Path(dataset).expanduser().resolve()
+        path, inner = split_archive_path(dataset)
+        path = path.expanduser().resolve()
     except RuntimeError:
-        path = None
-    if dataset and path and (path.is_dir() or path.is_file()):
-        return path
+        path, inner = Path(), ""
+    if dataset and (path.is_dir() or path.is_file()):
+        return path, inner
     raise LabError(
         f"{dataset or repr(dataset)}: no such file or folder; "
-        "a data set is 'kaggle', 'phantom', or the path of a zip or a folder"
+        "a data set is 'kaggle', 'phantom', or the path of an archive, a folder or a table"
     )

@@ -1,137 +1,117 @@
-"""Class folders: where a data set has them, and which images and masks they hold."""
+"""The files of a data set: one walk that the reader and the fingerprint share."""
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 from lab_utils.core.errors import LabError
+from lab_utils.core.files import digest
+from lab_utils.data.decode import format_of
 
-EXTENSIONS = (".png", ".jpg", ".jpeg")
-OTHER_FORMATS = (".tif", ".tiff", ".dcm", ".dicom", ".bmp", ".gif", ".webp", ".jp2", ".npy", ".nii", ".nii.gz")
-MOST_CLASSES = 50
-MOST_NAMES = 8  # in a message
-LAYOUTS = "expected <class>/images/*.png (with <class>/masks/*.png) as in Kaggle's archive, or <class>/*.png or *.jpg"
-
-Entry = os.DirEntry[str]
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom")
+SYSTEM_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir", "icon\r")
+MOST_FOLDERS, MOST_LEVELS = 6, 3  # of a tree in a message
 
 
-def find_class_root(folder: Path, *, shown_as: str) -> Path:
-    """Find the folder of the class folders: `folder`, or at most three levels below.
+@dataclass(frozen=True)
+class FileTree:
+    """The folders and files below a folder, without hidden and system names; links are followed.
 
-    `shown_as` is the data set's name in messages. It is a LabError if there is no such folder, or if
-    there are several on one level, such as train/ and test/.
+    Paths are relative to `root`, with slashes; "" is the root. Names are in lexicographic order, as Keras lists them.
     """
-    level = [folder]
-    for _ in range(4):
-        class_counts = {candidate: len(_class_folders(candidate)) for candidate in level}
-        roots = [c for c, count in class_counts.items() if count > 1] or [
-            c for c, count in class_counts.items() if count
-        ]
-        if len(roots) > 1:
-            several = _some([repr(root.relative_to(folder).as_posix()) for root in roots])
-            raise LabError(
-                f"{shown_as}: class folders in each of {several}; "
-                f"give one of these as the data set, or put all images of a class into one folder; {LAYOUTS}"
-            )
-        if roots:
-            return roots[0]
-        level = [child for candidate in level for child in _subfolders(candidate)]
-    content = _some(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ""
-    raise LabError(f"{shown_as}: no class folders in it; {LAYOUTS}; found {content or 'nothing'}")
+
+    root: Path
+    subfolders: dict[str, list[str]]  # path of each folder to the paths of its subfolders
+    files: dict[str, list[str]]  # path of each folder to the paths of its files
+
+    @classmethod
+    def read(cls, root: Path) -> "FileTree":
+        """Walk a folder. A folder that cannot be read and a name that is not UTF-8 are a LabError."""
+        tree = cls(root, {}, {})
+        waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+        while waiting:
+            path, ancestors = waiting.pop()
+            status = (root / path).stat()
+            place = status.st_dev, status.st_ino
+            if place in ancestors:  # a link to a folder that contains it
+                parent = str(PurePosixPath(path).parent)
+                tree.subfolders["" if parent == "." else parent].remove(path)
+                continue
+            tree.subfolders[path], tree.files[path] = _entries(root, path)
+            waiting += [(child, ancestors | {place}) for child in reversed(tree.subfolders[path])]
+        return tree
+
+    def below(self, path: str) -> Iterator[str]:
+        """Iterate over the files below a folder, its own first."""
+        yield from self.files[path]
+        for child in self.subfolders[path]:
+            yield from self.below(child)
+
+    @cached_property
+    def images(self) -> frozenset[str]:
+        """The files that are images by their ending or by their first bytes."""
+        paths = (path for files in self.files.values() for path in files)
+        return frozenset(p for p in paths if p.lower().endswith(IMAGE_ENDINGS) or format_of(self.root / p))
+
+    def images_in(self, path: str) -> list[str]:
+        """List the images of a folder, without those of its subfolders."""
+        return [file for file in self.files[path] if file in self.images]
+
+    def holds_images(self, path: str) -> bool:
+        """Whether there are images in or below a folder."""
+        return any(file in self.images for file in self.below(path))
+
+    def fingerprint(self) -> str:
+        """Digest the path, size and modification time of every file."""
+        listing = []
+        for files in self.files.values():
+            for path in files:
+                file = self.root / path
+                status = file.stat() if file.exists() else file.lstat()
+                listing.append((path, status.st_size, status.st_mtime_ns))
+        return digest(*sorted(listing))
+
+    def describe(self, path: str = "", level: int = 1) -> str:
+        """Describe the folders and the kinds of their files, one line per folder, for a message."""
+        kinds = Counter(PurePosixPath(file).suffix.lower() or "without ending" for file in self.files[path])
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4)) or "no files"
+        counts += ", ..." * (len(kinds) > 4)
+        lines = ["    " * level + f"{PurePosixPath(path).name if path else '.'}/: {counts}"]
+        children = self.subfolders[path]
+        if level <= MOST_LEVELS:
+            lines += [self.describe(child, level + 1) for child in children[:MOST_FOLDERS]]
+        hidden = children[MOST_FOLDERS:] if level <= MOST_LEVELS else children
+        if hidden:
+            lines.append("    " * (level + 1) + f"... and {len(hidden):,} more folders")
+        return "\n".join(lines)
 
 
-def count_images(root: Path, *, shown_as: str) -> dict[str, dict[str, int]]:
-    """Count the images and masks of every class below `root`, in alphabetical order.
-
-    Fewer than 2 classes, more than 50, and a class without images are a LabError.
-    """
-    classes = {}
-    for folder in _subfolders(root):
-        images = list_images(folder)
-        if not images:
-            raise LabError(
-                f"{shown_as}: class {folder.name!r} holds no images (PNG or JPEG); fill its folder or remove it"
-            )
-        classes[folder.name] = {"images": len(images), "masks": len(list_masks(folder))}
-    if len(classes) > MOST_CLASSES:
-        raise LabError(
-            f"{shown_as}: {len(classes)} class folders ({_some(list(classes))}); figures and tables "
-            f"have room for {MOST_CLASSES}; merge classes, or leave some out"
-        )
-    if len(classes) < 2:
-        raise LabError(f"{shown_as}: one class only ({', '.join(classes)}); a classifier needs two or more; {LAYOUTS}")
-    return classes
+def _entries(root: Path, path: str) -> tuple[list[str], list[str]]:
+    """List the subfolders and the files of one folder, each as a path below `root`."""
+    folders, files = [], []
+    try:
+        with os.scandir(root / path) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
+                    continue
+                _refuse_undecodable(entry)
+                target = Path(entry.path) if entry.is_symlink() else entry  # an entry cannot follow a circle of links
+                is_dead = isinstance(target, Path) and not target.exists()  # reading it reports it
+                if target.is_dir():
+                    folders.append(f"{path}/{entry.name}".lstrip("/"))
+                elif target.is_file() or is_dead:
+                    files.append(f"{path}/{entry.name}".lstrip("/"))
+    except OSError as error:
+        raise LabError(f"{root / path}: cannot be listed ({error.strerror}); allow it, or leave it out") from error
+    return folders, files
 
 
-def list_images(folder: Path) -> list[Path]:
-    """List the images of one class folder in lexicographic order (-1, -10, -100), as Keras does."""
-    return _files_in_subfolder(folder, "images") or _files(folder, EXTENSIONS)
-
-
-def list_masks(folder: Path) -> list[Path]:
-    """List the lung masks of one class folder in lexicographic order."""
-    return _files_in_subfolder(folder, "masks")
-
-
-def masks_by_stem(folder: Path) -> dict[str, Path]:
-    """Map an image's name without its ending to its lung mask, for one class folder."""
-    return {path.stem: path for path in list_masks(folder)}
-
-
-def list_strays(folder: Path) -> list[Path]:
-    """List images below a class folder that are used neither as images nor as masks."""
-    used = {*list_images(folder), *list_masks(folder)}
-    return [path for path in _files_below(folder, EXTENSIONS) if path not in used]
-
-
-def list_other_formats(folder: Path) -> list[Path]:
-    """List images below a class folder that are neither PNG nor JPEG."""
-    return _files_below(folder, OTHER_FORMATS)
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    """List subfolders with images, unless those are only images/ and masks/ of one class."""
-    holders = [child for child in _subfolders(folder) if list_images(child)]
-    return holders if {child.name.casefold() for child in holders} - {"images", "masks"} else []
-
-
-def _files_in_subfolder(folder: Path, name: str) -> list[Path]:
-    subfolder = next((child for child in _subfolders(folder) if child.name.casefold() == name), None)
-    return _files(subfolder, EXTENSIONS) if subfolder else []
-
-
-def _files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    return [path for place, _, _ in os.walk(folder) for path in _files(Path(place), endings)]
-
-
-def _files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    return _entries(folder, lambda entry: entry.name.lower().endswith(endings) and _is_file(entry))
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return _entries(folder, _is_folder) if folder.is_dir() else []
-
-
-def _entries(folder: Path, is_wanted: Callable[[Entry], bool]) -> list[Path]:
-    """List the wanted entries by name, without hidden ones and what macOS adds to zips."""
-    with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if not e.name.startswith((".", "__MACOSX")) and is_wanted(e))
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise LabError(f"{folder}: the name {os.fsencode(name)!r} is not UTF-8; rename it") from None
-    return [folder / name for name in names]
-
-
-def _is_folder(entry: Entry) -> bool:
-    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
-
-
-def _is_file(entry: Entry) -> bool:
-    """Whether an entry is a file or a link to one; reading a dead link reports it."""
-    return (entry.is_symlink() and not Path(entry.path).is_dir()) or entry.is_file(follow_symlinks=False)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMES]) + ", ..." * (len(names) > MOST_NAMES)
+def _refuse_undecodable(entry: os.DirEntry[str]) -> None:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        folder = Path(entry.path).parent
+        raise LabError(f"{folder}: the name {os.fsencode(entry.name)!r} is not UTF-8; rename it") from None

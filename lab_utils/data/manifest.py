@@ -18,8 +18,6 @@ from lab_utils.core.machine import in_parallel
 from lab_utils.core.progress import progress
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import ImageError, lungs_in, read_bytes, read_image, read_record
-from lab_utils.data.folders import list_images, list_masks, masks_by_stem
-from lab_utils.data.sheets import read_sheet, sheet_key
 from lab_utils.data.splits import split
 
 MOST_UNREADABLE = 0.05  # share of a class
@@ -61,22 +59,8 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
 
 def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
     """List images, and masks if they count as images, in the order that Keras lists them."""
-
-    def path_below_root(path: Path | None) -> str:
-        return path.relative_to(dataset.root).as_posix() if path else ""
-
-    rows = []
-    for name in dataset.classes:
-        folder = dataset.root / name
-        class_masks = masks_by_stem(folder)
-        sources = read_sheet(dataset.root, name).to_dict()
-        for path in list_images(folder):
-            source, mask = sources.get(sheet_key(path.name), ""), class_masks.get(path.stem)
-            rows.append((path_below_root(path), name, "image", source, path_below_root(mask)))
-        if masks:
-            rows += [(path_below_root(path), name, "mask", "", "") for path in list_masks(folder)]
-    listing = pd.DataFrame(rows, columns=["image_id", "class", "kind", "source", "mask"])
-    return listing.assign(patient="", age=np.nan, sex="", given="")
+    listing = dataset.listing
+    return listing if masks else listing[listing["kind"] == "image"].reset_index(drop=True)
 
 
 def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:

@@ -1,5 +1,6 @@
 """Sample images of each class, decoded for figures."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,6 @@ from numpy.typing import NDArray
 
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import Pixels, lungs_in, read_image
-from lab_utils.data.folders import list_images, masks_by_stem
 
 
 class SampleImage(NamedTuple):
@@ -25,12 +25,11 @@ def sample_images(dataset: Dataset, count: int) -> dict[str, list[SampleImage]]:
     """
     samples: dict[str, list[SampleImage]] = {}
     for name in dataset.classes:
-        folder = dataset.root / name
-        paths, masks = list_images(folder), masks_by_stem(folder)
-        samples[name] = []
-        for path in paths[:: max(1, len(paths) // count)][:count]:
-            image = read_image(path)
-            mask = read_image(masks[path.stem]) if path.stem in masks else None
+        images, samples[name] = dataset.images_of(name), []
+        for row in images[:: max(1, len(images) // count)][:count].to_dict("records"):
+            image = read_image(dataset.root / row["image_id"])
+            mask = read_image(dataset.root / row["mask"]) if row["mask"] else None
             if image is not None:
-                samples[name].append(SampleImage(path.stem, image, None if mask is None else lungs_in(mask)))
+                lungs = None if mask is None else lungs_in(mask)
+                samples[name].append(SampleImage(Path(row["image_id"]).stem, image, lungs))
     return samples

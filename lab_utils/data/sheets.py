@@ -2,24 +2,13 @@
 
 import sys
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from lab_utils.data.folders import EXTENSIONS
+from lab_utils.data.folders import IMAGE_ENDINGS
 
 SHEET_BYTES = 50_000_000  # limit of an unpacked sheet; the database's largest takes about 3 million
-
-
-def read_sources(root: Path, classes: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Count the images of each source that the metadata sheets name, per class."""
-    sheets = {name: read_sheet(root, name) for name in classes}
-    return {
-        name: {str(url): int(count) for url, count in sheet.value_counts().items()}
-        for name, sheet in sheets.items()
-        if len(sheet)
-    }
 
 
 def read_sheet(root: Path, name: str) -> pd.Series:
@@ -32,18 +21,23 @@ def read_sheet(root: Path, name: str) -> pd.Series:
     if not path.is_file():
         return pd.Series(dtype=str)
     try:
-        with zipfile.ZipFile(path) as opened:
-            size = sum(member.file_size for member in opened.infolist())
-        if size > SHEET_BYTES:
-            raise ValueError(f"unpacks to {size / 1e6:.0f} MB, expected {SHEET_BYTES / 1e6:.0f} at most")
-        sheet = pd.read_excel(path, dtype=str)[["FILE NAME", "URL"]].dropna()
+        sheet = read_workbook(path)[["FILE NAME", "URL"]].dropna()
     except Exception as error:  # a damaged workbook causes errors of many kinds
         print(f"{path.name}: sources not read ({error})", file=sys.stderr)
         return pd.Series(dtype=str)
     return sheet.set_index(sheet["FILE NAME"].map(sheet_key))["URL"]
 
 
+def read_workbook(path: Path) -> pd.DataFrame:
+    """Read the first sheet of an XLSX file as text, NaN for empty cells; one above 50 MB is a ValueError."""
+    with zipfile.ZipFile(path) as opened:
+        size = sum(member.file_size for member in opened.infolist())
+    if size > SHEET_BYTES:
+        raise ValueError(f"unpacks to {size / 1e6:.0f} MB, expected {SHEET_BYTES / 1e6:.0f} at most")
+    return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""])
+
+
 def sheet_key(file_name: str) -> str:
     """Reduce a file's name to what sheet and folder share: NORMAL-1 and Normal-1.png."""
     name = file_name.strip().casefold()
-    return next((name.removesuffix(ending) for ending in EXTENSIONS if name.endswith(ending)), name)
+    return next((name.removesuffix(ending) for ending in IMAGE_ENDINGS if name.endswith(ending)), name)

@@ -21,7 +21,7 @@ def test_phantoms_are_made(lab: Workspace) -> None:
 
 def test_a_zip_is_unpacked_and_its_sources_are_read(archive: Path, lab: Workspace) -> None:
     data = obtain(str(archive), lab)
-    assert (data.kind, data.synthetic) == ("zip", False)
+    assert (data.kind, data.synthetic) == ("archive", False)
     assert data.root == lab.raw() / "files" / "COVID-19_Radiography_Dataset"
     assert data.classes["Normal"] == {"images": 23, "masks": 23}
     assert data.sources["COVID"] == {"https://example.org/synthetic-phantom": 8}

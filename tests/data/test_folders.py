@@ -1,54 +1,73 @@
-"""Class folders: which images count, which folders are refused."""
+"""The walk over the files of a data set: what is listed, what is passed over, what changes the fingerprint."""
 
-import shutil
+import os
 from pathlib import Path
 
-from lab_utils.core.paths import Workspace
-from lab_utils.data.dataset import obtain
-from lab_utils.data.folders import list_strays
+import pytest
+
+from lab_utils.core.errors import LabError
+from lab_utils.data.folders import FileTree
 from tests.conftest import write_classes
-from tests.data.conftest import refused
 
 
-def test_plain_class_folders_of_any_names(tmp_path: Path, lab: Workspace) -> None:
-    root = write_classes(tmp_path / "mine", {"é 中": 5, "-dash": 4, "NA": 3})
-    data = obtain(str(root), lab)
-    assert data.classes == {
-        "-dash": {"images": 4, "masks": 0},
-        "NA": {"images": 3, "masks": 0},
-        "é 中": {"images": 5, "masks": 0},
-    }
+def test_files_are_listed_in_lexicographic_order_without_hidden_and_system_ones(tmp_path: Path) -> None:
+    write_classes(tmp_path, {"a": 11, "b": 1}, size=4)
+    for name in (".DS_Store", "a/._a-1.png", "a/Thumbs.db", "__MACOSX/a/a-1.png", ".git/x.png", "b/DESKTOP.INI"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("no image")
+    tree = FileTree.read(tmp_path)
+    assert tree.subfolders[""] == ["a", "b"]
+    assert tree.files["a"][:3] == ["a/a-1.png", "a/a-10.png", "a/a-11.png"]
+    assert list(tree.below(""))[-1] == "b/b-1.png"
+    assert len(tree.images) == 12
 
 
-def test_hidden_and_system_files_are_passed_over(tmp_path: Path, lab: Workspace) -> None:
-    root = write_classes(tmp_path / "mine", {"a": 4, "b": 4})
-    for name in (".DS_Store", "a/._a-1.png", "a/Thumbs.db", "__MACOSX/a/a-1.png", ".git/x.png"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("no image")
-    assert obtain(str(root), lab).classes == {"a": {"images": 4, "masks": 0}, "b": {"images": 4, "masks": 0}}
+def test_images_are_known_by_their_ending_or_by_their_first_bytes(tmp_path: Path) -> None:
+    image = next(write_classes(tmp_path / "d", {"a": 1}).glob("a/*.png")).read_bytes()
+    for name, data in {"x.txt": image, "y": image, "broken.png": b"", "notes.txt": b"text", "z.gif": b"GIF89a"}.items():
+        (tmp_path / name).write_bytes(data)
+    assert FileTree.read(tmp_path).images_in("") == ["broken.png", "x.txt", "y"]
 
 
-def test_an_empty_class(phantom_copy: Path, lab: Workspace, phantoms: Path) -> None:
-    for path in (phantom_copy / "Normal" / "images").iterdir():
-        path.unlink()
-    refused(phantom_copy, lab, "class 'Normal' holds no images .*; fill its folder or remove it", phantoms)
+def test_links_are_followed_and_never_in_a_circle(tmp_path: Path) -> None:
+    pool = write_classes(tmp_path / "pool", {"p": 2})
+    root = write_classes(tmp_path / "root", {"a": 1})
+    (root / "b").symlink_to(pool / "p")
+    (root / "a" / "up").symlink_to(root)
+    (root / "a" / "self.png").symlink_to(root / "a" / "self.png")
+    (root / "a" / "dead.png").symlink_to("nowhere.png")
+    os.mkfifo(tmp_path / "pipe")
+    (root / "a" / "pipe.png").symlink_to(tmp_path / "pipe")
+    tree = FileTree.read(root)
+    assert list(tree.below("")) == ["a/a-1.png", "a/dead.png", "a/self.png", "b/p-1.png", "b/p-2.png"]
+    before = tree.fingerprint()
+    assert FileTree.read(root).fingerprint() == before
+    (pool / "p" / "p-1.png").write_bytes(b"another image")
+    assert FileTree.read(root).fingerprint() != before
 
 
-def test_a_single_class(tmp_path: Path, lab: Workspace, phantoms: Path) -> None:
-    refused(
-        write_classes(tmp_path / "one", {"a": 5}),
-        lab,
-        r"one class only \(a\); a classifier needs two or more",
-        phantoms,
-    )
+def test_what_is_not_listed_changes_no_fingerprint(tmp_path: Path) -> None:
+    before = FileTree.read(write_classes(tmp_path, {"a": 1})).fingerprint()
+    (tmp_path / ".DS_Store").write_text("x")
+    assert FileTree.read(tmp_path).fingerprint() == before
+    (tmp_path / "labels.csv").write_text("x")
+    assert FileTree.read(tmp_path).fingerprint() != before
 
 
-def test_strays_are_images_that_are_not_taken(tmp_path: Path) -> None:
-    write_classes(tmp_path, {"a": 2}, folder="images")
-    write_classes(tmp_path, {"a": 1}, folder="masks")
-    write_classes(tmp_path, {"a": 1}, folder="old")
-    shutil.copy(tmp_path / "a/old/a-1.png", tmp_path / "a" / "b.png")
-    assert [path.relative_to(tmp_path).as_posix() for path in list_strays(tmp_path / "a")] == [
-        "a/b.png",
-        "a/old/a-1.png",
-    ]
+def test_the_description_counts_the_kinds_of_files_and_stays_short(tmp_path: Path) -> None:
+    for number in range(9):
+        (tmp_path / f"f{number}" / "x" / "y" / "z").mkdir(parents=True)
+        (tmp_path / f"f{number}" / "a.JFIF").touch()
+    text = FileTree.read(tmp_path).describe()
+    assert "    f0/: 1 .jfif" in text
+    assert "... and 3 more folders" in text
+    assert len(text.splitlines()) < 40
+
+
+def test_a_folder_that_cannot_be_listed_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("lab_utils.data.folders.os.scandir", refuse)
+    with pytest.raises(LabError, match=r"cannot be listed \(Permission denied\)"):
+        FileTree.read(tmp_path)

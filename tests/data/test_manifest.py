@@ -55,7 +55,7 @@ def test_an_unreadable_image_is_left_out_and_reported(tmp_path: Path, lab: Works
     assert unreadable["image_id"].tolist() == ["a/a-7.png", "b/b-7.png"]
     findings = collect_findings(data, manifest, unreadable, PROTOCOL)
     assert findings[findings["check"] == "unreadable"]["action"].tolist() == ["left out", "left out"]
-    assert "cannot identify image" in findings["detail"].iloc[0]
+    assert "unknown format" in findings["detail"].iloc[0]
 
 
 def test_too_many_unreadable_images_of_a_class_are_fatal(tmp_path: Path, lab: Workspace) -> None:

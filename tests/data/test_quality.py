@@ -12,7 +12,7 @@ from PIL import Image
 from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Fault, Protocol
 from lab_utils.core.paths import Workspace
-from lab_utils.data.dataset import Dataset, obtain
+from lab_utils.data.dataset import obtain
 from lab_utils.data.duplicates import leaks
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import build_manifest
@@ -197,15 +197,17 @@ def test_corrected_keeps_every_group_on_one_side(planted: Path, lab: Workspace) 
 
 
 def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
+    lab = Workspace.open(str(tmp_path / "workspace"))
+    root = tmp_path / "database"
     for name, count in PUBLISHED_COUNTS.items():
-        (tmp_path / name).mkdir()
+        (root / name).mkdir(parents=True)
         for number in range(1, count + 1):
-            (tmp_path / name / f"{name}-{number}.png").touch()
-    database = Dataset("zip", tmp_path, "", {name: {"images": 0, "masks": 0} for name in PUBLISHED_COUNTS})
-    assert published_differences(database) == {}
-    (tmp_path / "Normal" / "Normal-77.png").unlink()
-    (tmp_path / "Normal" / "Normal-130.png").unlink()
-    (tmp_path / "COVID" / "mine.png").touch()
+            (root / name / f"{name}-{number}.png").touch()
+    assert published_differences(obtain(str(root), lab)) == {}
+    (root / "Normal" / "Normal-77.png").unlink()
+    (root / "Normal" / "Normal-130.png").unlink()
+    (root / "COVID" / "mine.png").touch()
+    database = obtain(str(root), lab)
     assert published_differences(database) == {
         "COVID": "The folder holds 3,617 images, the published class 3,616: 1 not published, the first mine.png.",
         "Normal": "The folder holds 10,190 images, the published class 10,192: 2 missing, the first Normal-77.png.",
@@ -213,9 +215,8 @@ def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
     assert published_differences(replace(database, kind="phantom")) == {}
 
 
-def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path) -> None:
-    root = write_classes(tmp_path, {"a": 1, "b": 2})
-    plain = Dataset("zip", root, "", {"a": {"images": 1, "masks": 0}, "b": {"images": 2, "masks": 0}})
+def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path, lab: Workspace) -> None:
+    plain = obtain(str(write_classes(tmp_path / "d", {"a": 1, "b": 2})), lab)
     assert published_differences(plain) == {}
     rows = published_differences(replace(plain, kind="kaggle"))
     assert (

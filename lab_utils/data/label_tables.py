@@ -1,0 +1,209 @@
+"""Tables of labels: one row per image, with its class and what else is known of it."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+from lab_utils.core.errors import LabError, unknown
+from lab_utils.data.folders import IMAGE_ENDINGS, FileTree
+from lab_utils.data.listing import Layout, Row, list_images
+from lab_utils.data.names import NAMES, is_mask_file, split_side
+from lab_utils.data.table_files import TABLE_ENDINGS, read_text_table
+
+ROLES: dict[str, list[str]] = NAMES["columns"]  # common names of each column, the more specific ones first
+SHEETS = ".metadata.xlsx"  # the database's sheets give sources, not labels
+BLANK, NOBODY = set(NAMES["blank"]), {*NAMES["blank"], *NAMES["nobody"]}
+SEXES = {"male": "M", "m": "M", "female": "F", "f": "F"}
+SAMPLE = 300  # rows that decide which column names the images
+
+
+class FileNames:
+    """Files that cells of a table name: by path, by the end of a path, by name, or by name without ending."""
+
+    def __init__(self, paths: Collection[str], place: str) -> None:
+        """Index `paths`; cells are relative to the folder `place`."""
+        self._count, self.first = len(paths), next(iter(paths), "")
+        self._paths: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            inner = path.removeprefix(f"{place}/" if place else "").casefold()
+            name = PurePosixPath(inner).name
+            for key in {inner, name, _stem(name)}:
+                self._paths[key].append(path)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def find(self, cell: str) -> str:
+        """Return the path of the one file that a cell names; "" where it names none, or several."""
+        parts = PurePosixPath(cell.replace("\\", "/").casefold()).parts
+        keys = ["/".join(parts[start:]) for start in range(len(parts))]
+        keys += [_stem(parts[-1])] * bool(parts)
+        paths = next((self._paths[key] for key in keys if key in self._paths), [])
+        return paths[0] if len(paths) == 1 else ""
+
+
+def by_table(tree: FileTree, place: str, asked: str, columns: Mapping[str, str]) -> tuple[Layout | None, list[str]]:
+    """Recognise a table of labels: the one `asked` for, or one in `place` or in a subfolder without images.
+
+    A table that nobody asked for must name half of the images or more.
+
+    Parameters
+    ----------
+    columns : dict
+        Role (a key of `ROLES`) to column name, where the name is not a common one.
+
+    Returns
+    -------
+    layout : Layout or None
+    reasons : list of str
+        Why tables that are there are not used.
+    """
+    folders = [place, *(child for child in tree.subfolders[place] if not tree.holds_images(child))]
+    files = [asked] if asked else [path for folder in folders for path in tree.files[folder]]
+    files = [path for path in files if path.lower().endswith(TABLE_ENDINGS) and not path.lower().endswith(SHEETS)]
+    if not files:
+        return None, []
+    paths = [path for path in tree.below(place) if path in tree.images]
+    images, masks = (FileNames([p for p in paths if is_mask_file(p) == kind], place) for kind in (False, True))
+    tables, reasons = {}, []
+    for path in files:
+        try:
+            tables[path] = _label_columns(tree, path, images, columns)
+        except LabError as error:
+            reasons.append(str(error))
+    if len(tables) > 1 and all(map(split_side, tables)):  # train.csv and test.csv
+        for path, frame in tables.items():
+            frame["split"] = split_side(path)
+        tables = {", ".join(tables): pd.concat(tables.values(), ignore_index=True)}
+    if len(tables) != 1:
+        several = f"several tables of labels: {', '.join(tables)}; give one of them as the data set"
+        return None, [*reasons, *[several] * bool(tables)]
+    ((path, frame),) = tables.items()
+    if several_labels := _several_labels(path, frame["label"]):
+        return None, [*reasons, several_labels]
+    rows, problems = table_rows(frame, images, masks)
+    if not asked and 2 * len(rows) < len(images):
+        few = f"{path} labels {len(rows):,} of {len(images):,} images; to use those alone, give it as the data set"
+        return None, [*reasons, few]
+    if "split" not in frame:
+        rows["given"] = _sides_of_folders(rows["image_id"])
+    listing, unused = list_images(tree, place, rows, {})
+    used = ", ".join(f"{role} {name!r}" for role, name in frame.attrs.items())
+    reason = f"{path} names {len(rows):,} of {len(images):,} image files (columns: {used})."
+    known = rows[rows["source"] != ""].groupby("class")["source"]
+    sources = {str(name): {str(url): int(n) for url, n in urls.value_counts().items()} for name, urls in known}
+    return Layout("table", reason, place, listing, [*problems, *unused], sources), reasons
+
+
+def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Read a table's columns under the names of their roles; a LabError says why it is no table of labels."""
+    frame = read_text_table(tree.root / path)
+    present = [str(name) for name in frame]
+    for column in columns.values():
+        if column not in present:
+            raise LabError(f"{path}: {unknown('column', column, present)} (see columns: in the experiment file)")
+    plain = {re.sub(r"[\W_]+", "", column).casefold(): column for column in reversed(present)}
+    names = {role: next((plain[name] for name in common if name in plain), "") for role, common in ROLES.items()}
+    hits = {column: sum(bool(images.find(cell)) for cell in frame[column].head(SAMPLE)) for column in present}
+    best = max(hits, key=lambda column: (hits[column], column == names["image"]), default="")
+    names |= {"image": best if hits.get(best) else names["image"], **columns}
+    lacking = [role for role in ("image", "label") if not names[role]]
+    if lacking:
+        raise LabError(
+            f"{path}: no column for {' and '.join(lacking)} under a common name, its columns are "
+            f"{', '.join(present[:12]) or 'none'}; name it in the experiment file, columns: {{{lacking[0]}: NAME}}"
+        )
+    if not any(map(images.find, frame[names["image"]])):
+        first = frame[names["image"]].iloc[0] if len(frame) else ""
+        raise LabError(
+            f"{path}: column {names['image']!r} names none of the {len(images):,} images beside and below the table, "
+            f"the first cell is {first!r}, the first image is {images.first!r}"
+        )
+    used = {role: name for role, name in names.items() if name}
+    table = pd.DataFrame({role: frame[name] for role, name in used.items()})
+    table.attrs.update(used)
+    return table
+
+
+def table_rows(frame: pd.DataFrame, images: FileNames, masks: FileNames) -> tuple[pd.DataFrame, list[Row]]:
+    """Turn a table of labels into rows of the listing, and say which rows were left out and why.
+
+    Returns
+    -------
+    rows : DataFrame
+        One row per image that has a file and one label, ordered by class, then path: image_id, class, source, mask,
+        patient, age, sex, given.
+    problems : list
+        Rows of the findings table.
+
+    """
+    columns = {role: frame.get(role, pd.Series("", frame.index)) for role in ROLES}
+    rows = pd.DataFrame(
+        {
+            "image_id": frame["image"].map(images.find),
+            "class": frame["label"].where(~frame["label"].str.casefold().isin(BLANK), ""),
+            "source": columns["source"].where(~columns["source"].str.casefold().isin(NOBODY), ""),
+            "mask": columns["mask"].map(masks.find),
+            "patient": columns["patient"].where(~columns["patient"].str.casefold().isin(NOBODY), ""),
+            "age": pd.to_numeric(columns["age"].str.extract(r"^(\d+(?:\.\d*)?)\s*[Yy]?$")[0]),
+            "sex": columns["sex"].map(lambda sex: SEXES.get(sex.casefold(), sex)),
+            "given": columns["split"].map(split_side),
+        }
+    )
+    no_label, no_file = rows["class"] == "", rows["image_id"] == ""
+    sound = rows[~no_label & ~no_file]
+    labels = sound.groupby("image_id")["class"].transform("nunique")
+    repeated = sound.duplicated("image_id") & (labels == 1)
+    bad_split = (columns["split"] != "") & (rows["given"] == "")
+    cases = (
+        ("row without label", frame[no_label], "have no label", "left out"),
+        ("row without file", frame[no_file & ~no_label], "name no file, or several", "left out"),
+        ("image in several rows", frame.loc[repeated.index[repeated]], "repeat an image and its label", "used once"),
+        ("contradictory labels", frame.loc[labels.index[labels > 1]], "give one image different labels", "left out"),
+        ("unknown split", frame[bad_split], "name a set that is not train, validation or test", "taken as training"),
+    )
+    problems = [
+        (
+            check,
+            "",
+            "",
+            f"{len(cells):,} of {len(frame):,} rows {what}, the first for {cells['image'].iloc[0]}.",
+            action,
+        )
+        for check, cells, what, action in cases
+        if len(cells)
+    ]
+    return sound[(labels == 1) & ~repeated].sort_values(["class", "image_id"], ignore_index=True), problems
+
+
+def _sides_of_folders(paths: pd.Series) -> pd.Series:
+    """Take the given side from the names of the folders, where they name two sets or more."""
+    sides = paths.map(lambda path: next(filter(None, map(split_side, PurePosixPath(path).parts[:-1])), ""))
+    return sides if len(set(sides) - {""}) > 1 else sides.map(lambda _: "")
+
+
+def _several_labels(path: str, labels: pd.Series) -> str:
+    """Say that cells hold several labels: "Effusion|Mass", or "Effusion, Mass" where a row has one of them alone."""
+    known = set(labels)
+
+    def is_several(label: str) -> bool:
+        parts = {part.strip() for part in re.split(r"[|;]", label)} - {""}
+        return len(parts) > 1 or any(
+            part in known for part in re.split(r"\s*[,/]\s*", label) if part not in ("", label)
+        )
+
+    several = labels.map(is_several)
+    if not several.any():
+        return ""
+    return (
+        f"{path}: {several.sum():,} of {len(labels):,} rows have several labels, the first "
+        f"{labels[several].iloc[0]!r}; the lab gives each image one class: keep the rows with one label, or add a "
+        "column with one label and name it in the experiment file, columns: {label: NAME}"
+    )
+
+
+def _stem(name: str) -> str:
+    return next((name[: -len(ending)] for ending in IMAGE_ENDINGS if name.lower().endswith(ending)), name)
