@@ -14,7 +14,9 @@ endif
 export LAB_WORKSPACE := $(value WORKSPACE)
 export LAB_DATASET := $(value DATASET)
 export LAB_CONFIG := $(value CONFIG)
-SETTINGS := "workspace=$$LAB_WORKSPACE" $${LAB_DATASET:+"dataset=$$LAB_DATASET"} $${LAB_CONFIG:+"config=$$LAB_CONFIG"}
+export LAB_AGAIN := $(value AGAIN)
+# The package of this clone runs, also if the environment was copied from another one.
+LAB_UTILS := PYTHONPATH="$(CURDIR)" $(BIN)/python -m lab_utils
 # What JupyterLab adds to a notebook never enters a commit (see .gitattributes). Without .venv git commits as usual.
 FILTER := git config filter.nbstripout.clean '"$(CURDIR)/$(BIN)/python" -m nbstripout --keep-id' && \
   git config filter.nbstripout.extrakeys "$(addprefix metadata.language_info.,version codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer)" && \
@@ -30,11 +32,10 @@ help:  ## list the targets
 	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml  AGAIN=stage  LAB='options of JupyterLab'"
 
 report: .venv/ready  ## run every stage on phantoms, or on DATASET=, and write the report as HTML and PDF
-	@$(BIN)/snakemake $(if $(AGAIN),--forcerun $(AGAIN)) --config $(SETTINGS)
-	@echo "Report: $$LAB_WORKSPACE/report/lab_report.html and $$LAB_WORKSPACE/report/lab_report.pdf (make view opens it)"
+	@$(LAB_UTILS) report --workspace="$$LAB_WORKSPACE" --dataset="$$LAB_DATASET" --config="$$LAB_CONFIG" --again="$$LAB_AGAIN"
 
 view: .venv/ready  ## open the report in the browser
-	@$(BIN)/python -m webbrowser -t "file://$$(cd "$$LAB_WORKSPACE" && pwd)/report/lab_report.html"
+	@$(LAB_UTILS) view --workspace="$$LAB_WORKSPACE"
 
 test: .venv/ready lint  ## run every test (as root on Debian, installs chromium for the tests of the report)
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "There is no chromium, so tests in a browser are skipped."
@@ -56,7 +57,7 @@ vulnerabilities: .venv/ready  ## check the pinned versions for known vulnerabili
 	$(BIN)/uv tool run pip-audit --requirement requirements.lock --disable-pip
 
 lab: .venv/ready  ## open the project in JupyterLab (LAB="--port 9999 --no-browser" passes options)
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
+	PYTHONPATH="$(CURDIR)" $(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
 bench: .venv/ready  ## measure speed and memory with and without cached features (DATASET=, half an hour)
 	@$(BIN)/python bench/speed.py $(BENCH)

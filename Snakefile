@@ -27,9 +27,11 @@ from snakemake.logging import logger
 
 from lab_utils.core.catalogue import tables_of
 from lab_utils.core.errors import LabError
+from lab_utils.core.files import digest
 from lab_utils.core.plan import applied_protocols, left_out, planned_protocols
 from lab_utils.data.dataset import source_fingerprint
 from lab_utils.pipeline.code_digest import stage_digest
+from lab_utils.pipeline.environment import replace_environment, stage_environment
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
 from lab_utils.pipeline.terminal import take_over
 
@@ -39,7 +41,8 @@ PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
 DATASET = FINGERPRINT = ""  # jobs of a cluster do not plan
 
 try:
-    config_file, experiment, workspace = open_setup(config, PROJECT)
+    config_file, experiment, workspace = open_setup(*((config, sys.argv) if workflow.is_main_process else ({},)))
+    replace_environment(stage_environment(os.environ, workspace.root))
     if workflow.is_main_process:
         DATASET, FINGERPRINT = source_fingerprint(experiment.dataset)
         LOCK = lock(workspace)
@@ -51,6 +54,9 @@ try:
             take_over(workflow, logger, sys.stdout)
 except LabError as error:
     raise WorkflowError(str(error))
+
+
+os.chdir(workspace.root)  # where the option --directory makes Snakemake ignore the next line
 
 
 workdir: workspace.root
@@ -82,13 +88,13 @@ def tables(stage):
 
 def params_of(name, parameters=lambda wildcards: {}, settings=lambda wildcards: []):
     """Return what a stage depends on besides files; `parameters` and `settings` get the rule's wildcards."""
-    notebook = PROJECT / ("report" if name == "lab_report" else "notebooks") / f"{name}.ipynb"
+    notebook = f"{'report' if name == 'lab_report' else 'notebooks'}/{name}.ipynb"
     return {
         "notebook": notebook,
         "parameters": lambda wildcards: json.dumps(parameters(wildcards)),
         "settings": settings,
         "tables": [[name, *((column, value.kind) for column, value in table.columns.items())] for name, table in tables_of(name).items()],
-        "code": stage_digest(notebook),
+        "code": stage_digest(PROJECT / notebook),
     }
 
 
@@ -109,13 +115,14 @@ def resources_of(megabytes, minutes):
     }
 
 
-# The path of the experiment file is no reason to run a stage again, so it goes to the shell and not into `params`.
-shell.prefix(f"set -euo pipefail; experiment={shlex.quote(str(config_file))}; ")
-PYTHON = shlex.quote(sys.executable)
+# No path of this machine is a reason to run a stage again, so these go to the shell, and not into `params` or commands.
+PATHS = {"python": sys.executable, "project": PROJECT, "experiment": config_file}
+shell.prefix(f"set -euo pipefail; {' '.join(f'{name}={shlex.quote(str(path))}' for name, path in PATHS.items())}; ")
 RUN = (
-    f"{PYTHON} -m lab_utils.pipeline.runner {{params.notebook:q}} {{output.notebook:q}} -y {{params.parameters:q}}"
+    '"$python" -m lab_utils.pipeline.runner "$project"/{params.notebook:q} {output.notebook:q} -y {params.parameters:q}'
     ' -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
 )
+RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
 SCENARIOS = experiment.chosen_scenarios()
 LABELS = [scenario.label for scenario in experiment.known_scenarios.values()]
 BACKBONES = sorted({scenario.backbone for scenario in SCENARIOS})
@@ -172,13 +179,14 @@ rule all:
 
 checkpoint download:
     output:
+        **tables("10_download"),
         dataset=update(place(workspace.dataset())),
         notebook="notebooks/10_download.ipynb",
     params:
         **params_of(
             "10_download",
             lambda wildcards: {"dataset": DATASET, "phantoms": experiment.phantoms, "faults": " ".join(experiment.faults)},
-            lambda wildcards: FINGERPRINT,
+            lambda wildcards: [FINGERPRINT, experiment.columns],
         ),
     log:
         "logs/10_download.log",
@@ -309,14 +317,15 @@ rule report:
 rule render:
     input:
         rules.report.output.notebook,
-        PROJECT / "lab_utils" / "reporting" / "exporters.py",
-        sorted((PROJECT / "report" / "templates" / "lab_report").iterdir()),
     output:
         page=update("report/lab_report.{format}"),
         done=touch("logs/render-{format}.done"),
     wildcard_constraints:
         format="html|pdf",
+    params:
+        exporter=lambda wildcards: f"lab_utils.reporting.exporters.Lab{wildcards.format.upper()}Exporter",
+        code=digest([path.read_text(encoding="utf-8") for path in RENDERERS]),
     log:
         "logs/render-{format}.log",
     shell:
-        f"{PYTHON} -m nbconvert --to lab-{{wildcards.format}} --output-dir report {{input[0]:q}} > {{log:q}} 2>&1"
+        '"$python" -m nbconvert --to {params.exporter} --output-dir report {input[0]:q} > {log:q} 2>&1'

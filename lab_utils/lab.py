@@ -44,10 +44,11 @@ def open_lab(
 
     Raises LabError if a name or value is not valid, or papermill was given a parameter that the notebook lacks.
     """
-    from lab_utils.pipeline.runner import BATCH, check_injected
+    from lab_utils.pipeline.environment import BATCH
+    from lab_utils.pipeline.parameters import check_by_hand
     from lab_utils.reporting.text import register_magic
 
-    check_injected()
+    check_by_hand()
     reporting.use_style()
     register_magic()
     place, chosen = Workspace.open(workspace, by_hand=BATCH not in os.environ), load_experiment(config)
@@ -82,6 +83,7 @@ class Lab:
             self.workspace.writable,
             phantoms=phantoms or self.experiment.phantoms,
             faults=cast(list[Fault], faults.split()) or self.experiment.faults,
+            columns=self.experiment.columns,
         )
         return data
 
@@ -160,7 +162,14 @@ class Lab:
 
     def save_features(self, name: str, backbone: Any, weights: str, features: Mapping[int, Any]) -> None:
         """Keep what stage 25 leaves: the backbone and, last, the record of its features."""
-        record = models.save_backbone(backbone, self.workspace, name=name, weights=weights, store=self.data.store_key)
+        record = models.save_backbone(
+            backbone,
+            self.workspace,
+            name=name,
+            weights=weights,
+            scaling=self.protocol.scaling,
+            store=self.data.store_key,
+        )
         cuts = {str(depth): {"layer": cut.layer, "key": cut.key} for depth, cut in features.items()}
         values = {**vars(record), "cuts": cuts, **provenance()}
         write_json(self.workspace.writable.extraction(self.protocol.name, name), values)
@@ -196,13 +205,17 @@ class Lab:
         return reporting.figures.compared_curves({getattr(run, "title", run.name): run.history() for run in runs})
 
     def save_run(self, model: Any, history: pd.DataFrame, *, run: Run | None = None) -> dict[str, Any]:
-        """Write history, predictions, the model and, last, run.json; return its record.
+        """Write history, predictions of the validation and test set, the model and run.json; return its record.
 
         By hand, the run goes below ``by_hand/``, is marked, and never enters results.
         """
         part, backbone = models.TrainablePart.of(model, self.data), self._backbone_record()
-        rows = {side: self.data.rows(side) for side in ("train", "validation")}
-        probabilities = part.predict(self.data, rows["validation"])
+        rows = {side: self.data.rows(side) for side in ("train", "validation", "test")}
+        predictions = {
+            name: predictions_table(self.manifest.iloc[rows[side]], self.classes, part.predict(self.data, rows[side]))
+            for name, side in (("predictions", "validation"), ("predictions_test", "test"))
+        }
+        epoch_images = len(rows["train"]) + len(rows["validation"])
         seconds = float(history["seconds"].sum())
         record = {
             "by_hand": self.workspace.is_by_hand or run is not None,
@@ -211,7 +224,7 @@ class Lab:
                 "features": part.features.seconds,
                 "shared": part.features.shared,
                 "training": seconds,
-                "uncached": seconds + len(history) * len(self.data) / part.features.uncached_rate,
+                "uncached": seconds + len(history) * epoch_images / part.features.uncached_rate,
             },
             "dataset": {name: getattr(self.dataset, name) for name in ("kind", "fingerprint", "classes")},
             **{name: getattr(backbone, name) for name in ("weights", "weights_sha256", "store")},
@@ -219,7 +232,6 @@ class Lab:
             "cut": part.features.layer,
             "architecture": models.architecture(model).to_dict("records"),
         }
-        predictions = predictions_table(self.manifest.iloc[rows["validation"]], self.classes, probabilities)
         names = self.protocol.name, self.scenario.name, self.seed
         run = run or Run(self.protocol, self.scenario, self.seed, self.workspace.writable.run(*names))
         return save_run(run, model, history, predictions, record)
@@ -241,9 +253,22 @@ class Lab:
     @property
     def notices(self) -> Notices:
         """What a reader must not miss; it shows itself in a notebook."""
+        has_own = self.scaling != self.protocol.scaling
+        return notices(
+            synthetic=self.dataset.synthetic,
+            weights=self._extraction.get("weights", "imagenet"),
+            own_scaling=self.scenario.backbone if has_own else "",
+        )
+
+    @property
+    def scaling(self) -> str:
+        """How pixel values are scaled: as the protocol says, but "backbone" where the network does not take "unit"."""
+        return str(self._extraction.get("scaling", self.protocol.scaling))
+
+    @property
+    def _extraction(self) -> dict[str, Any]:
         path = self.workspace.extraction(self.protocol.name, self.scenario.backbone)
-        weights = read_json(path, stage="25_features")["weights"] if path.is_file() else "imagenet"
-        return notices(synthetic=self.dataset.synthetic, weights=weights)
+        return read_json(path, stage="25_features") if path.is_file() else {}
 
     def table(self, name: str, **keys: Any) -> pd.DataFrame:
         """Read a table of the catalogue; raises LabError where its stage has not run."""

@@ -96,13 +96,15 @@ def test_nothing_is_committed_that_does_not_belong() -> None:
 
 
 def test_names_given_to_make_are_no_commands(tmp_path: Path) -> None:
-    (tmp_path / "snakemake").write_text(f'#!/bin/sh\nfor word in "$@"; do echo "$word"; done > \'{tmp_path}/words\'\n')
-    (tmp_path / "snakemake").chmod(0o755)
-    workspace, dataset = f"a \"b$HOME' `touch {tmp_path}/ran`", f"x; touch {tmp_path}/ran"
-    given = [f"BIN={tmp_path}", f"WORKSPACE={workspace}", f"DATASET={dataset}", "AGAIN=train"]
+    (tmp_path / "python").write_text(f'#!/bin/sh\nfor word in "$@"; do echo "$word"; done > \'{tmp_path}/words\'\n')
+    (tmp_path / "python").chmod(0o755)
+    workspace, dataset = f"a \"b$HOME' `touch {tmp_path}/ran`", f"x #2; touch {tmp_path}/ran"
+    config, again = f"$(touch {tmp_path}/ran) 001", f"train; touch {tmp_path}/ran"
+    given = [f"BIN={tmp_path}", f"WORKSPACE={workspace}", f"DATASET={dataset}", f"CONFIG={config}", f"AGAIN={again}"]
     subprocess.run(["make", "report", "-o", ".venv/ready", *given], cwd=PROJECT, check=True, capture_output=True)
     words = (tmp_path / "words").read_text().splitlines()
-    assert words == ["--forcerun", "train", "--config", f"workspace={workspace}", f"dataset={dataset}"]
+    options = {"workspace": workspace, "dataset": dataset, "config": config, "again": again}
+    assert words == ["-m", "lab_utils", "report", *(f"--{name}={value}" for name, value in options.items())]
     assert not (tmp_path / "ran").exists()
 
 
@@ -110,7 +112,7 @@ def test_make_lab_opens_the_project_with_jupyterlab_s_options() -> None:
     words = ["make", "-n", "lab", "-o", ".venv/ready", "LAB=--port 9999 --no-browser"]
     said = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     root = "--allow-root " if os.getuid() == 0 else ""
-    assert said == f".venv/bin/jupyter lab {root}--port 9999 --no-browser\n"
+    assert said == f'PYTHONPATH="{PROJECT}" .venv/bin/python -m jupyterlab {root}--port 9999 --no-browser\n'
 
 
 def test_what_jupyterlab_adds_to_a_notebook_is_not_committed(tmp_path: Path) -> None:

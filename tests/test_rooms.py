@@ -13,7 +13,7 @@ from tests.conftest import PROJECT
 PACKAGE = PROJECT / "lab_utils"
 ROOMS = ("core", "data", "models", "evaluation", "audits", "reporting", "pipeline")
 NETWORKS = {"tensorflow", "keras", "ai_edge_litert"}
-UNTESTED = {"models/runtime", "evaluation/runs"}  # tested with what uses them
+UNTESTED = {"__main__", "models/runtime", "evaluation/runs"}  # tested with what uses them
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
@@ -37,7 +37,7 @@ def loaded_after(code: str) -> set[str]:
 
 def test_the_rooms_are_the_folders() -> None:
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
-    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "lab.py", "trained.py"}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "lab.py", "trained.py"}
 
 
 def test_every_module_has_a_test() -> None:

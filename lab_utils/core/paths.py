@@ -7,19 +7,29 @@ from tempfile import TemporaryFile
 from lab_utils.core.errors import LabError
 
 EXPERIMENT_FILE = "lab.yaml"
-ANOTHER = "choose another folder with WORKSPACE=path"
+INSTALL = "in the clone that you use, run `make lab`, or `pip install -e .` and restart the kernel"
+ANOTHER = "choose another folder with WORKSPACE=path (without make: --workspace path)"
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def project_root() -> Path:
-    """The clone of the lab: above the working directory, else the one with the package.
+    """The clone of the lab whose package runs; raises LabError if the package is in no clone."""
+    if clone := clone_of_package():
+        return clone
+    raise LabError(f"{PACKAGE}: not in a clone of the lab ({EXPERIMENT_FILE} and Snakefile); {INSTALL}")
 
-    JupyterLab starts a notebook in `notebooks/`, papermill in the caller's folder; both find the same project.
-    """
+
+def clone_of_package() -> Path | None:
+    """The clone that the running package lies in; None if it was installed somewhere else."""
+    return PACKAGE.parent if _is_project(PACKAGE.parent) else None
+
+
+def refuse_another_clone() -> None:
+    """Raise LabError if the working directory is in one clone of the lab, and the package in another or in none."""
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if _is_project(folder):
-            return folder
-    raise LabError(f"{here}: no clone of the lab ({EXPERIMENT_FILE} and Snakefile) here or above; work inside one")
+    clone = next((folder for folder in (here, *here.parents) if _is_project(folder)), PACKAGE.parent)
+    if clone.resolve() != PACKAGE.parent:
+        raise LabError(f"{clone}: a clone of the lab, but Python runs the package of {PACKAGE.parent}; {INSTALL}")
 
 
 def _is_project(folder: Path) -> bool:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 
 from lab_utils.core.config import Protocol
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import atomic_write, digest, reading, verify_checksum
+from lab_utils.core.locks import locked
 from lab_utils.core.machine import in_parallel
 from lab_utils.core.paths import Workspace
 from lab_utils.core.progress import progress
@@ -85,7 +85,7 @@ def _decode_again(path: Path) -> Pixels:
 def _ensure_array(target: Path, shape: tuple[int, ...], load: Callable[[str], Pixels], items: pd.Series) -> None:
     """Write `load(item)` of each item into its row of an array, unless the file exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):
+    with locked(target.with_suffix(".lock")):
         if target.is_file():
             with suppress(LabError):
                 verify_checksum(target, stage=STAGE)

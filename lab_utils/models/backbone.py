@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import atomic_write, read_json, reading
+from lab_utils.core.locks import locked
 from lab_utils.core.paths import Workspace
 from lab_utils.models.engine import Float
 from lab_utils.models.runtime import keras
 
 STAGE = "25_features"
+Scaling = Literal["unit", "backbone"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class BackboneRecord:
     name: str  # a model of keras.applications
     key: str  # file name of the saved backbone: the first digits of weights_sha256
     weights: str  # "imagenet" or "random"
+    scaling: str  # "unit" or "backbone": what `scaling_used` says
     weights_sha256: str
     store: str  # key of the images whose features stage 25 computed
 
@@ -58,17 +60,17 @@ def weights_sha256(layers: Sequence[Any]) -> str:
 
 
 def save_backbone(
-    backbone: keras.Model, workspace: Workspace, *, name: str, weights: str, store: str
+    backbone: keras.Model, workspace: Workspace, *, name: str, weights: str, scaling: Scaling, store: str
 ) -> BackboneRecord:
     """Keep a backbone in the workspace, and return its record."""
     sha256 = weights_sha256([backbone])
     path = workspace.backbone(sha256[:16])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.is_file():
             with atomic_write(path) as draft:
                 backbone.save(draft)
-    return BackboneRecord(name, path.stem, weights, sha256, store)
+    return BackboneRecord(name, path.stem, weights, scaling_used(name, scaling), sha256, store)
 
 
 def load_backbone(workspace: Workspace, key: str) -> keras.Model:
@@ -78,13 +80,20 @@ def load_backbone(workspace: Workspace, key: str) -> keras.Model:
     return backbone
 
 
+def leaf_layers(model: Any) -> list[Any]:
+    """List a model's layers, with those of inner models in place of these."""
+    return [
+        leaf for layer in model.layers for leaf in (leaf_layers(layer) if isinstance(layer, keras.Model) else [layer])
+    ]
+
+
 def freeze(backbone: keras.Model) -> None:
     """Freeze every layer, layer by layer, so that one of them can be unfrozen afterwards.
 
     A frozen BatchNorm layer runs in inference mode: its statistics do not move (Keras' guide to transfer learning,
     "Fine-tuning"). A frozen Dropout layer would still draw at random, so its rate becomes zero.
     """
-    for layer in backbone.layers:
+    for layer in leaf_layers(backbone):
         layer.trainable = False
         if hasattr(layer, "rate"):
             layer.rate = 0.0
@@ -105,23 +114,41 @@ def load_model(path: Path, *, stage: str) -> keras.Model:
     return model
 
 
-def scaling_layer(name: str, scaling: Literal["unit", "backbone"]) -> Any:
+def _preprocessing(name: str) -> tuple[Float, Float, bool]:
+    """Measure the ``preprocess_input`` of a backbone: scale and offset (3,), and whether it swaps red and blue."""
+    module = importlib.import_module(getattr(keras.applications, name).__module__)
+
+    def preprocess(*pixel: float) -> Float:
+        return np.asarray(module.preprocess_input(np.array([[[pixel]]], np.float32))).ravel()
+
+    offset = preprocess(0, 0, 0)
+    return preprocess(1, 1, 1) - offset, offset, bool(preprocess(1, 0, 0)[0] == offset[0])
+
+
+def scaling_used(name: str, scaling: Scaling) -> Scaling:
+    """Return "backbone" for a network that takes pixel values of the size of [0, 255], whatever `scaling` says.
+
+    Its ``preprocess_input`` does not scale: the network scales inside (EfficientNet, MobileNetV3, ConvNeXt), or was
+    trained on pixel values less a mean (ResNet, VGG). Values / 255 would be 255 times too small for it.
+    """
+    scale, _, _ = _preprocessing(name)
+    return "backbone" if np.allclose(scale, 1, atol=1e-3) else scaling
+
+
+def scaling_layer(name: str, scaling: Scaling) -> Any:
     """Build the layer that turns pixel values in [0, 255], (N, H, W, 3), into what the network takes.
 
     "unit" is values / 255, "backbone" the ``preprocess_input`` of the backbone called `name`. That is affine in each
-    channel, after a swap of red and blue in the older networks; its numbers are measured here.
+    channel, after a swap of red and blue in the older networks; its numbers are measured. `scaling_used` decides which
+    of the two applies.
     """
-    if scaling == "unit":
+    if scaling_used(name, scaling) == "unit":
         return keras.layers.Rescaling(1 / 255, name="rescaling")
-    module = importlib.import_module(getattr(keras.applications, name).__module__)
-
-    def preprocess(red: float, green: float, blue: float) -> Float:
-        return np.asarray(module.preprocess_input(np.array([[[[red, green, blue]]]], np.float32))).ravel()
-
-    offset = preprocess(0, 0, 0)
-    scale = preprocess(1, 1, 1) - offset
+    scale, offset, swaps = _preprocessing(name)
+    if np.allclose(scale, 1) and not offset.any():
+        return keras.layers.Identity(name="scaled_inside_backbone")
     rescaling = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="rescaling")
-    if preprocess(1, 0, 0)[0] != offset[0]:
+    if not swaps:
         return rescaling
     image = keras.Input((None, None, 3))
     return keras.Model(image, rescaling(keras.ops.flip(image, axis=-1)), name="scaling")

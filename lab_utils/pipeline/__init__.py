@@ -9,8 +9,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "code_digest": ["stage_digest"],
+        "command": ["main"],
+        "environment": ["stage_environment"],
+        "parameters": ["check_by_hand", "check_values"],
         "planning": ["discard_altered", "lock", "open_setup"],
-        "runner": ["check_injected", "run_notebook"],
+        "runner": ["run_notebook"],
         "terminal": ["take_over"],
     },
 )

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +11,62 @@ from filelock import FileLock, Timeout
 from lab_utils.core.config import Experiment, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import sha256
+from lab_utils.core.locks import acquire_lock
 from lab_utils.core.paths import Workspace, experiment_file
+from lab_utils.pipeline.environment import GIVEN
 
+NAMES = ("dataset", "workspace", "config")
 CHECKSUMS = "artefacts"  # key of an executed notebook's metadata: path in the workspace to SHA-256
 
 
-def open_setup(given: Mapping[str, Any], project: Path) -> tuple[Path, Experiment, Workspace]:
-    """Open the experiment file, the experiment and the workspace that ``--config`` names.
+def open_setup(config: Mapping[str, Any], words: Sequence[str] = ()) -> tuple[Path, Experiment, Workspace]:
+    """Open the experiment file, the experiment and the workspace that a command names.
 
-    A job of a cluster reads the Snakefile again, in another folder. Relative paths keep their meaning there,
-    because the environment hands on the folder of the command.
+    The names come from ``python -m lab_utils``, or from Snakemake's ``--config``. A job of a cluster reads the
+    Snakefile again, in another folder: the environment hands on the names and the folder of the command.
+
+    Parameters
+    ----------
+    config : mapping
+        What Snakemake read from ``--config``; empty in a job.
+    words : sequence of str
+        The words of the command, in which names are as they were typed.
 
     Raises
     ------
     LabError
-        If a value is no path, or the experiment file or the workspace cannot be used.
+        If the experiment file or the workspace cannot be used.
     """
-    os.chdir(os.environ.setdefault("LAB_FOLDER", str(Path.cwd())))
+    names: dict[str, str] = json.loads(os.environ.get(GIVEN, "{}"))
+    names.setdefault("folder", str(Path.cwd()))
+    names |= {name: _as_typed(name, words, config[name]) for name in NAMES if name in config}
+    os.environ[GIVEN] = json.dumps(names)
+    os.chdir(names["folder"])
     if "KERAS_HOME" in os.environ:
         os.environ["KERAS_HOME"] = str(Path(os.environ["KERAS_HOME"]).absolute())
-    config = experiment_file(_given_path(given, "config")).resolve()
-    dataset = _given_path(given, "dataset")
-    experiment = load_experiment(str(config), **({"dataset": dataset} if dataset else {}))
-    return config, experiment, Workspace.open(_given_path(given, "workspace") or str(project / "workspace"))
+    file = experiment_file(names.get("config", "")).resolve()
+    dataset = names.get("dataset")
+    experiment = load_experiment(str(file), **({"dataset": dataset} if dataset else {}))
+    return file, experiment, Workspace.open(names.get("workspace", ""))
 
 
-def _given_path(given: Mapping[str, Any], name: str) -> str:
-    """Return a path of ``--config``; as YAML, 0 is a number and no is false."""
-    value = given.get(name, "")
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise LabError(
-            f"{name}: read as {value!r}, expected a path; write ./ in front of such a name, and no ': ' in it"
-        )
-    return str(value)
+def _as_typed(name: str, words: Sequence[str], value: object) -> str:
+    """Return a value of ``--config`` as it was typed, else as Snakemake read it."""
+    typed = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    return typed[-1] if typed else str(value or "")
 
 
-def lock(workspace: Workspace) -> FileLock:
+def lock(workspace: Workspace) -> FileLock | None:
     """Lock a workspace until this process ends; raise LabError if another run holds the lock."""
-    held = FileLock(workspace.root / ".lock")
     try:
-        held.acquire(timeout=0)
+        held = acquire_lock(workspace.root / ".lock", timeout=0)
     except Timeout:
         raise LabError(
             f"{workspace.root}: another run is at work in this workspace; "
             "wait for it, or choose another with WORKSPACE=path"
         ) from None
+    if held is None:
+        print(f"  {workspace.root}: this file system has no locks; start no second run in this workspace")
     return held
 
 

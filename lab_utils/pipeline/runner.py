@@ -10,26 +10,24 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
-from IPython.core.getipython import get_ipython
 
 from lab_utils.core.config import load_experiment
-from lab_utils.core.errors import LabError, choose
+from lab_utils.core.errors import LabError
 from lab_utils.core.files import sha256
 from lab_utils.core.paths import Workspace
 from lab_utils.core.plan import applied_protocols, leave_out, left_out
 from lab_utils.core.progress import LEFT_OUT, report_outcome
+from lab_utils.pipeline.environment import kernel_class, kernel_environment
+from lab_utils.pipeline.parameters import EMPTY, check_values, parameter_types
 from lab_utils.pipeline.planning import CHECKSUMS
 
-BATCH = "LAB_BATCH"  # set in the kernels that the pipeline starts; without it a notebook runs by hand
-KERNEL = "python3"
 SPLIT_ERROR = "SplitError"  # of data/splits.py: the protocol cannot be applied, and the others may go on
-EMPTY = {"str": "", "int": 0, "float": 0.0, "bool": False}  # means: as the experiment file says
 
 
 def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any], *, artefacts: Collection[Path] = ()) -> None:
@@ -49,24 +47,25 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, Any], *, ar
     Raises
     ------
     LabError
-        If a parameter does not exist, or a cell fails: names the notebook, the cell and the reason.
+        If a parameter does not exist or has a wrong value, or a cell fails: notebook, cell and reason.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     types = parameter_types(notebook)
-    for name in parameters:
-        choose(f"parameter of {notebook.name}", name, types)
+    check_values(parameters, types, notebook.name)
     output.parent.mkdir(parents=True, exist_ok=True)
     running, failed = output.with_suffix(".running.ipynb"), output.with_suffix(".failed.ipynb")
     try:
-        with _in_batch():
+        with kernel_environment():
             papermill.execute_notebook(
                 str(notebook),
                 str(running),
                 {name: EMPTY[kind] for name, kind in types.items() if kind in EMPTY} | parameters,
-                kernel_name=KERNEL,
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=kernel_class(),
                 progress_bar=False,
                 log_output=True,
                 coalesce_streams=True,
@@ -106,54 +105,6 @@ def _leave_out(parameters: dict[str, Any], reason: str) -> str:
         return ""
     reasons = [f"  {name}: {why}" for name, why in left_out(experiment, workspace).items()]
     return "\n".join(["no protocol of the experiment can be applied to these data", *reasons])
-
-
-def parameter_types(notebook: Path) -> dict[str, str]:
-    """Return a notebook's parameters, each with the name of its type.
-
-    Raises
-    ------
-    LabError
-        If the file is no notebook, or has no cell tagged 'parameters'.
-    """
-    import nbformat
-    from papermill.translators import PythonTranslator
-
-    try:
-        cells = nbformat.read(notebook, as_version=4).cells
-    except (OSError, ValueError) as error:
-        raise LabError(f"{notebook}: expected a notebook ({error})") from error
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    if len(tagged) != 1:
-        raise LabError(f"{notebook}: expected one cell tagged 'parameters', found {len(tagged)}")
-    return {item.name: item.inferred_type_name for item in PythonTranslator.inspect(tagged[0])}
-
-
-def check_injected() -> None:
-    """Refuse, inside a notebook, misspelt parameters that papermill itself was given.
-
-    Papermill writes the values it was given into a cell behind the parameters cell, and only logs unknown names.
-    """
-    shell = get_ipython()
-    cells: list[str] = shell.user_ns["In"][1:3] if shell is not None else []
-    if BATCH in os.environ or len(cells) < 2 or not cells[1].startswith("# Parameters"):
-        return
-    from nbformat.v4 import new_code_cell
-    from papermill.translators import PythonTranslator
-
-    known, injected = ([item.name for item in PythonTranslator.inspect(new_code_cell(cell))] for cell in cells)
-    for name in injected:
-        choose("parameter of this notebook", name, known)
-
-
-@contextmanager
-def _in_batch() -> Iterator[None]:
-    """Start kernels with `BATCH` in their environment."""
-    os.environ[BATCH] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[BATCH]
 
 
 def _vouch(notebook: Path, artefacts: Iterable[Path]) -> None:

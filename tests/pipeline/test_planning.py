@@ -8,7 +8,6 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.files import sha256
 from lab_utils.core.paths import Workspace
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
-from tests.conftest import PROJECT
 
 
 @pytest.fixture
@@ -40,16 +39,60 @@ def test_an_altered_artefact_costs_its_stage_the_executed_notebook(lab: Workspac
 
 def test_a_workspace_has_one_run_at_a_time(lab: Workspace) -> None:
     held = lock(lab)
+    assert held
     with pytest.raises(LabError, match="another run is at work in this workspace"):
         lock(lab)
     held.release()
-    lock(lab).release()
+    assert lock(lab)
 
 
 def test_a_setup_is_what_the_command_names(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LAB_FOLDER", str(tmp_path))
-    file, experiment, workspace = open_setup({"config": str(config), "workspace": "here", "dataset": "kaggle"}, PROJECT)
+    monkeypatch.setenv("LAB_GIVEN", "{}")
+    file, experiment, workspace = open_setup({"config": str(config), "workspace": "here", "dataset": "kaggle"})
     assert (file, experiment.dataset, workspace.root) == (config.resolve(), "kaggle", tmp_path / "here")
-    with pytest.raises(LabError, match="workspace: read as False, expected a path"):
-        open_setup({"workspace": False}, PROJECT)
+
+
+ODD_NAMES = [
+    "scan #2",
+    "001",
+    "1e3",
+    "null",
+    "true",
+    "no",
+    "2026-11-26",
+    "{a: b}",
+    "[1]",
+    "a: b",
+    "~x",
+    "'",
+    "é 中",
+    "-x",
+    "*",
+    "a=b",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_arrive_as_typed(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Given to Snakemake, which reads them as YAML, and handed on to the job of a cluster, in another folder."""
+    from snakemake.cli import parse_config
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAB_GIVEN", "{}")
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / name).write_text(config.read_text())
+    typed = [f"dataset={name}", f"workspace=run/{name}", f"config=lab/{name}"]
+    expected = ((tmp_path / "lab" / name).resolve(), name, tmp_path / "run" / name)
+    for given, words in ((parse_config(typed), ["snakemake", "--config", *typed]), ({}, ["job"])):
+        file, experiment, workspace = open_setup(given, words)
+        assert (file, experiment.dataset, workspace.root) == expected
+        monkeypatch.chdir("/")
+
+
+def test_a_file_system_without_locks_is_said(
+    lab: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lab_utils.pipeline.planning.acquire_lock", lambda path, timeout: None)
+    assert lock(lab) is None
+    assert "this file system has no locks; start no second run in this workspace" in capsys.readouterr().out

@@ -13,7 +13,8 @@ from lab_utils.core.catalogue import read_table, table_path
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import read_json, write_json
 from lab_utils.core.paths import Workspace
-from lab_utils.pipeline.runner import main, parameter_types, run_notebook
+from lab_utils.pipeline.parameters import parameter_types
+from lab_utils.pipeline.runner import main, run_notebook
 from tests.conftest import PROJECT, run_stage, write_config
 
 NOTEBOOKS = sorted([*(PROJECT / "notebooks").glob("*.ipynb"), *(PROJECT / "report").glob("*.ipynb")])
