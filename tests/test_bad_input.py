@@ -403,12 +403,12 @@ def test_a_path_that_leads_nowhere_is_a_message(name: str, lab: Workspace) -> No
 
 def test_pictures_of_other_formats_are_a_finding(tmp_path: Path, lab: Workspace) -> None:
     root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
-    for name in ("x.tif", "y.dcm"):
-        (root / "a" / name).touch()
+    for name in ("x.gif", "y.nii"):
+        (root / "a" / name).write_bytes(UNREADABLE["GIF"])
     _, findings = through(root, lab)
     (row,) = findings[findings["check"] == "format not read"].to_dict("records")
     assert row["class"] == "a"
-    assert row["detail"].startswith("2 image files are neither PNG nor JPEG, the first a/x.tif")
+    assert row["detail"].startswith("2 files are in no format that the lab reads, the first a/x.gif")
 
 
 def test_a_diverging_training_says_so(prepared_copy: Workspace, config: Path) -> None:
