@@ -18,6 +18,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from lab_utils.data.archives import MOST_HEADER, split_archive_path, unpack
 from lab_utils.data.dataset import obtain
+from tests.conftest import write_classes
 from tests.data.conftest import refused
 
 NAMES = ("top/Röntgen/1.png", "top/肺 炎/2.png")
@@ -177,6 +178,16 @@ def test_an_archive_s_path_may_go_on_inside_it(tmp_path: Path) -> None:
     assert split_archive_path(f"{archive}/top/Röntgen") == (archive, "top/Röntgen")
     for path in (archive, tmp_path, tmp_path / "gone.zip" / "top"):
         assert split_archive_path(str(path)) == (path, "")
+
+
+def test_a_folder_in_an_archive_is_a_data_set(tmp_path: Path, lab: Workspace) -> None:
+    for name, classes in {"one": {"a": 3, "b": 4}, "deep/two": {"c": 2, "d": 2}}.items():
+        write_classes(tmp_path / "data" / name, classes)
+    archive = shutil.make_archive(str(tmp_path / "x"), "gztar", tmp_path / "data")
+    assert list(obtain(f"{archive}/deep/two", lab).classes) == ["c", "d"]
+    assert list(obtain(f"{archive}/one", lab).classes) == ["a", "b"]
+    with pytest.raises(LabError, match="the archive has no 'three'; choose one of its folders"):
+        obtain(f"{archive}/three", lab)
 
 
 def test_a_truncated_zip(archive: Path, lab: Workspace, phantoms: Path) -> None:
