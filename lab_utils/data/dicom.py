@@ -83,8 +83,8 @@ def _refuse_unsupported(dataset: pydicom.Dataset) -> None:
 
 def _undecodable(syntax: UID) -> ImageError:
     return ImageError(
-        f"DICOM in the transfer syntax {syntax.name}, which the lab does not decode; convert the file with "
-        "gdcmconv --raw, or install python-gdcm beside the lab for JPEG syntaxes"
+        f"DICOM in the transfer syntax {syntax.name}, which the lab does not decode; convert it to an uncompressed "
+        "one (dcmdjpeg or gdcmconv --raw), or install python-gdcm beside the lab, which decodes most"
     )
 
 

@@ -149,7 +149,7 @@ UNREAD: dict[str, tuple[dict[str, Any], str]] = {
     "a giant": ({"Rows": 65535, "Columns": 65535}, "DICOM of more than [0-9,]+ pixels"),
     "JPEG Lossless": (
         {"syntax": JPEGLosslessSV1, "encoded": b"\xff\xd8"},
-        r"transfer syntax JPEG Lossless, .*, which the lab does not decode; convert the file with gdcmconv --raw",
+        r"transfer syntax JPEG Lossless, .*, which the lab does not decode; convert it to an uncompressed one",
     ),
     "12 bits of JPEG": ({"syntax": JPEGExtended12Bit, "encoded": b"\xff\xd8"}, "transfer syntax JPEG Extended"),
     "no JPEG": ({"syntax": JPEGBaseline8Bit, "encoded": b"\xff\xd8"}, "damaged or truncated DICOM"),
