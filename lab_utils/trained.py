@@ -10,7 +10,7 @@ import pandas as pd
 
 from lab_utils import models, reporting
 from lab_utils.core.errors import LabError
-from lab_utils.data.decode import read_image, resize
+from lab_utils.data.decode import FORMATS, read_image, resize
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting.exhibits import ReportFigure
@@ -75,5 +75,5 @@ class TrainedRun(Run):
 def _pixels(image: str) -> Any:
     pixels = read_image(Path(image))
     if pixels is None:
-        raise LabError(f"{image}: expected a PNG or JPEG file that can be read")
+        raise LabError(f"{image}: expected a {', '.join(FORMATS)} file that can be read")
     return pixels

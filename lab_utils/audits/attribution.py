@@ -12,7 +12,7 @@ from lab_utils.data.decode import Pixels
 from lab_utils.evaluation.uncertainty import mean_interval
 from lab_utils.models.explain import Attribution
 
-LEAST_GROUPS = 10  # of images: a mean over fewer has no interval
+EXAMPLES = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
 SHARES = ["class", "outcome", "images", "share", "low", "high", "area", "lungs_only"]
 
 Float = NDArray[np.float32]
@@ -80,8 +80,6 @@ def attribution_shares(
         if images.empty:  # no image has any attribution
             continue
         mean, low, high = mean_interval(images["share"].to_numpy(float), images["group"].to_numpy())
-        if images["group"].nunique() < LEAST_GROUPS:
-            low = high = np.nan
         references = (images["area"].mean(), images["lungs_only"].mean())
         rows.append((name, outcome, len(images), mean, low, high, *references))
     return pd.DataFrame(rows, columns=SHARES)
@@ -105,4 +103,4 @@ def attribution_examples(
     cells = pd.MultiIndex.from_product([range(height), range(width)], names=["row", "column"]).to_frame(index=False)
     shown = shown.merge(cells, how="cross")
     shown["value"] = attribution.maps[shown["position"], shown["row"], shown["column"]]
-    return shown[["image_id", "class", "predicted", "confidence", "row", "column", "value"]]
+    return shown[EXAMPLES]

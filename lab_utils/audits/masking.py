@@ -11,6 +11,7 @@ from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import Pixels
 from lab_utils.data.labelled import LabelledImages
+from lab_utils.data.sources import NBSP
 from lab_utils.data.store import ensure_masks, open_store
 
 MASK_SHARE = 0.9  # of every class's images that must have a lung mask for the inputs that need one
@@ -52,6 +53,7 @@ class AuditImages:
     inputs: dict[str, MaskedImages]  # full, border and, where there are lung masks, lungs_erased and lungs_only
     masks: Pixels | None  # uint8 (N, H, W): lung masks of all images of the store, lungs above 127
     key: str  # key of what the inputs were made from
+    without_masks: str = ""  # why there are no inputs that need lung masks
 
     def positions(self, split: str) -> NDArray[np.int64]:
         """Positions of the images on one side of the split, "train" or "validation": int64."""
@@ -59,23 +61,37 @@ class AuditImages:
 
 
 def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
-    """Choose the images for the audits: all, or those with a mask where nearly all have one.
+    """Choose the images for the audits: all of training and validation, or those with a mask where nearly all have one.
 
-    Lung masks that count as images are left out. The masks are resized and kept in the workspace.
+    Lung masks that count as images are left out, and the images of a test set. The masks are resized and kept in the
+    workspace.
     """
     manifest, images = data.manifest, data.images
-    is_image, has_lungs = manifest["kind"] == "image", manifest["lungs"] > 0
-    has_masks = bool(has_lungs[is_image].groupby(manifest["class"]).mean().min() >= MASK_SHARE)
-    rows = np.flatnonzero(is_image & has_lungs if has_masks else is_image)
+    is_image = (manifest["kind"] == "image") & manifest["split"].isin(["train", "validation"])
+    has_lungs = manifest["lungs"] > 0
+    without_masks = _lack_of_masks(has_lungs[is_image], manifest.loc[is_image, "class"])
+    rows = np.flatnonzero(is_image if without_masks else is_image & has_lungs)
     size, masks, masks_key = images.shape[1], None, ""
     inputs = {"full": MaskedImages(images, rows), "border": MaskedImages(images, rows, _border(len(images), size))}
-    if has_masks:
+    if not without_masks:
         masks_key = ensure_masks(dataset, manifest, size, workspace)
         masks = open_store(workspace, masks_key)
         inputs["lungs_erased"] = MaskedImages(images, rows, masks, inverted=True)
         inputs["lungs_only"] = MaskedImages(images, rows, masks)
     key = digest(data.store_key, masks_key, rows.tolist(), BORDER)
-    return AuditImages(manifest.iloc[rows].reset_index(drop=True), inputs, masks, key)
+    return AuditImages(manifest.iloc[rows].reset_index(drop=True), inputs, masks, key, without_masks)
+
+
+def _lack_of_masks(has_lungs: pd.Series, classes: pd.Series) -> str:
+    """Say which class has too few lung masks; empty where none has."""
+    if not has_lungs.any():
+        return "no image has a lung mask"
+    name = has_lungs.groupby(classes).mean().idxmin()
+    of_class = has_lungs[classes == name]
+    if of_class.mean() >= MASK_SHARE:
+        return ""
+    needed = f"{100 * MASK_SHARE:.0f}{NBSP}%"
+    return f"{of_class.sum():,} of {len(of_class):,} images of class {name} have a lung mask; {needed} are needed"
 
 
 def _border(count: int, size: int) -> Pixels:

@@ -13,12 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lab_utils.data.sources import large_source_images, source_rule
+from lab_utils.audits.tables import AuditError
+from lab_utils.data.sources import LEAST_IMAGES, large_source_images, source_rule
 from lab_utils.evaluation.metrics import majority_accuracy
 from lab_utils.evaluation.predictions import predictions_table
-from lab_utils.evaluation.uncertainty import intervals
+from lab_utils.evaluation.uncertainty import LEAST_GROUPS, intervals
 
 INPUTS = ("full", "histogram", "thumbnail_8x8", "border", "lungs_erased", "lungs_only")
+PROBES = ["input", "accuracy", "macro_f1", "low", "high", "majority", "above_majority", "retained"]
 SOURCES = ["question", "among", "images", "choices", "majority", "accuracy", "low", "high"]
 LOOSENESS = 10  # over the number of inputs, the inverse of the L2 penalty: the same spread of scores for few and many
 ADULTS = ("COVID", "Lung_Opacity")  # classes of the real database whose images are all of adults
@@ -66,12 +68,17 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame, *, shuffle: 
     if shuffle is not None:
         known = np.random.default_rng(shuffle).permutation(known)
     model = linear_model(values[train], known)
+    probabilities = pd.DataFrame(model.predict_proba(values[~train]), columns=model.classes_)
+    classes = sorted(labels.unique())  # one that the training images lack has probability 0
+    probabilities = probabilities.reindex(columns=classes, fill_value=0.0)
     validation = manifest[~train].assign(**{"class": labels[~train]})
-    return predictions_table(validation, list(model.classes_), model.predict_proba(values[~train]))
+    return predictions_table(validation, classes, probabilities.to_numpy())
 
 
 def probe_scores(inputs: Mapping[str, Float], manifest: pd.DataFrame) -> pd.DataFrame:
     """Scores of the linear model on every input: table probes of one protocol.
+
+    Raises AuditError if the validation images form fewer than ten groups.
 
     Parameters
     ----------
@@ -80,7 +87,9 @@ def probe_scores(inputs: Mapping[str, Float], manifest: pd.DataFrame) -> pd.Data
     manifest : DataFrame (n rows)
         Columns image_id, group, class, split.
     """
-    labels = manifest["class"]
+    labels, groups = manifest["class"], manifest.loc[manifest["split"] == "validation", "group"].nunique()
+    if groups < LEAST_GROUPS:
+        raise AuditError(f"the validation images form {groups} groups; an interval needs {LEAST_GROUPS}")
     predictions = {name: probe(inputs[name], labels, manifest) for name in INPUTS if name in inputs}
     predictions["permuted_labels"] = probe(inputs["full"], labels, manifest, shuffle=0)
     table = pd.DataFrame([{"input": name, **_scores(frame)} for name, frame in predictions.items()])
@@ -103,7 +112,7 @@ def _scores(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Source confounding: table sources of one protocol; empty without metadata sheets.
+    """Source confounding: table sources of one protocol; raises AuditError without sources.
 
     "class from the source" predicts each source's most frequent class in training. "source from the image" is asked
     of all images, then within each class; sources count that have 20 images or more, on both sides of the split.
@@ -118,7 +127,7 @@ def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
     """
     rule = source_rule(manifest)
     if rule is None:
-        return pd.DataFrame(columns=SOURCES)
+        raise AuditError(f"no source has {LEAST_IMAGES} images or more and lies on both sides of the split")
     choices = large_source_images(manifest)["class"].nunique()
     rows = [("class from the source", "", rule.images, choices, rule.majority, rule.accuracy, rule.low, rule.high)]
     for question, among, column, images in _image_questions(manifest):

@@ -1,6 +1,6 @@
 """The audits of one protocol and backbone: probe inputs, reference, attribution."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lab_utils.audits.attribution import SHARES, attribution_examples, attribution_shares, coverage
+from lab_utils.audits.attribution import EXAMPLES, SHARES, attribution_examples, attribution_shares, coverage
 from lab_utils.audits.inputs import Float, grey_inputs
 from lab_utils.audits.masking import AuditImages, MaskedImages
-from lab_utils.audits.probes import coefficients, linear_model
+from lab_utils.audits.probes import PROBES, SOURCES, coefficients, linear_model, probe_scores, source_scores
+from lab_utils.audits.tables import AuditError
 from lab_utils.core.files import atomic_write, digest, reading
 from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.evaluation.runs import STAGE, Run
 from lab_utils.models.backbone import load_model, trunk_of
 from lab_utils.models.engine import FeatureExtractor
-from lab_utils.models.explain import Attribution, attribute, attribute_linear
+from lab_utils.models.explain import Attribution, AttributionError, attribute, attribute_linear
 from lab_utils.models.features import Features, features_by_depth
 
 
@@ -30,6 +31,30 @@ class ProtocolAudit:
     images: AuditImages  # those that the audits use
     backbone: Any  # keras.Model, frozen
     scaling: Any  # keras.layers.Layer, in front of the backbone
+
+    @cached_property
+    def left_out(self) -> dict[str, str]:
+        """Audits that cannot be done, and why; the methods add theirs."""
+        reason = self.images.without_masks
+        return {"lungs erased, lungs only, attribution inside the lungs": reason} if reason else {}
+
+    def _attempt(self, audit: str, columns: list[str], work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Do an audit; where it cannot be done, keep the reason and return a table without rows."""
+        try:
+            return work()
+        except AuditError as error:
+            self.left_out[audit] = str(error)
+            return pd.DataFrame(columns=columns)
+
+    def probes(self) -> pd.DataFrame:
+        """Scores of a linear model on every input: table probes of the protocol."""
+        return self._attempt("linear models", PROBES, lambda: probe_scores(self.inputs, self.images.manifest))
+
+    def sources(self) -> pd.DataFrame:
+        """Source confounding: table sources of the protocol."""
+        return self._attempt(
+            "source confounding", SOURCES, lambda: source_scores(self.inputs["full"], self.images.manifest)
+        )
 
     @cached_property
     def inputs(self) -> dict[str, Float]:
@@ -93,11 +118,15 @@ class ProtocolAudit:
     def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tables attribution and examples of a run of the protocol and backbone.
 
-        Without lung masks, attribution has no rows.
+        Without lung masks, attribution has no rows; where Grad-CAM is not possible, both have none.
         """
         positions = self.images.positions("validation")
         rows, manifest = self.images.inputs["full"].rows[positions], self.images.manifest.iloc[positions]
-        attribution = attribute(load_model(run.folder / "model.keras", stage=STAGE), self.data, rows)
+        try:
+            attribution = attribute(load_model(run.folder / "model.keras", stage=STAGE), self.data, rows)
+        except AttributionError as error:
+            self.left_out[f"Grad-CAM, {run.scenario.label}"] = str(error)
+            return pd.DataFrame(columns=SHARES), pd.DataFrame(columns=EXAMPLES)
         examples = attribution_examples(attribution, manifest, self.data.classes)
         if self.images.masks is None or self.reference is None:
             return pd.DataFrame(columns=SHARES), examples

@@ -1,8 +1,14 @@
-"""Tables of several protocols as one."""
+"""Tables of several protocols as one, and audits that cannot be done."""
 
 from collections.abc import Mapping
 
 import pandas as pd
+
+from lab_utils.core.errors import LabError
+
+
+class AuditError(LabError):
+    """An audit that these images do not allow; the other audits go on."""
 
 
 def by_protocol(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -8,12 +8,15 @@ from lab_utils.evaluation.calibration import brier_score, calibration_error, rel
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 
 SPECIFICITY = 0.95  # at which sensitivities are given
+MEASURES = ["precision", "recall", "f1"]
 SUMMARY = ("accuracy", "macro avg", "weighted avg")  # the last rows of a classification report
 TAIL = 10  # last epochs over which the oscillation of the validation accuracy is measured
 
 
 def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
     """Scores of each class, then accuracy and averages: table reports of one run.
+
+    Classes without images have no scores, and the macro average leaves them out. scikit-learn counts them as zero.
 
     Parameters
     ----------
@@ -32,6 +35,10 @@ def classification_report(predictions: pd.DataFrame) -> pd.DataFrame:
     )
     table = pd.DataFrame(report).T.rename(columns={"f1-score": "f1"})
     table.loc["accuracy", ["precision", "recall", "support"]] = [np.nan, np.nan, len(predictions)]
+    absent = [number for number in numbers if not table.loc[number, "support"]]
+    if absent:
+        table.loc[absent, MEASURES] = np.nan
+        table.loc["macro avg", MEASURES] = table.loc[numbers, MEASURES].mean()
     table.insert(0, "class", [*classes, *SUMMARY])
     return table.reset_index(drop=True).astype({"support": int})
 
@@ -67,9 +74,9 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def extremes(predictions: pd.DataFrame) -> pd.DataFrame:
     """The classes with the lowest and the highest score: table extremes of one run."""
-    report = classification_report(predictions).iloc[: -len(SUMMARY)]
+    report = classification_report(predictions).iloc[: -len(SUMMARY)].dropna()
     rows = []
-    for measure in ("precision", "recall", "f1"):
+    for measure in MEASURES:
         ordered = report.sort_values(measure, kind="stable")[["class", measure]]
         rows.append((measure, *ordered.iloc[0], *ordered.iloc[-1]))
     return pd.DataFrame(rows, columns=["measure", "lowest_class", "lowest", "highest_class", "highest"])

@@ -11,7 +11,7 @@ from lab_utils.core.errors import LabError
 
 
 def predictions_table(manifest: pd.DataFrame, classes: list[str], probabilities: NDArray[np.float32]) -> pd.DataFrame:
-    """One row per validation image.
+    """One row per image of a validation or test set.
 
     Parameters
     ----------
@@ -31,16 +31,19 @@ def predictions_table(manifest: pd.DataFrame, classes: list[str], probabilities:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read and check a predictions table.
+    """Read and check a predictions table, whose name is that of the file.
 
     Raises
     ------
     LabError
-        If it is missing, has other columns, or probabilities that do not sum to 1.
+        If it is missing, has other columns, unknown classes, or probabilities that do not sum to 1.
     """
-    table = read_table_file(path, "predictions")
-    if len(classes_of(table)) < 2:
+    table = read_table_file(path, path.stem)
+    classes = classes_of(table)
+    if len(classes) < 2:
         raise LabError(f"{path}: expected columns p_<class> of two classes or more; run stage 30_train again")
+    if not table["y_true"].isin(classes).all():
+        raise LabError(f"{path}: y_true has classes without a column p_<class>; run stage 30_train again")
     if not np.allclose(probabilities_of(table).sum(axis=1), 1, atol=1e-3):
         raise LabError(f"{path}: probabilities do not sum to 1; run stage 30_train again")
     return table

@@ -1,5 +1,6 @@
 """Training runs: the files of each, and which runs of an experiment have finished."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ class Run:
         """Read the probabilities of the validation images."""
         return read_predictions(self.folder / "predictions.csv")
 
+    def test_predictions(self) -> pd.DataFrame:
+        """Read the probabilities of the test images; no rows without a test set."""
+        return read_predictions(self.folder / "predictions_test.csv")
+
     def history(self) -> pd.DataFrame:
         """Read one row per epoch: epoch, accuracy, loss, val_accuracy, val_loss, seconds."""
         return read_table_file(self.folder / "history.csv", "history")
@@ -79,9 +84,9 @@ class Runs(list[Run]):
 
 
 def save_run(
-    run: Run, model: Any, history: pd.DataFrame, predictions: pd.DataFrame, record: dict[str, Any]
+    run: Run, model: Any, history: pd.DataFrame, predictions: Mapping[str, pd.DataFrame], record: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write history.csv, predictions.csv, model.keras and, last, run.json.
+    """Write history.csv, predictions by name of the table, model.keras and, last, run.json.
 
     An earlier run.json goes first, so that a folder with a run.json holds the files of one run. Columns of the history
     that the catalogue does not know are left out. The run's names, the accuracy, versions and machine are added to
@@ -97,7 +102,8 @@ def save_run(
         raise LabError(f"{run.name}: no {', '.join(missing)} in the history; compile with metrics=['accuracy']")
     (run.folder / "run.json").unlink(missing_ok=True)
     write_table_file(run.folder / "history.csv", "history", history[columns])
-    write_table_file(run.folder / "predictions.csv", "predictions", predictions)
+    for name, table in predictions.items():
+        write_table_file(run.folder / f"{name}.csv", name, table)
     with atomic_write(run.folder / "model.keras") as draft:
         model.save(draft)
     record = {

@@ -10,10 +10,18 @@ from lab_utils.evaluation.published import published_table
 from lab_utils.evaluation.runs import Run
 
 
-def evaluation_tables(runs: Sequence[Run], published: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def evaluation_tables(
+    runs: Sequence[Run], published: Mapping[str, Any], manifests: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
     """Compute every table of stage 40 for finished runs: name in the catalogue to table.
 
-    `published` maps the name of a scenario to the write-up's numbers, as in report/published.yaml.
+    Parameters
+    ----------
+    runs : sequence of Run
+    published : mapping
+        Name of a scenario to the write-up's numbers, as in report/published.yaml.
+    manifests : mapping
+        Name of a protocol to its manifest.
     """
     tables = {
         "metrics": over_runs(runs, metrics.scores),
@@ -24,6 +32,9 @@ def evaluation_tables(runs: Sequence[Run], published: Mapping[str, Any]) -> dict
         "calibration": over_runs(runs, calibration.reliability),
         "intervals": over_runs(runs, uncertainty.intervals),
         "comparisons": uncertainty.comparisons(runs),
+        "test_scores": pd.concat(
+            [run.labelled(test_scores(run, manifests[run.protocol.name])) for run in runs], ignore_index=True
+        ),
         "curves": pd.concat([run.labelled(metrics.curve_summary(run.history())) for run in runs], ignore_index=True),
         "times": times(runs),
     }
@@ -36,6 +47,21 @@ def evaluation_tables(runs: Sequence[Run], published: Mapping[str, Any]) -> dict
 def over_runs(runs: Sequence[Run], measure: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
     """Apply `measure` to every run's predictions; columns protocol, scenario, seed come first."""
     return pd.concat([run.labelled(measure(run.predictions())) for run in runs], ignore_index=True)
+
+
+def test_scores(run: Run, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Scores with intervals on the test set that the data give: table test_scores of one run.
+
+    It has no rows without a test set. Scores of a class count the images and the patients of that class.
+    """
+    predictions = run.test_predictions()
+    table = uncertainty.intervals(predictions) if len(predictions) else pd.DataFrame(columns=uncertainty.INTERVAL)
+    patients = predictions["image_id"].map(manifest.set_index("image_id")["patient"])
+    chosen = [predictions["y_true"].isin([name] if name else predictions["y_true"]) for name in table["class"]]
+    counts = [patients[rows].nunique() if (patients[rows] != "").all() else pd.NA for rows in chosen]
+    table["images"] = pd.array([int(rows.sum()) for rows in chosen], "Int64")
+    table["patients"] = pd.array(counts, "Int64")
+    return table
 
 
 def times(runs: Sequence[Run]) -> pd.DataFrame:

@@ -20,7 +20,9 @@ RESAMPLE_BLOCK = 100  # resamples in memory at once
 LEVEL = 0.95  # of every interval
 ALPHA = 1 - LEVEL
 BOUNDS = [ALPHA / 2, 1 - ALPHA / 2]  # quantiles of the resamples
+LEAST_GROUPS = 10  # of images: scores of fewer have no interval
 CLAIM_SEEDS = 5  # runs of each scenario before one is called better
+INTERVAL = ["measure", "class", "value", "low", "high"]
 COMPARISON = ["protocol", "first", "second", "seeds", "difference", "low", "high", "different", "null", "better"]
 
 
@@ -28,7 +30,8 @@ def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Scores with 95 % confidence intervals: table intervals of one run.
 
     They come from a percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and
-    13). It draws groups of near-duplicates, because copies of an image are no further evidence.
+    13). It draws groups of images: near-duplicates and images of one patient are no independent evidence. Bounds are
+    NaN with fewer than ten groups of images, or of images of the class. Classes without images have no scores.
 
     Parameters
     ----------
@@ -42,16 +45,24 @@ def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     resampled = [
         _scores((weights @ flat).reshape(-1, *counts.shape[1:])) for weights in _resamples(len(counts), RESAMPLES, seed)
     ]
+    groups_per_class = (counts.sum(axis=2) > 0).sum(axis=0)
     rows = []
     for name, value in _scores(counts.sum(axis=0)).items():
-        low, high = np.quantile(np.concatenate([block[name] for block in resampled]), BOUNDS, axis=0)
-        labels = classes if value.ndim else [""]
-        rows += list(zip([name] * len(labels), labels, *map(np.atleast_1d, (value, low, high)), strict=True))
-    return pd.DataFrame(rows, columns=["measure", "class", "value", "low", "high"])
+        samples = np.concatenate([block[name] for block in resampled])
+        labels, groups = (classes, groups_per_class) if value.ndim else ([""], [len(counts)])
+        for place, label in enumerate(labels):
+            bounds = _bounds(np.atleast_2d(samples.T)[place], groups[place])
+            rows.append((name, label, np.atleast_1d(value)[place], *bounds))
+    return pd.DataFrame(rows, columns=INTERVAL)
+
+
+def _bounds(samples: Array, groups: int) -> Array:
+    """Low and high bound from resampled scores (RESAMPLES,) of so many groups: (2,)."""
+    return np.nanquantile(samples, BOUNDS) if groups >= LEAST_GROUPS else np.full(2, np.nan)
 
 
 def mean_interval(values: Array, groups: NDArray[np.int64], *, seed: int = 0) -> tuple[float, float, float]:
-    """A mean with its 95 % interval by the same cluster bootstrap.
+    """A mean with its 95 % interval by the same cluster bootstrap, NaN with fewer than ten groups.
 
     Parameters
     ----------
@@ -65,7 +76,7 @@ def mean_interval(values: Array, groups: NDArray[np.int64], *, seed: int = 0) ->
     codes = pd.factorize(groups)[0]
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
     means = [weights @ sums / (weights @ sizes) for weights in _resamples(len(sizes), RESAMPLES, seed)]
-    low, high = np.quantile(np.concatenate(means), BOUNDS)
+    low, high = _bounds(np.concatenate(means), len(sizes))
     return float(values.mean()), float(low), float(high)
 
 
@@ -73,9 +84,10 @@ def comparisons(runs: Sequence[Run], *, seed: int = 0) -> pd.DataFrame:
     """Compare every pair of scenarios of a protocol: table comparisons.
 
     The interval is a bootstrap of two levels, runs and then groups of images, so it includes the variation between
-    seeds. McNemar's exact test (Psychometrika 12, 1947) compares two runs on the same images and ignores seeds. Its
-    null is therefore given too: how often it calls two runs of the *same* scenario different. p-values are corrected
-    by Holm's method (Scand. J. Stat. 6, 1979) over all pairs of runs of a protocol.
+    seeds; with fewer than ten groups it is NaN. McNemar's exact test (Psychometrika 12, 1947) compares two runs on the
+    same groups of images and ignores seeds. Its null is therefore given too: how often it calls two runs of the *same*
+    scenario different. p-values are corrected by Holm's method (Scand. J. Stat. 6, 1979) over all pairs of runs of a
+    protocol.
     """
     rows: list[tuple[Any, ...]] = []
     for protocol in dict.fromkeys(run.protocol.name for run in runs):
@@ -88,13 +100,13 @@ def _compare_scenarios(runs: Sequence[Run], seed: int) -> Iterator[tuple[Any, ..
     scenario_of = np.array([run.scenario.name for run in runs], object)
     correct, groups = _correct(runs)
     pairs = list(combinations(range(len(runs)), 2))
-    p_values = [mcnemar_p(correct[a], correct[b]) for a, b in pairs]
+    p_values = [mcnemar_p(correct[a], correct[b], groups) for a, b in pairs]
     is_different = dict(zip(pairs, multipletests(p_values, ALPHA, "holm")[0], strict=True)) if pairs else {}
     same = [is_different[a, b] for a, b in pairs if scenario_of[a] == scenario_of[b]]
     null = float(np.mean(same)) if same else np.nan
     for first, second in combinations(dict.fromkeys(scenario_of), 2):
         of_first, of_second = correct[scenario_of == first], correct[scenario_of == second]
-        low, high = np.quantile(_differences(of_first, of_second, groups, seed), BOUNDS)
+        low, high = _bounds(_differences(of_first, of_second, groups, seed), groups.max() + 1)
         difference, seeds = of_first.mean() - of_second.mean(), min(len(of_first), len(of_second))
         different = float(
             np.mean([is_different[a, b] for a, b in pairs if {scenario_of[a], scenario_of[b]} == {first, second}])
@@ -104,16 +116,21 @@ def _compare_scenarios(runs: Sequence[Run], seed: int) -> Iterator[tuple[Any, ..
         yield runs[0].protocol.name, first, second, seeds, difference, low, high, different, null, better
 
 
-def mcnemar_p(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """p-value of McNemar's exact test on the same images; 1 where they never differ.
+def mcnemar_p(first: NDArray[np.bool_], second: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
+    """p-value of McNemar's exact test on groups of images; 1 where no group differs.
+
+    A group counts once, for the run that is right on more of its images; it is the usual test where all groups have
+    one image.
 
     Parameters
     ----------
     first, second : bool (N,)
         Whether each image is classified correctly.
+    groups : int (N,)
     """
-    table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
-    return float(mcnemar(table, exact=True).pvalue) if (first != second).any() else 1.0
+    gains = np.bincount(groups, first.astype(int) - second)
+    table = [[0, np.sum(gains > 0)], [np.sum(gains < 0), 0]]
+    return float(mcnemar(table, exact=True).pvalue) if gains.any() else 1.0
 
 
 def _confusions(predictions: pd.DataFrame) -> Array:
@@ -130,20 +147,20 @@ def _confusions(predictions: pd.DataFrame) -> Array:
 
 
 def _scores(confusions: Array) -> dict[str, Array]:
-    """Scores of confusion matrices (..., C, C); an undefined score is 0.
+    """Scores of confusion matrices (..., C, C); NaN for classes without images.
 
-    scikit-learn would need one call per resample; this takes all at once.
+    The precision of a class that is never predicted is 0, as in scikit-learn, which would need one call per resample.
     """
     hits = np.diagonal(confusions, axis1=-2, axis2=-1)
     true, predicted = confusions.sum(axis=-1), confusions.sum(axis=-2)
 
     def ratio(upper: Array, lower: Array) -> Array:
-        return np.divide(upper, lower, out=np.zeros_like(upper, float), where=lower > 0)
+        return np.divide(upper, lower, out=np.where(true > 0, 0.0, np.nan), where=(true > 0) & (lower > 0))
 
     f1 = ratio(2 * hits, true + predicted)
     return {
         "accuracy": hits.sum(axis=-1) / confusions.sum(axis=(-2, -1)),
-        "macro_f1": f1.mean(axis=-1),
+        "macro_f1": np.nanmean(f1, axis=-1),
         "precision": ratio(hits, predicted),
         "recall": ratio(hits, true),
         "f1": f1,

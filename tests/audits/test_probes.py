@@ -3,6 +3,8 @@ import pandas as pd
 import pytest
 
 from lab_utils.audits.probes import coefficients, linear_model, probe, probe_scores, source_scores, with_baseline
+from lab_utils.audits.tables import AuditError
+from lab_utils.evaluation.metrics import classification_report
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -43,7 +45,8 @@ def test_sources_are_predicted_where_there_are_sheets() -> None:
     random = np.random.default_rng(2)
     labels = ["a"] * 150 + ["b"] * 150
     manifest = manifest_of(labels)
-    assert len(source_scores(np.zeros((300, 2), np.float32), manifest)) == 0
+    with pytest.raises(AuditError, match="no source has 20 images or more and lies on both sides of the split"):
+        source_scores(np.zeros((300, 2), np.float32), manifest)
     place = random.integers(0, 2, 300)
     manifest["source"] = np.where(np.array(labels) == "a", np.array(["x", "y"], object)[place], "z")
     values = np.column_stack([place, random.normal(size=300)]).astype(np.float32)
@@ -81,3 +84,21 @@ def test_the_baseline_is_that_of_the_validation_images() -> None:
     manifest["split"] = ["train"] * 60 + ["validation"] * 60
     values = np.random.default_rng(3).normal(size=(120, 2)).astype(np.float32)
     assert probe_scores({"full": values}, manifest)["majority"].tolist() == pytest.approx([2 / 3] * 2)
+
+
+def test_a_class_that_the_training_images_lack_is_never_predicted_and_counts_as_wrong() -> None:
+    manifest = manifest_of(list("ab") * 30 + ["c", "c"])
+    manifest.loc[60:, "split"] = "validation"
+    values = pd.get_dummies(manifest["class"]).to_numpy(np.float32)
+    predictions = probe(values, manifest["class"], manifest)
+    report = classification_report(predictions).set_index("class")
+    assert report["recall"].to_dict() | {"accuracy": 0.0} == pytest.approx(
+        {"a": 1, "b": 1, "c": 0, "accuracy": 0, "macro avg": 2 / 3, "weighted avg": 20 / 22}
+    )
+
+
+def test_few_patients_are_too_few_for_a_probe() -> None:
+    manifest = manifest_of(list("ab") * 30).assign(group=[n % 9 for n in range(60)])
+    values = np.random.default_rng(3).normal(size=(60, 2)).astype(np.float32)
+    with pytest.raises(AuditError, match="validation images form 3 groups; an interval needs 10"):
+        probe_scores({"full": values}, manifest)

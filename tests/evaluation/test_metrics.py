@@ -61,10 +61,16 @@ def test_all_correct() -> None:
     assert (report["f1"] == 1).all()
 
 
-def test_a_class_that_is_absent_or_never_predicted_counts_as_zero() -> None:
-    report = by_class(classification_report(predictions(["a", "b"], ["a", "a"])))
-    assert report.loc["c", ["precision", "recall", "f1", "support"]].tolist() == [0, 0, 0, 0]
+@pytest.mark.parametrize("guess", [["a", "a"], ["a", "c"]])
+def test_a_class_that_is_never_predicted_counts_as_zero_and_one_without_images_not_at_all(guess: list[str]) -> None:
+    table = predictions(["a", "b"], guess)
+    report = by_class(classification_report(table))
+    assert report.loc["c", ["precision", "recall", "f1"]].isna().all()
+    assert report.loc["c", "support"] == 0
     assert report.loc["b", ["precision", "recall", "f1", "support"]].tolist() == [0, 0, 0, 1]
+    assert report.loc["accuracy", "f1"] == 0.5
+    assert report.loc["macro avg", "f1"] == scores(table)["macro_f1"][0] == report.loc[["a", "b"], "f1"].mean()
+    assert "c" not in extremes(table)[["lowest_class", "highest_class"]].to_numpy()
 
 
 def test_confusion_counts_every_pair() -> None:

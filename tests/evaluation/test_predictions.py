@@ -31,8 +31,8 @@ def test_columns_and_classes() -> None:
     "classes", [("NA", "None"), ("p_x", "x"), ("1", "2"), ("é 中", 'a "b", c'), ("y_true", "group")]
 )
 def test_odd_class_names_survive_the_file(tmp_path: Path, classes: tuple[str, str]) -> None:
-    write_table_file(tmp_path / "p.csv", "predictions", table(classes))
-    back = read_predictions(tmp_path / "p.csv")
+    write_table_file(tmp_path / "predictions.csv", "predictions", table(classes))
+    back = read_predictions(tmp_path / "predictions.csv")
     assert classes_of(back) == list(classes)
     assert back["y_true"].tolist() == list(classes)
     assert predicted_of(back).tolist() == list(classes)
@@ -40,28 +40,34 @@ def test_odd_class_names_survive_the_file(tmp_path: Path, classes: tuple[str, st
 
 def test_a_missing_table_names_its_stage(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="run stage 30_train first"):
-        read_predictions(tmp_path / "p.csv")
+        read_predictions(tmp_path / "predictions.csv")
 
 
 def test_other_columns_are_refused(tmp_path: Path) -> None:
-    table().drop(columns="group").to_csv(tmp_path / "p.csv", index=False)
+    table().drop(columns="group").to_csv(tmp_path / "predictions.csv", index=False)
     with pytest.raises(LabError, match="missing columns: group.*run stage 30_train again"):
-        read_predictions(tmp_path / "p.csv")
+        read_predictions(tmp_path / "predictions.csv")
+
+
+def test_a_class_without_probabilities_is_refused(tmp_path: Path) -> None:
+    table().replace({"y_true": {"a": "c"}}).to_csv(tmp_path / "predictions.csv", index=False)
+    with pytest.raises(LabError, match="y_true has classes without a column p_<class>"):
+        read_predictions(tmp_path / "predictions.csv")
 
 
 def test_a_table_of_one_class_is_refused(tmp_path: Path) -> None:
-    table().drop(columns="p_b").to_csv(tmp_path / "p.csv", index=False)
+    table().drop(columns="p_b").to_csv(tmp_path / "predictions.csv", index=False)
     with pytest.raises(LabError, match="two classes or more; run stage 30_train again"):
-        read_predictions(tmp_path / "p.csv")
+        read_predictions(tmp_path / "predictions.csv")
 
 
 def test_probabilities_must_be_numbers(tmp_path: Path) -> None:
-    table().assign(p_a="high").to_csv(tmp_path / "p.csv", index=False)
+    table().assign(p_a="high").to_csv(tmp_path / "predictions.csv", index=False)
     with pytest.raises(LabError, match="run stage 30_train again"):
-        read_predictions(tmp_path / "p.csv")
+        read_predictions(tmp_path / "predictions.csv")
 
 
 def test_probabilities_must_sum_to_one(tmp_path: Path) -> None:
-    table().assign(p_a=0.9).to_csv(tmp_path / "p.csv", index=False)
+    table().assign(p_a=0.9).to_csv(tmp_path / "predictions.csv", index=False)
     with pytest.raises(LabError, match="do not sum to 1"):
-        read_predictions(tmp_path / "p.csv")
+        read_predictions(tmp_path / "predictions.csv")

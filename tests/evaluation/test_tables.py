@@ -1,7 +1,14 @@
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from lab_utils.evaluation.tables import ranking, time_totals
+from lab_utils.evaluation.tables import test_scores as scores_on_test_set
+from lab_utils.evaluation.uncertainty import INTERVAL, intervals
+from tests.evaluation.test_uncertainty import noisy
 
 TIMES = pd.DataFrame(
     {
@@ -61,3 +68,28 @@ def test_ranking_takes_means_over_seeds_and_keeps_the_order_of_protocols() -> No
     table = ranking(pd.concat([measured.assign(protocol=name) for name in ("described", "corrected")]), pd.concat(both))
     assert table["protocol"].tolist() == ["described"] * 2 + ["corrected"] * 2
     assert table.loc[0, ["seeds", "accuracy", "training"]].tolist() == pytest.approx([2, 0.85, 35])
+
+
+@dataclass(frozen=True)
+class RunWithTestSet:
+    table: pd.DataFrame
+
+    def test_predictions(self) -> pd.DataFrame:
+        return self.table
+
+
+def test_a_test_set_has_the_scores_of_a_validation_set_with_images_and_patients() -> None:
+    table = noisy(60, 0.8).assign(group=np.arange(60) // 2)
+    manifest = pd.DataFrame({"image_id": table["image_id"], "patient": [f"P{n // 2}" for n in range(60)]})
+    run: Any = RunWithTestSet(table)
+    found = scores_on_test_set(run, manifest)
+    pd.testing.assert_frame_equal(found[INTERVAL], intervals(table))
+    assert found.loc[0, ["images", "patients"]].tolist() == [60, 30]
+    of_a = found[found["class"] == "a"].iloc[0]
+    assert of_a["images"] == (table["y_true"] == "a").sum()
+    assert of_a["patients"] == manifest.loc[table["y_true"] == "a", "patient"].nunique()
+    manifest.loc[0, "patient"] = ""
+    assert scores_on_test_set(run, manifest)["patients"].isna()[0], "an unknown patient could be any"
+    run = RunWithTestSet(table.iloc[:0])
+    assert scores_on_test_set(run, manifest).columns.tolist() == [*INTERVAL, "images", "patients"]
+    assert scores_on_test_set(run, manifest).empty

@@ -66,10 +66,38 @@ def test_scores_are_scikit_learn_s() -> None:
         assert found[measure].to_numpy() == pytest.approx(values)
 
 
-def test_all_correct_leaves_no_doubt_and_an_absent_class_counts_as_nothing() -> None:
+def test_all_correct_leaves_no_doubt_and_an_absent_class_has_no_scores() -> None:
     table = uncertainty.intervals(predictions(["a", "b"] * 20, ["a", "b"] * 20)).set_index(["measure", "class"])
     assert table.loc[("accuracy", ""), ["value", "low", "high"]].tolist() == [1, 1, 1]
-    assert table.loc[("recall", "c"), ["value", "low", "high"]].tolist() == [0, 0, 0]
+    assert table.loc[("macro_f1", ""), ["value", "low", "high"]].tolist() == [1, 1, 1]
+    assert table.xs("c", level="class").isna().all(axis=None)
+
+
+@pytest.mark.parametrize("groups", [1, 9, 10])
+def test_scores_of_fewer_than_ten_groups_have_no_interval(groups: int) -> None:
+    patients = [n % groups for n in range(20)] + list(range(100, 130))  # twenty images of class a, thirty of b
+    table = uncertainty.intervals(predictions(["a"] * 20 + ["b"] * 30, ["a", "b"] * 25, groups=patients))
+    table = table.set_index(["measure", "class"])
+    assert table["value"]["recall", "a"] == 0.5
+    for measure in ("precision", "recall", "f1"):
+        assert table["low"].notna()[measure, "a"] == table["high"].notna()[measure, "a"] == (groups >= 10)
+        assert table["low"][measure, "b"] < table["high"][measure, "b"]
+    assert table["low"]["accuracy", ""] < table["high"]["accuracy", ""]
+    few = uncertainty.intervals(predictions(["a", "b"] * 9, ["a", "b"] * 9, groups=[n % 9 for n in range(18)]))
+    assert few[["low", "high"]].isna().all(axis=None)
+    assert few["value"].notna().sum() == 8
+
+
+def test_twenty_classes_of_which_one_is_rare_have_scores() -> None:
+    names = [f"class number {n} of a long list of findings"[:40] for n in range(20)]
+    truth = [name for name in names[:-1] for _ in range(12)] + names[-1:]
+    table = pd.DataFrame({"image_id": map(str, range(len(truth))), "group": range(len(truth)), "y_true": truth})
+    for name in names:
+        table[f"p_{name}"] = [float(one == name) for one in truth]
+    found = uncertainty.intervals(table).set_index(["measure", "class"])
+    assert found.loc[("recall", names[-1]), "value"] == 1
+    assert np.isnan(found.loc[("recall", names[-1]), "low"]), "one image has no interval"
+    assert found.loc[("recall", names[0]), ["low", "high"]].tolist() == [1, 1]
 
 
 def test_an_interval_has_the_width_of_the_binomial_s() -> None:
@@ -95,8 +123,11 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 def test_mcnemar_by_hand() -> None:
     first = np.array([True] * 6 + [True, False])
     second = np.array([False] * 6 + [True, False])
-    assert uncertainty.mcnemar_p(first, second) == pytest.approx(2 * 0.5**6)
-    assert uncertainty.mcnemar_p(first, first) == 1
+    alone = np.arange(8)
+    assert uncertainty.mcnemar_p(first, second, alone) == pytest.approx(2 * 0.5**6)
+    assert uncertainty.mcnemar_p(first, first, alone) == 1
+    patients = np.array([0, 0, 0, 1, 1, 1, 2, 3])
+    assert uncertainty.mcnemar_p(first, second, patients) == 2 * 0.5**2, "three images of a patient are one observation"
 
 
 def test_p_values_are_corrected_by_holm_s_method() -> None:
