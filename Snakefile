@@ -266,7 +266,7 @@ rule train:
 rule evaluate:
     input:
         SPLITS,
-        files_of_runs("history.csv", "predictions.csv", "run.json"),
+        files_of_runs("history.csv", "predictions.csv", "predictions_test.csv", "run.json"),
     output:
         **tables("40_evaluate"),
         notebook="notebooks/40_evaluate.ipynb",
