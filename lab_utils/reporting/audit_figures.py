@@ -10,11 +10,11 @@ from lab_utils.data.decode import lungs_in, read_image
 from lab_utils.reporting.data_figures import image_grid
 from lab_utils.reporting.evaluation_figures import draw_intervals
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.style import GREYS, legend_of, neutral_marks, panels, readable, short
+from lab_utils.reporting.names import readable
+from lab_utils.reporting.style import FEW, GREYS, legend_of, neutral_marks, panels
 from lab_utils.reporting.text import interval, percent
 
 __all__ = ["attribution_shares", "grad_cam", "probe_accuracies"]
-GRAD_CAM_COLUMNS = 4  # two correct images and two errors of each class
 
 
 def probe_accuracies(probes: pd.DataFrame) -> ReportFigure:
@@ -48,7 +48,7 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
     """
     rows = attribution[attribution["class"] != ""]
     classes, marks = list(dict.fromkeys(rows["class"])), neutral_marks(["correct", "wrong"])
-    figure, (ax,) = panels(1, 1.0 + 0.5 * len(classes), columns=1)
+    figure, (ax,) = panels(1, 1.0 + min(0.5 * len(classes), 7.5), columns=1)
     draw_intervals(ax, rows, row="class", series="outcome", value="share", marks=marks)
     references = {"area": "share of the image that the lungs cover", "lungs_only": "lungs-only reference"}
     for outcome, dodge in (("correct", -0.25), ("wrong", 0.25)):
@@ -72,14 +72,15 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
 
 
 def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, scenario: Scenario) -> ReportFigure:
-    """Show Grad-CAM maps, a row per class: correct predictions left, errors right.
+    """Show Grad-CAM maps of each class: correct predictions left, errors right.
 
     Parameters
     ----------
     examples : DataFrame
         The table examples, of one run.
     """
-    mask_of, half = manifest.set_index("image_id")["mask"], GRAD_CAM_COLUMNS // 2
+    mask_of, is_few = manifest.set_index("image_id")["mask"], len(dataset.classes) <= FEW
+    half, number, correct, wrong = (2, "two ", "predictions", "errors") if is_few else (1, "", "prediction", "error")
     places: list[tuple[str, pd.DataFrame] | None] = []
     for name in dataset.classes:
         rows = examples[examples["class"] == name]
@@ -91,17 +92,17 @@ def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, s
     return image_grid(
         [read_image(dataset.root / place[0]) if place else None for place in places],
         [_verdict(place[1].iloc[0]) if place else "" for place in places],
-        f"Grad-CAM for the predicted class, {scenario.label}: the two most confident correct predictions (left) and "
-        "the two most confident errors (right) of each class, with the outline of the lungs",
+        f"Grad-CAM for the predicted class, {scenario.label}: the {number}most confident correct {correct} (left) and "
+        f"the {number}most confident {wrong} (right) of each class, with the outline of the lungs",
         f"fig-gradcam-{scenario.name}",
         lungs=[None if mask is None else lungs_in(mask) for mask in masks],
         heats=[_map_of(place[1]) if place else np.zeros((1, 1)) for place in places],
-        columns=GRAD_CAM_COLUMNS,
+        columns=4 if is_few else 8,
     )
 
 
 def _verdict(cell: pd.Series) -> str:
-    return f"{short(cell['class'], 18)} as\n{short(cell['predicted'], 18)}, {percent(cell['confidence'], 0)}"
+    return f"{cell['class']} as\n{cell['predicted']}, {percent(cell['confidence'], 0)}"
 
 
 def _map_of(cells: pd.DataFrame) -> NDArray[np.float64]:

@@ -1,18 +1,21 @@
 """Figures of the data set and of its images."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import Pixels, read_image
 from lab_utils.data.samples import SampleImage, sample_images
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.style import GREYS, OUTLINE, TIGHT, class_marks, name_rows, panels, readable, short
+from lab_utils.reporting.names import CHARACTER, readable, short
+from lab_utils.reporting.style import FEW, GREYS, OUTLINE, WIDTH, class_marks, name_rows, panels, spacing
 from lab_utils.reporting.text import percent
 
 __all__ = ["class_balance", "duplicate_pairs", "feature_scatter", "image_grid", "samples", "split_contents"]
@@ -20,22 +23,24 @@ __all__ += ["stored_images"]
 
 
 def class_balance(manifest: pd.DataFrame) -> ReportFigure:
-    """Show the number of images of each class in the training and the validation set."""
-    names, sets = sorted(manifest["class"].unique()), ["train", "validation"]
-    figure, (ax,) = panels(1, 2.6, columns=1)
-    sns.countplot(
-        manifest, x="class", hue="split", order=names, hue_order=sets, palette=list(GREYS[:2]), saturation=1, ax=ax
-    )
-    for bars in ax.containers:
-        ax.bar_label(bars, fmt="{:,.0f}", fontsize=9)  # type: ignore[arg-type]
-    ax.set_xticks(range(len(names)), [short(name) for name in names], **TIGHT)
-    ax.set(xlabel="", ylabel="images")
-    ax.grid(axis="x", visible=False)
-    ax.legend(title="", loc="upper left", bbox_to_anchor=(1, 1))
+    """Show the number of images of each class in the training, the validation and the test set."""
     counts = pd.crosstab(manifest["class"], manifest["split"])
-    said = [f"{readable(str(name))} {row['train']:,} and {row['validation']:,}" for name, row in counts.iterrows()]
-    alt = f"Bar chart of the images for training and for validation: {'; '.join(said)}."
-    return ReportFigure(figure, "Images per class in the training and the validation set", "fig-balance", alt)
+    counts = counts[[side for side in ("train", "validation", "test") if side in counts]]
+    figure, (ax,) = panels(1, 0.8 + len(counts) * (0.1 + 0.12 * counts.shape[1]), columns=1)
+    order = {"order": list(counts.index), "hue_order": list(counts.columns)}
+    palette = list(GREYS[: counts.shape[1]])
+    sns.countplot(manifest, y="class", hue="split", **order, palette=palette, saturation=1, ax=ax)
+    for bars in ax.containers:
+        ax.bar_label(bars, fmt=" {:,.0f}", fontsize=8)  # type: ignore[arg-type]
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="images", xlim=(0, 1.08 * counts.to_numpy().max()))
+    name_rows(ax, order["order"])
+    ax.legend(title="", loc="upper left", bbox_to_anchor=(1, 1))
+    said = [
+        f"{readable(str(name))}: {', '.join(f'{side} {number:,}' for side, number in row.items())}"
+        for name, row in counts.iterrows()
+    ]
+    return ReportFigure(figure, "Images per class in each set", "fig-balance", f"Bar chart. {'; '.join(said)}.")
 
 
 def split_contents(manifests: Mapping[str, pd.DataFrame]) -> ReportFigure:
@@ -44,7 +49,7 @@ def split_contents(manifests: Mapping[str, pd.DataFrame]) -> ReportFigure:
     counts = pd.crosstab([table.index.get_level_values("protocol"), table["split"]], table["kind"])
     counts = counts.reindex(columns=["image", "mask"], fill_value=0).reindex(list(manifests), level=0)
     images, masks = counts.to_numpy().T
-    figure, (ax,) = panels(1, 0.9 + 0.45 * len(manifests), columns=1)
+    figure, (ax,) = panels(1, 0.9 + 0.225 * len(counts), columns=1)
     at = np.arange(len(counts))
     ax.barh(at, images, 0.6, color=GREYS[0], label="images")
     ax.barh(at, masks, 0.6, left=images, color=GREYS[2], hatch="//", edgecolor="white", label="lung masks")
@@ -58,7 +63,7 @@ def split_contents(manifests: Mapping[str, pd.DataFrame]) -> ReportFigure:
         f"{protocol}, {side}: {image_count:,} images and {mask_count:,} masks"
         for (protocol, side), image_count, mask_count in zip(counts.index, images, masks, strict=True)
     ]
-    caption = "Images and lung masks in the training and the validation set of each protocol"
+    caption = "Images and lung masks in the sets of each protocol"
     return ReportFigure(figure, caption, "fig-splits", f"Bar chart of files: {'; '.join(said)}.")
 
 
@@ -74,7 +79,8 @@ def feature_scatter(points: NDArray[np.float64], classes: pd.Series, explained: 
     """
     names = sorted(classes.unique())
     marks = {"hue_order": names, "style_order": names, **class_marks(len(names))}
-    figure, (ax,) = panels(1, 3.2, columns=1)
+    is_few = len(names) <= FEW
+    figure, (ax,) = panels(1, 3.2 if is_few else 3.6 + 0.15 * len(names), columns=1)
     (x, y), labels = points.T, classes.to_numpy()
     sns.scatterplot(x=x, y=y, hue=labels, style=labels, **marks, s=16, alpha=0.7, linewidth=0, ax=ax)
     ax.set(
@@ -82,7 +88,9 @@ def feature_scatter(points: NDArray[np.float64], classes: pd.Series, explained: 
         ylabel=f"component 2 ({100 * explained[1]:.0f} %)",
     )
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles, [short(name) for name in names], loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.legend().remove()
+    place: dict[str, Any] = {"loc": "outside right center"} if is_few else {"loc": "outside lower center", "ncols": 2}
+    figure.legend(handles, [short(name, 20 if is_few else 36) for name in names], **place)
     caption = "Features before any training, first two principal components, one dot per image"
     alt = (
         f"Scatter plot of {len(points):,} images of {len(names)} classes; "
@@ -100,6 +108,7 @@ def image_grid(
     lungs: Sequence[NDArray[np.bool_] | None] = (),
     heats: Sequence[NDArray[np.float64]] = (),
     columns: int = 6,
+    title_columns: int = 1,
 ) -> ReportFigure:
     """Show radiographs in a grid, with outlines of lungs or heat maps where given.
 
@@ -108,19 +117,24 @@ def image_grid(
     images : sequence of uint8 (H, W) or (H, W, 3), or None
         None leaves a place empty.
     titles : sequence of str
-        Two lines at most; a name that comes from the data is cut to fit.
+        Each line is broken and cut to fit.
     lungs : sequence of bool (h, w), or None
         Lung pixels; a mask may have another size than its image.
     heats : sequence of float (rows, columns)
         One Grad-CAM map per image.
+    title_columns : int
+        How many columns a title may cover; the places after it have none.
     """
-    lines = max(title.count("\n") + 1 for title in titles)
-    figure, axes = panels(len(images), 5.2 / columns + 0.13 * lines, columns=columns)
-    for place, (ax, image, title) in enumerate(zip(axes, images, titles, strict=True)):
+    size = 8 if columns <= 6 else 6.5
+    width = int(0.88 * WIDTH * 72 * title_columns / columns / (size * CHARACTER))
+    broken = ["\n".join(short(line, width, 2 if columns <= 6 else 3) for line in title.split("\n")) for title in titles]
+    lines = max(title.count("\n") + 1 for title in broken)
+    figure, axes = panels(len(images), 5.2 / columns + 0.13 * size / 8 * lines, columns=columns)
+    for place, (ax, image, title) in enumerate(zip(axes, images, broken, strict=True)):
         ax.set_axis_off()
         if image is not None:
             _draw_radiograph(ax, image, lungs[place] if lungs else None, heats[place] if heats else None)
-            ax.set_title(title, fontsize=8, **TIGHT)
+            ax.set_title(title, fontsize=size, loc="left" if title_columns > 1 else "center", **spacing(title))
     shown = [" ".join(title.split()) for title, image in zip(titles, images, strict=True) if image is not None]
     kind = "Heat maps over chest radiographs" if heats else "Chest radiographs"
     return ReportFigure(figure, caption, label, f"{kind}: {'; '.join(shown)}.", photographic=True)
@@ -142,27 +156,32 @@ def _draw_radiograph(
 
 def samples(dataset: Dataset, columns: int = 6) -> ReportFigure:
     """Show radiographs taken evenly from each class, with the outlines of their lungs."""
+    count = columns if len(dataset.classes) <= FEW else 2
     places: list[SampleImage | None] = []
-    for shown in sample_images(dataset, columns).values():
-        places += [*shown, *[None] * (columns - len(shown))]
+    titles: list[str] = []
+    for name, shown in sample_images(dataset, count).items():
+        places += [*shown, *[None] * (count - len(shown))]
+        titles += [name, *[""] * (count - 1)]
     figure = image_grid(
         [place and place.image for place in places],
-        [short(place.name, 16) if place else "" for place in places],
+        titles,
         "Samples of each class, taken evenly from its files, with the outline of the lung mask where there is one",
         "fig-samples",
         lungs=[place and place.lungs for place in places],
         columns=columns,
+        title_columns=count,
     )
-    figure.alt = f"Grid of chest images, one row per class: {', '.join(map(readable, dataset.classes))}."
+    figure.alt = f"Grid of chest images, {count} of each class: {', '.join(map(readable, dataset.classes))}."
     return figure
 
 
 def stored_images(images: Pixels, manifest: pd.DataFrame, count: int = 6) -> ReportFigure:
     """Show images of the store, as the network receives them."""
     places = np.linspace(0, len(manifest) - 1, count).astype(int)
-    titles = [short(name, 16) for name in manifest["class"].iloc[places]]
     caption = f"Images of the store, {images.shape[1]} × {images.shape[2]} pixels"
-    return image_grid([images[place] for place in places], titles, caption, "fig-store", columns=count)
+    return image_grid(
+        [images[place] for place in places], list(manifest["class"].iloc[places]), caption, "fig-store", columns=count
+    )
 
 
 def duplicate_pairs(pairs: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset) -> ReportFigure:
@@ -171,7 +190,7 @@ def duplicate_pairs(pairs: pd.DataFrame, manifest: pd.DataFrame, dataset: Datase
     names = [(row[side], row["distance"]) for row in pairs.to_dict("records") for side in ("first", "second")]
     figure = image_grid(
         [read_image(dataset.root / name) for name, _ in names],
-        [f"{short(class_of[name], 16)}\n{distance} bits apart" for name, distance in names],
+        [f"{class_of[name]}\n{distance} bits apart" for name, distance in names],
         "The most similar images of different classes, in pairs",
         "fig-pairs",
     )

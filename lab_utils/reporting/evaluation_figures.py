@@ -14,38 +14,51 @@ from lab_utils.evaluation.metrics import SPECIFICITY
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting import style
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.style import GREYS, TIGHT, label_outer, panels, percent_axis, readable, scenario_marks, short
+from lab_utils.reporting.names import readable, short
+from lab_utils.reporting.style import FEW, GREYS, label_outer, panels, percent_axis, scenario_marks, spacing
 from lab_utils.reporting.text import interval
 
 __all__ = ["class_curves", "confusion_matrices", "reliability", "score_intervals"]
 
 
 def confusion_matrices(confusion: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
-    """Show the confusion matrix of every run, in words as well: table confusion."""
-    figure, axes = panels(len(runs), 2.4)
+    """Show the confusion matrix of every run, in words as well: table confusion.
+
+    Few classes are named on both axes. Many are named at the rows, and have numbers at the columns.
+    """
+    classes = list(dict.fromkeys(confusion["y_true"]))
+    columns, height = (3, 2.4) if len(classes) <= FEW else (1, 0.45 + 0.123 * len(classes))
+    figure, axes = panels(len(runs), height, columns=columns)
     is_named = len({(run.protocol.name, run.seed) for run in runs}) > 1
     said = []
     for ax, run in zip(axes, runs, strict=True):
         counts = run.rows_of(confusion)
         detail = f" ({run.protocol.name}, seed {run.seed})" if is_named else ""
-        _draw_confusion(ax, counts)
-        ax.set_title(short(f"{run.scenario.label}{detail}", 30), fontsize=9, **TIGHT)
+        _draw_confusion(ax, counts, classes)
+        ax.set_title(short(f"{run.scenario.label}{detail}", 30), fontsize=9, **spacing(run.scenario.label))
         said.append(f"{run.scenario.label}{detail}: {describe_errors(counts)}")
-    label_outer(axes)
+    if columns == 3:
+        label_outer(axes)
     caption = "Confusion matrices: images by true and predicted class, shaded by their share of the true class"
     return ReportFigure(figure, caption, "fig-confusion", " ".join(said))
 
 
-def _draw_confusion(ax: Axes, confusion: pd.DataFrame) -> None:
-    classes = list(dict.fromkeys(confusion["y_true"]))
+def _draw_confusion(ax: Axes, confusion: pd.DataFrame, classes: list[str]) -> None:
     counts = confusion.pivot(index="y_true", columns="y_pred", values="images").loc[classes, classes]
-    size, names = min(8.0, 40 / len(classes)), [short(name, 18) for name in classes]
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    cells: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "square": True, "linewidths": 0.8}
-    sns.heatmap(shares, annot=counts, fmt=",d", annot_kws={"fontsize": size}, **cells, ax=ax)
+    cells: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 0.8}
+    texts, is_few = counts.map("{:,}".format), len(classes) <= FEW
+    size = min(8.0, 40 / len(classes)) if is_few else 6.5
+    texts = texts if is_few else texts.where(counts > 0, "")
+    sns.heatmap(shares, annot=texts, fmt="", annot_kws={"fontsize": size}, square=is_few, **cells, ax=ax)
     at = np.arange(len(classes)) + 0.5
-    ax.set_xticks(at, names, rotation=40, ha="right", rotation_mode="anchor", fontsize=size, **TIGHT)
-    ax.set_yticks(at, names, rotation=0, fontsize=size, **TIGHT)
+    if is_few:
+        names = [short(name, 18) for name in classes]
+        ax.set_xticks(at, names, rotation=40, ha="right", rotation_mode="anchor", fontsize=size, **spacing(*names))
+    else:
+        names = [f"{short(name, 44, lines=1)}  {number}" for number, name in enumerate(classes, start=1)]
+        ax.set_xticks(at, [str(number) for number in range(1, len(classes) + 1)], rotation=0, fontsize=size)
+    ax.set_yticks(at, names, rotation=0, fontsize=size, **spacing(*names))
     ax.set(xlabel="predicted class", ylabel="true class")
     ax.tick_params(length=0)
 
@@ -135,7 +148,7 @@ def reliability(calibration: pd.DataFrame, metrics: pd.DataFrame, runs: Sequence
         ax.scatter(bins["confidence"], bins["accuracy"], sizes, **marks, zorder=3, clip_on=False)
         ax.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="confidence (%)", ylabel="accuracy (%)")
         percent_axis(ax, "x", "y")
-        ax.set_title(short(run.scenario.label, 28), fontsize=9, **TIGHT)
+        ax.set_title(short(run.scenario.label, 28), fontsize=9, **spacing(run.scenario.label))
         ax.text(0.02, 0.99, f"ECE {error:.3f}\nBrier {brier:.3f}", va="top", fontsize=8, transform=ax.transAxes)
         said.append(f"{run.scenario.label}: expected calibration error {error:.3f}, Brier score {brier:.3f}")
     label_outer(axes)
@@ -162,8 +175,8 @@ def class_curves(
     kind : {"roc", "precision_recall"}
     """
     classes, chosen = list(dict.fromkeys(points["class"])), [s for s in scenarios if s.name in predictions]
-    columns = min(4, len(classes))
-    figure, axes = panels(len(classes), style.WIDTH / columns + 0.7, columns=columns)
+    columns, size, lines = (min(4, len(classes)), 9, 2) if len(classes) <= FEW else (5, 8, 3)
+    figure, axes = panels(len(classes), style.WIDTH / columns + (0.7 if len(classes) <= FEW else 0.4), columns=columns)
     for ax, name in zip(axes, classes, strict=True):
         for scenario in chosen:
             table, marks = predictions[scenario.name], scenario_marks(scenario)
@@ -175,7 +188,7 @@ def class_curves(
             ax.axvline(1 - SPECIFICITY, color=GREYS[1], linestyle=":", linewidth=1)
         x_name, y_name = ("1 − specificity", "sensitivity") if kind == "roc" else ("recall", "precision")
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x_name, ylabel=y_name)
-        ax.set_title(short(name, 18), fontsize=9, **TIGHT)
+        ax.set_title(short(name, 18, lines), fontsize=size, **spacing(name))
     label_outer(axes, columns=columns)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)

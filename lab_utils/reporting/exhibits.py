@@ -16,6 +16,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from lab_utils.core.errors import LabError
+from lab_utils.reporting.names import isolated
 
 NBSP = "\N{NO-BREAK SPACE}"
 KINDS = {"fig": "Figure", "tbl": "Table"}
@@ -48,7 +49,7 @@ def numbered(label: str) -> str:
 
 def verbatim(text: str) -> str:
     """Escape `text` so that Markdown shows it as it is, without markup or scripts."""
-    return PUNCTUATION.sub(r"\\\g<0>", re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", text))
+    return PUNCTUATION.sub(r"\\\g<0>", isolated(text))
 
 
 def unbroken(text: str) -> str:
@@ -166,7 +167,7 @@ class ReportTable(Exhibit):
         if pd.isna(value) or value == "":
             return ""
         if isinstance(value, str):
-            return value
+            return isolated(value)
         text = format(value, self.formats.get(name, ",d" if isinstance(value, int) else ""))
         return text.replace("-", "−").replace("%", f"{NBSP}%")
 
@@ -178,7 +179,7 @@ class Notices(list[str]):
         return "\n".join(f"> **{verbatim(line)}**\n>" for line in self)
 
 
-def notices(*, synthetic: bool, weights: str) -> Notices:
+def notices(*, synthetic: bool, weights: str, own_scaling: str = "") -> Notices:
     """Return what a reader must not miss.
 
     Parameters
@@ -187,12 +188,16 @@ def notices(*, synthetic: bool, weights: str) -> Notices:
         Whether the images are phantoms.
     weights : {"imagenet", "random"}
         What the backbone starts from.
+    own_scaling : str
+        A backbone whose own scaling replaced the protocol's division by 255, or nothing.
     """
     lines = Notices()
     if weights == "random":
         lines.append("Untrained backbone (random features): these numbers say nothing about transfer learning.")
     if synthetic:
         lines.append("Synthetic phantoms, not radiographs: these numbers say nothing about patients.")
+    if own_scaling:
+        lines.append(f"{own_scaling} does not take pixel values / 255: its own preprocessing replaced them.")
     lines.append("Not a medical device: a teaching exercise, not for diagnosis.")
     return lines
 

@@ -28,6 +28,7 @@ class LabHTMLExporter(HTMLExporter):
 
     export_from_notebook = "Lab report (HTML)"
     embed_images = exclude_anchor_links = True
+    embeds_fonts = True
     template_name, extra_template_basedirs = TEMPLATE, [str(TEMPLATES)]
 
     def from_notebook_node(
@@ -51,6 +52,8 @@ class LabHTMLExporter(HTMLExporter):
         _outline(soup)
         for label in _mark_lost_references(soup):
             self.log.warning("no figure or table is labelled %r", label)
+        if self.embeds_fonts:
+            _embed_fonts(soup)
         _forbid_everything_else(soup)
         return str(soup), resources
 
@@ -81,6 +84,15 @@ def _mark_lost_references(soup: BeautifulSoup) -> list[str]:
     return [str(link["href"])[1:] for link in lost]
 
 
+def _embed_fonts(soup: BeautifulSoup) -> None:
+    """Bring the glyphs of names in other scripts, which the reader's machine may lack."""
+    css = fonts.web_fonts(soup.get_text())
+    if css and soup.head is not None:
+        style = soup.new_tag("style")
+        style.string = css
+        soup.head.append(style)
+
+
 def _forbid_everything_else(soup: BeautifulSoup) -> None:
     """Let the page forbid scripts, styles other than its template's, and everything remote.
 
@@ -92,7 +104,8 @@ def _forbid_everything_else(soup: BeautifulSoup) -> None:
         f"'sha256-{base64.b64encode(hashlib.sha256(style.encode_contents()).digest()).decode()}'"
         for style in soup("style")
     ]
-    policy = f"default-src 'none'; img-src data:; style-src {' '.join(hashes)}; base-uri 'none'; form-action 'none'"
+    styles = f"style-src {' '.join(hashes)}; font-src data:"
+    policy = f"default-src 'none'; img-src data:; {styles}; base-uri 'none'; form-action 'none'"
     if soup.head is not None:
         soup.head.insert(0, soup.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": policy}))
 
@@ -102,6 +115,7 @@ class LabPDFExporter(LabHTMLExporter):
 
     export_from_notebook = "Lab report (PDF)"
     output_mimetype, file_extension, template_extension = "application/pdf", ".pdf", ".html.j2"
+    embeds_fonts = False
 
     def from_notebook_node(  # type: ignore[override]  # a PDF is bytes
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any

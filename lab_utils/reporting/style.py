@@ -1,6 +1,5 @@
 """The look of every figure: type, sizes, and what a colour, a marker and a name stand for."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from lab_utils.core.config import Scenario
 from lab_utils.reporting import fonts
+from lab_utils.reporting.names import short
 
 WIDTH = 6.3  # inches: the text width of the report's page
+FEW = 6  # classes; figures of more have smaller type, and fewer images of each
 # Okabe and Ito's colours for the colour-blind (jfly.uni-koeln.de/color, 2008), without yellow: scenarios only.
 SCENARIO_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Paul Tol's muted scheme (personal.sron.nl/~pault, 2021): classes only.
@@ -26,7 +27,6 @@ GREYS = ("#3a3a3a", "#949494", "#c8c8c8")  # of areas and lines
 NEUTRALS = ("#222222", "#707070", "#949494")  # of marks, at a contrast of three to one at least
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OUTLINE = "#E69F00"  # of a lung mask on a radiograph
-TIGHT: dict[str, Any] = {"linespacing": 0.95}  # STIX leaves much room between the two lines of a label
 STYLE: dict[Any, Any] = {
     "font.family": fonts.FAMILIES,
     "mathtext.fontset": "stix",
@@ -120,23 +120,20 @@ def percent_axis(ax: Axes, *directions: str) -> None:
     """Print the fractions of an axis ("x", "y") as per cent; its label carries the sign."""
     for direction in directions:
         axis = ax.xaxis if direction == "x" else ax.yaxis
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+        axis.set_major_formatter(FuncFormatter(lambda fraction, _: f"{100 * fraction:.6g}"))
+
+
+def spacing(*texts: str) -> dict[str, Any]:
+    """Return the spacing of lines: STIX (Latin, Greek, Cyrillic) has much room between them, other fonts have none."""
+    is_tall = any("\u0530" <= sign < "\u1e00" or sign >= "\u2e80" for sign in "".join(texts))
+    return {"linespacing": 1.15 if is_tall else 0.95}
 
 
 def name_rows(ax: Axes, names: Sequence[str], width: int = 30) -> Axes:
     """Name the rows of a horizontal chart, the first on top."""
-    ax.set_yticks(range(len(names)), [short(name, width) for name in names], **TIGHT)
+    names = [short(name, width) for name in names]
+    ax.set_yticks(range(len(names)), names, **spacing(*names))
     ax.set(ylabel="", ylim=(len(names) - 0.5, -0.5))
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", visible=True)
     return ax
-
-
-def readable(name: str) -> str:
-    """Return the name of a class as it is printed: Lung_Opacity as Lung Opacity."""
-    return str(name).replace("_", " ")
-
-
-def short(name: str, width: int = 20) -> str:
-    """Cut a name to two lines of `width` characters, with an ellipsis for the rest."""
-    return "\n".join(textwrap.wrap(readable(name), width, max_lines=2, placeholder=" …"))

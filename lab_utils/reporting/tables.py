@@ -8,7 +8,7 @@ import pandas as pd
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting.exhibits import ReportTable
-from lab_utils.reporting.style import readable
+from lab_utils.reporting.names import readable
 
 FORMATS = {  # of columns, by their printed names; other numbers are integers
     **dict.fromkeys(["Precision", "Recall", "F1-score"], ".2f"),
@@ -95,9 +95,10 @@ audit_times = _maker("part; seconds: Time (s); per_protocol: Per protocol (s)", 
 
 
 def class_counts(manifest: pd.DataFrame, protocol: str) -> ReportTable:
-    """Tabulate the images of each class in the training and the validation set."""
+    """Tabulate the images of each class in the training, validation and test set."""
     counts = pd.crosstab(manifest["class"], manifest["split"]).reset_index()
-    return _table(counts, "class; train: Training; validation", f"Images per class, protocol {protocol}", "tbl-balance")
+    columns = "class; train: Training; validation" + "; test" * ("test" in counts)
+    return _table(counts, columns, f"Images per class, protocol {protocol}", "tbl-balance")
 
 
 def finding_counts(findings: pd.DataFrame, protocol: str) -> ReportTable:

@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxEr
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting.exhibits import NBSP, Exhibit, numbered, unbroken, verbatim
-from lab_utils.reporting.style import readable
+from lab_utils.reporting.names import readable
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "not available"

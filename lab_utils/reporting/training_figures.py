@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from lab_utils.core.config import Scenario
 from lab_utils.reporting import style
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.style import GREYS, TIGHT, class_marks, panels, scenario_marks, short
+from lab_utils.reporting.names import short
+from lab_utils.reporting.style import GREYS, class_marks, panels, scenario_marks, spacing
 from lab_utils.reporting.text import percent, seconds
 
 __all__ = ["compared_curves", "training_curves", "training_overview", "training_times"]
@@ -81,7 +82,7 @@ def training_overview(histories: Mapping[str, pd.DataFrame], scenarios: Sequence
         sns.lineplot(history, x="epoch", y="val_accuracy", **marks, markeredgewidth=0, **SEEDS, ax=ax)
         ax.set_ylim(values.min() - 0.01, min(values.max() + 0.01, 1.005))
         _name_axes(ax, "validation accuracy (%)", ticks=5)
-        ax.set_title(short(scenario.label, 28), fontsize=9, **TIGHT)
+        ax.set_title(short(scenario.label, 28), fontsize=9, **spacing(scenario.label))
     style.label_outer(axes)
     ends = [f"{s.label} ends at {percent(histories[s.name]['val_accuracy'].iloc[-1])}" for s in chosen]
     alt = f"Line charts of validation accuracy over epochs. {'; '.join(ends)}."

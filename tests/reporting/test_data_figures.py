@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lab_utils.data.dataset import Dataset
+from lab_utils.core.paths import Workspace
+from lab_utils.data.dataset import Dataset, obtain
 from lab_utils.reporting import figures
 from tests.conftest import write_classes
 from tests.reporting.conftest import axis_of
@@ -15,9 +16,11 @@ def test_class_balance_counts_images() -> None:
     )
     shown = figures.class_balance(manifest)
     ax = axis_of(shown)
-    assert [bar.get_height() for bar in ax.patches if bar.get_width()] == [2, 1, 1, 1]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["a b", "c"]
-    assert "a b 2 and 1; c 1 and 1" in shown.alt
+    assert [bar.get_width() for bar in ax.patches if bar.get_width()] == [2, 1, 1, 1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a b", "c"]
+    assert "a b: train 2, validation 1; c: train 1, validation 1" in shown.alt
+    tested = pd.concat([manifest, pd.DataFrame({"class": ["c"], "split": ["test"]})])
+    assert "c: train 1, validation 1, test 1" in figures.class_balance(tested).alt
 
 
 def test_radiographs_with_and_without_lungs() -> None:
@@ -39,10 +42,10 @@ def test_masks_in_the_training_set_are_seen() -> None:
     assert "published, train: 2 images and 1 masks" in shown.alt
 
 
-def test_samples_leave_out_what_cannot_be_read(tmp_path: Path) -> None:
-    root = write_classes(tmp_path, {"a": 3, "b": 3})
+def test_samples_leave_out_what_cannot_be_read(tmp_path: Path, lab: Workspace) -> None:
+    root = write_classes(tmp_path / "data", {"a": 3, "b": 3})
     (root / "a" / "a-1.png").write_bytes(b"no image")
-    shown = figures.samples(Dataset("folder", root, "", {"a": {}, "b": {}}), columns=3)
+    shown = figures.samples(obtain(str(root), lab), columns=3)
     assert [len(ax.images) for ax in shown.figure.axes] == [1, 1, 0, 1, 1, 1]
     assert shown.photographic
 

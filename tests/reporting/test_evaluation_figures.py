@@ -1,3 +1,5 @@
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -17,8 +19,23 @@ def test_any_class_name_can_be_drawn() -> None:
     shown = figures.confusion_matrices(counts, [run(ONE)])
     shown.figure.canvas.draw()
     labels = [label.get_text() for label in shown.figure.axes[0].get_yticklabels()]
-    assert all(len(line) <= 20 for label in labels for line in label.split("\n"))
-    assert labels[1] == "a name of sixty\ncharacters with …"
+    assert labels[1] == "a name of sixty cha…\nit, and then some"
+
+
+def test_many_classes_are_named_at_rows_and_numbered_at_columns() -> None:
+    names = [f"a class with a name of forty characters {number}" for number in range(20)]
+    counts = pd.DataFrame([{"y_true": a, "y_pred": b, "images": int(a == b)} for a in names for b in names])
+    shown = figures.confusion_matrices(counts, [run(ONE), run(TWO)])
+    shown.figure.canvas.draw()
+    for ax in shown.figure.axes:
+        assert [label.get_text() for label in ax.get_xticklabels()] == [str(number) for number in range(1, 21)]
+        rows = ax.get_yticklabels()
+        assert len({label.get_text() for label in rows}) == 20
+        assert all(label.get_text().startswith("a class") for label in rows)
+        boxes = [label.get_window_extent() for label in rows]
+        assert all(upper.y0 > lower.y1 - 1 for upper, lower in itertools.pairwise(boxes))
+        assert sum(text.get_text() == "" for text in ax.texts) == 380
+    assert shown.figure.get_figheight() / 2 < 3.1  # three fit on a page
 
 
 def test_a_confusion_matrix_shows_counts_also_of_an_absent_class() -> None:

@@ -207,3 +207,34 @@ def test_a_reference_to_nothing_is_visible() -> None:
 def test_a_report_without_a_title_block_is_refused() -> None:
     with pytest.raises(LabError, match="no title block; was it executed to its end"):
         get_exporter("lab-html")().from_notebook_node(nbformat.v4.new_notebook(cells=[table("tbl-a")]))
+
+
+def test_names_of_other_scripts_are_drawn_wherever_the_page_is_read() -> None:
+    page = html(table("tbl-a", text="फेफड़ों में संक्रमण"))
+    styles = [str(style.string) for style in page.find_all("style")]
+    assert len(styles) == 2
+    assert 'font-family:"Lab Scripts"' in styles[1]
+    assert '"Lab Scripts", serif' in styles[0]
+    policy = str(page.select_one("meta[http-equiv]"))
+    assert "font-src data:" in policy
+    for style in styles:  # each is admitted by its hash
+        assert base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in policy
+    document = pdf(table("tbl-a", text="फेफड़ों में संक्रमण"))
+    names = {str(font["/BaseFont"]) for sheet in document.pages for font in sheet["/Resources"]["/Font"].values()}
+    assert any("NotoSansDevanagari" in name for name in names)
+
+
+def test_a_long_word_ends_at_the_margin() -> None:
+    document = pdf(nbformat.v4.new_markdown_cell("W" * 150), table("tbl-a", text="W" * 60))
+    lines = [line for line in text_of(document).replace("\u200b", "").splitlines() if line.startswith("WW")]
+    assert len(lines) > 4
+    assert all(line.count("W") < 60 for line in lines)
+
+
+def test_a_short_list_is_not_divided_by_a_page() -> None:  # with a figure between its parts, PDF/UA-1 forbids it
+    items = "\n".join(f"- item {number}" for number in range(8))
+    document = pdf(nbformat.v4.new_markdown_cell("\n\n".join(["above", *["filled"] * 32, items])))
+    first, second, *_ = (page.extract_text() for page in document.pages)
+    assert "filled" in first
+    assert "item" not in first
+    assert all(f"item {number}" in second for number in range(8))

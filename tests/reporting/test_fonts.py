@@ -1,6 +1,31 @@
+import io
+import re
+from base64 import b64decode
+
+import pytest
+from fontTools.ttLib import TTFont
+from matplotlib.font_manager import FontProperties, findfont
+
 from lab_utils.reporting import fonts
+from lab_utils.reporting.style import use_style
 
 
 def test_every_family_is_in_the_packages() -> None:
-    files = {path.name for folder in fonts.folders() for path in folder.glob("*.ttf")}
-    assert {"STIXGeneral.ttf", "DejaVuSans.ttf", "NotoSansSC-Regular.ttf", "LastResortHE-Regular.ttf"} <= files
+    use_style()
+    folders = [str(folder) for folder in fonts.folders()]
+    for family in fonts.FAMILIES:
+        path = findfont(FontProperties(family=[family]), fallback_to_default=False)
+        assert any(path.startswith(folder) for folder in folders), family
+
+
+@pytest.mark.parametrize("text", ["फेफड़ों", "صورة", "肺炎", "결핵", "ปอด", "\N{LUNGS}"])
+def test_a_page_brings_the_glyphs_of_other_scripts(text: str) -> None:
+    (data,) = re.findall(r"base64,([^)]+)\)", fonts.web_fonts(f"Lungs, Лёгкие, {text}"))
+    font = TTFont(io.BytesIO(b64decode(data)))
+    assert {ord(sign) for sign in text} <= font.getBestCmap().keys()
+    assert ord("L") not in font.getBestCmap()
+    assert len(data) < 20_000
+
+
+def test_latin_greek_and_cyrillic_need_no_glyphs() -> None:
+    assert fonts.web_fonts("Pneumonia, πνευμονία, пневмония: 94.5 % × − – …") == ""

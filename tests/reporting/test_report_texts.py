@@ -11,7 +11,7 @@ import pytest
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.tables import ranking, time_totals
 from lab_utils.reporting import exhibits
-from lab_utils.reporting.style import readable
+from lab_utils.reporting.names import readable
 from lab_utils.reporting.text import render
 from tests.conftest import PROJECT
 
@@ -269,7 +269,7 @@ def model_card(**changes: Any) -> str:
         "leak": pd.Series({"copied": 0, "validation": 1000}),
         "has_masks": False,
         "unshared": pd.Series([], dtype=object),
-        "commit": "",
+        "commit": "unknown (outside a git repository)",
         "memory": 800.0,
         "times": TIMES,
     }

@@ -1,0 +1,38 @@
+import pytest
+
+from lab_utils.reporting.names import END, ISOLATE, isolated, readable, short
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "lines", "expected"),
+    [
+        ("Lung_Opacity", 20, 2, "Lung Opacity"),
+        ("Bacterial pneumonia of the left lower lobe", 20, 3, "Bacterial pneumonia of\nthe left lower lobe"),
+        ("x" * 60, 10, 2, "xxxxxxxxx\n…xxxxxxxx"),
+        ("肺" * 40, 20, 1, "肺肺肺肺肺…肺肺肺肺"),
+        ("e\u0301" * 40, 10, 1, "e\u0301" * 5 + "…" + "e\u0301" * 4),
+        ("", 10, 2, ""),
+        ("i" * 40, 30, 1, "i" * 40),  # narrow letters are narrow
+    ],
+)
+def test_names_are_broken_and_cut_by_their_printed_width(name: str, width: int, lines: int, expected: str) -> None:
+    assert short(name, width, lines) == expected
+
+
+def test_names_that_differ_at_their_end_stay_apart() -> None:
+    names = [f"Bacterial pneumonia of the lower lobe of the {side} lung" for side in ("left", "right")]
+    cut = [short(name, 12) for name in names]
+    assert cut[0] != cut[1]
+    assert all("…" in name and len(name.split("\n")) == 2 for name in cut)
+
+
+def test_what_is_one_character_to_a_reader_is_not_divided() -> None:
+    worker = "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{STAFF OF AESCULAPIUS}\N{VARIATION SELECTOR-16}"
+    assert set(short(worker * 40, 10).replace("\n", "").split("…")) <= {worker * count for count in range(10)}
+
+
+def test_no_name_turns_the_text_around_it() -> None:
+    assert readable("a\u202eb\u2066c\n d\ud800") == "a b c  d "
+    assert isolated("صورة") == f"{ISOLATE}صورة{END}"
+    assert isolated(f"صورة{END}\u202e") == f"{ISOLATE}صورة {END}"
+    assert isolated("COVID") == "COVID"
