@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from lab_utils.data.folders import FileTree
-from lab_utils.data.listing import Layout, list_images, refusal
+from lab_utils.data.listing import Layout, make_layout, refusal
 from lab_utils.data.names import is_class_name, is_image_folder, is_mask_file, is_set_aside, split_side
 from lab_utils.data.sheets import read_sheet, sheet_key
 
@@ -79,13 +79,9 @@ def _given_splits(tree: FileTree, place: str, sides: dict[str, str], shown_as: s
 def _layout(tree: FileTree, place: str, name: str, reason: str, folders: dict[str, tuple[str, str]]) -> Layout:
     rows = [(path, *scope) for folder, scope in folders.items() for path in _class_images(tree, folder)]
     images = pd.DataFrame(rows, columns=["image_id", "class", "given"])
-    sheets = {label: read_sheet(tree.root / place, label) for label, _ in folders.values()}
-    urls = {label: sheet.to_dict() for label, sheet in sheets.items()}
+    urls = {label: read_sheet(tree.root / place, label).to_dict() for label in {label for label, _ in folders.values()}}
     images["source"] = [urls[label].get(sheet_key(_name(path)), "") for path, label, _ in rows]
-    listing, problems = list_images(tree, place, images, folders)
-    counts = {label: sheet.value_counts() for label, sheet in sheets.items() if len(sheet)}
-    sources = {label: {str(url): int(count) for url, count in values.items()} for label, values in counts.items()}
-    return Layout(name, reason, place, listing, problems, sources)
+    return make_layout(tree, name, reason, place, images, folders)
 
 
 def _name(path: str) -> str:

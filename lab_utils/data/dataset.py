@@ -1,6 +1,6 @@
 """The data set: obtained from Kaggle, an archive, a folder, a table or phantoms, checked, recorded."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -15,6 +15,7 @@ from lab_utils.core.paths import Workspace
 from lab_utils.data.archives import split_archive_path, unpack
 from lab_utils.data.folders import FileTree
 from lab_utils.data.kaggle import download_database
+from lab_utils.data.label_tables import Columns
 from lab_utils.data.layouts import recognise
 from lab_utils.data.listing import Row
 from lab_utils.data.phantoms import write_phantoms
@@ -31,7 +32,6 @@ class Dataset:
     root: Path  # the folder of the class folders, of the given splits or of the table
     fingerprint: str  # digest of the archive's bytes, or of the folder's files (names, sizes, times)
     classes: dict[str, dict[str, int]]  # number of images and of masks per class, in alphabetical order
-    sources: dict[str, dict[str, int]] = field(default_factory=dict)  # images per class and source, where known
     layout: str = ""  # class folders, given splits or table
     layout_reason: str = ""  # one sentence: what the layout was recognised by
     patients_known: bool = False  # whether the patient of every image is known
@@ -43,6 +43,12 @@ class Dataset:
     def synthetic(self) -> bool:
         """Whether the images are phantoms, from which nothing medical follows."""
         return self.kind == "phantom"
+
+    @property
+    def sources(self) -> dict[str, dict[str, int]]:
+        """Images per class and source, where a metadata sheet or a table names it."""
+        known = self.listing[self.listing["source"] != ""].groupby("class")["source"]
+        return {str(name): {str(url): int(n) for url, n in urls.value_counts().items()} for name, urls in known}
 
     def images_of(self, name: str) -> pd.DataFrame:
         """Return the rows of the listing that are images of one class, in the order that Keras lists them."""
@@ -61,7 +67,7 @@ def obtain(
     *,
     phantoms: int = 480,
     faults: Collection[Fault] = (),
-    columns: Mapping[str, str] | None = None,
+    columns: Columns | None = None,
 ) -> Dataset:
     """Bring a data set into the workspace and record it.
 
@@ -106,7 +112,6 @@ def obtain(
             "root": final,
             "fingerprint": fingerprint,
             "classes": _classes(layout.listing),
-            "sources": layout.sources,
             "layout": layout.name,
             "layout_reason": layout.reason,
             "patients_known": bool((images["patient"] != "").any()),

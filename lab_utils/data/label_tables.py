@@ -7,13 +7,15 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
+from lab_utils.core.config import TableColumn
 from lab_utils.core.errors import LabError, unknown
 from lab_utils.data.folders import IMAGE_ENDINGS, FileTree
-from lab_utils.data.listing import Layout, Row, list_images
+from lab_utils.data.listing import Layout, Row, make_layout
 from lab_utils.data.names import NAMES, is_mask_file, split_side
 from lab_utils.data.table_files import TABLE_ENDINGS, read_text_table
 
 ROLES: dict[str, list[str]] = NAMES["columns"]  # common names of each column, the more specific ones first
+Columns = Mapping[TableColumn, str]  # role to name of a column
 SHEETS = ".metadata.xlsx"  # the database's sheets give sources, not labels
 BLANK, NOBODY = set(NAMES["blank"]), {*NAMES["blank"], *NAMES["nobody"]}
 SEXES = {"male": "M", "m": "M", "female": "F", "f": "F"}
@@ -40,12 +42,12 @@ class FileNames:
         """Return the path of the one file that a cell names; "" where it names none, or several."""
         parts = PurePosixPath(cell.replace("\\", "/").casefold()).parts
         keys = ["/".join(parts[start:]) for start in range(len(parts))]
-        keys += [_stem(parts[-1])] * bool(parts)
+        keys += [_stem(key) for key in keys[-1:]]
         paths = next((self._paths[key] for key in keys if key in self._paths), [])
         return paths[0] if len(paths) == 1 else ""
 
 
-def by_table(tree: FileTree, place: str, asked: str, columns: Mapping[str, str]) -> tuple[Layout | None, list[str]]:
+def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[Layout | None, list[str]]:
     """Recognise a table of labels: the one `asked` for, or one in `place` or in a subfolder without images.
 
     A table that nobody asked for must name half of the images or more.
@@ -90,15 +92,12 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Mapping[str, str])
         return None, [*reasons, few]
     if "split" not in frame:
         rows["given"] = _sides_of_folders(rows["image_id"])
-    listing, unused = list_images(tree, place, rows, {})
     used = ", ".join(f"{role} {name!r}" for role, name in frame.attrs.items())
     reason = f"{path} names {len(rows):,} of {len(images):,} image files (columns: {used})."
-    known = rows[rows["source"] != ""].groupby("class")["source"]
-    sources = {str(name): {str(url): int(n) for url, n in urls.value_counts().items()} for name, urls in known}
-    return Layout("table", reason, place, listing, [*problems, *unused], sources), reasons
+    return make_layout(tree, "table", reason, place, rows, {}, problems), reasons
 
 
-def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Mapping[str, str]) -> pd.DataFrame:
+def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Columns) -> pd.DataFrame:
     """Read a table's columns under the names of their roles; a LabError says why it is no table of labels."""
     frame = read_text_table(tree.root / path)
     present = [str(name) for name in frame]
@@ -109,7 +108,8 @@ def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Mappin
     names = {role: next((plain[name] for name in common if name in plain), "") for role, common in ROLES.items()}
     hits = {column: sum(bool(images.find(cell)) for cell in frame[column].head(SAMPLE)) for column in present}
     best = max(hits, key=lambda column: (hits[column], column == names["image"]), default="")
-    names |= {"image": best if hits.get(best) else names["image"], **columns}
+    names["image"] = best if hits.get(best) else names["image"]
+    names.update({str(role): name for role, name in columns.items()})
     lacking = [role for role in ("image", "label") if not names[role]]
     if lacking:
         raise LabError(

@@ -1,20 +1,20 @@
 """Layouts of a data set: class folders, given splits, or a table of labels; all else is refused."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from lab_utils.data.class_folders import by_folders, class_folders, single_folder
 from lab_utils.data.folders import FileTree
-from lab_utils.data.label_tables import by_table
+from lab_utils.data.label_tables import Columns, by_table
 from lab_utils.data.listing import Layout, refusal
 from lab_utils.data.names import is_class_name
 
 MOST_CLASSES = 50
+MOST_STRAYS = 5  # images beside a single folder, such as a preview
 MOST_NAMES = 8  # in a message
 
 
-def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Mapping[str, str] | None = None) -> Layout:
+def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Columns | None = None) -> Layout:
     """Recognise the layout of a data set, and list its images and masks.
 
     Parameters
@@ -41,7 +41,8 @@ def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Mappin
         reasons += table_reasons
         if layout is None and not table:
             layout = by_folders(tree, place, shown_as)
-        place = None if table or tree.images_in(place) else single_folder(tree, place)
+        is_end = table or len(tree.images_in(place)) > MOST_STRAYS
+        place = None if is_end else single_folder(tree, place)
     if layout is None:
         raise refusal(tree, shown_as, "; ".join(reasons if table else [_reason(tree, last), *reasons]))
     classes = sorted(set(layout.listing["class"]))

@@ -1,7 +1,7 @@
 """The listing: every image and mask of a data set in one table, and what was left out of it."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -29,7 +29,6 @@ class Layout:
     place: str  # folder inside the data set that the paths of the listing are relative to
     listing: pd.DataFrame  # columns as in the catalogue
     problems: list[Row]
-    sources: dict[str, dict[str, int]] = field(default_factory=dict)  # images per class and source, where known
 
 
 def refusal(tree: FileTree, shown_as: str, why: str) -> LabError:
@@ -37,36 +36,41 @@ def refusal(tree: FileTree, shown_as: str, why: str) -> LabError:
     return LabError(f"{shown_as}: {why}\n  this data set holds\n{tree.describe()}\n{UNDERSTOOD}")
 
 
-def list_images(
-    tree: FileTree, place: str, images: pd.DataFrame, folders: Mapping[str, tuple[str, str]]
-) -> tuple[pd.DataFrame, list[Row]]:
-    """Pair the images with masks, and join both to the listing: by class, the images first.
+def make_layout(
+    tree: FileTree,
+    name: str,
+    reason: str,
+    place: str,
+    images: pd.DataFrame,
+    folders: Mapping[str, tuple[str, str]],
+    problems: Collection[Row] = (),
+) -> Layout:
+    """Pair the images with masks, list both by class, the images first, and report what is not used.
 
     Parameters
     ----------
+    place : str
+        Folder that the paths of the listing are relative to; one above it, if masks lie there.
     images : DataFrame
         Columns image_id, class, given, and any others of the listing; paths are relative to the root of `tree`.
     folders : dict
         Path of each class folder to its class and given side; empty for a table.
-
-    Returns
-    -------
-    listing : DataFrame
-        Paths are relative to `place`.
-    problems : list
-        What is not used, and masks without an image.
     """
     masks = [path for path in tree.below("") if path in tree.images and is_mask_file(path)]
     paired, mask_rows = pair_masks(images, masks, folders)
     images["mask"] = images["mask"].where(images["mask"] != "", paired) if "mask" in images else paired
     used = {*images["image_id"], *images["mask"], *masks}
-    problems = [*_unused(tree, place, used, folders), *unpaired_masks(images, masks)]
+    while place and not all(mask.startswith(f"{place}/") for mask in mask_rows["image_id"]):
+        place = place.rpartition("/")[0]
+    problems = [*problems, *_unused(tree, place, used, folders), *unpaired_masks(images, masks)]
     listing = pd.concat([images.assign(kind="image"), mask_rows.assign(kind="mask")], ignore_index=True)
     listing = listing.reindex(columns=COLUMNS).astype({"age": float, **dict.fromkeys(TEXTS, object)})
     listing[TEXTS] = listing[TEXTS].fillna("")
     for column in ("image_id", "mask"):
         listing[column] = listing[column].str.removeprefix(f"{place}/" if place else "")
-    return listing.sort_values(["class", "kind"], kind="stable", ignore_index=True), problems
+    return Layout(
+        name, reason, place, listing.sort_values(["class", "kind"], kind="stable", ignore_index=True), problems
+    )
 
 
 def _unused(tree: FileTree, place: str, used: Collection[str], folders: Mapping[str, tuple[str, str]]) -> Iterator[Row]:

@@ -23,7 +23,8 @@ def words_of(name: str) -> set[str]:
 def is_class_name(name: str) -> bool:
     """Whether a folder can be a class; splits, masks, images, labels, parts of an archive and patients cannot."""
     words = words_of(name)
-    return not (words and words <= NO_CLASS) and not PATIENT.fullmatch(PurePosixPath(name).name)
+    is_patient = PATIENT.fullmatch(PurePosixPath(name).name)
+    return not (words and words <= NO_CLASS) and not is_mask_folder(name) and not is_patient
 
 
 def split_side(name: str) -> str:

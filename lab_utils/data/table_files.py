@@ -43,9 +43,8 @@ def _delimited(path: Path) -> pd.DataFrame:
     header, *lines = csv.reader(io.StringIO(text), delimiter=delimiter)
     for number, line in enumerate(lines, 2):
         if len(line) > len(header) and any(line[len(header) :]):
-            raise LabError(
-                f"{path}: row {number} has {len(line)} cells, the header {len(header)}; quote text with commas"
-            )
+            cells = f"row {number} has {len(line)} cells, the header {len(header)}"
+            raise LabError(f"{path}: {cells}; put text with the delimiter in quotes")
     rows = [[*line, *[""] * len(header)][: len(header)] for line in lines if any(line)]
     return pd.DataFrame(rows, columns=header, dtype=object)
 

@@ -2,12 +2,19 @@
 
 import zipfile
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset, obtain
+from lab_utils.data.folders import FileTree
+from lab_utils.data.label_tables import Columns
+from lab_utils.data.layouts import recognise
+from lab_utils.data.listing import Layout
 
 
 def pack(folder: Path, archive: Path, *, below: str = "COVID-19_Radiography_Dataset") -> Path:
@@ -30,3 +37,30 @@ def refused(dataset: Path | str, lab: Workspace, message: str, before: Path) -> 
         obtain(str(dataset), lab)
     assert load_dataset(lab) == kept
     assert sorted(path.name for path in lab.root.iterdir()) == ["raw"]
+
+
+def write_tree(root: Path, *paths: str) -> Path:
+    """Write small files: "a/x*3.png" stands for a/x1.png to a/x3.png; pictures differ, other files hold a word."""
+    files = []
+    for path in paths:
+        stem, ending = path.rsplit(".", 1)
+        name, _, count = stem.partition("*")
+        files += [root / f"{name}{n}.{ending}" for n in range(1, int(count) + 1)] if count else [root / path]
+    for seed, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix in (".png", ".jpeg"):
+            noise = np.random.default_rng(seed).integers(0, 255, (24, 24))
+            Image.fromarray(noise.astype(np.uint8)).save(file)
+        else:
+            file.write_text("text")
+    return root
+
+
+def layout_of(root: Path, table: str = "", **columns: str) -> Layout:
+    """Recognise the layout of a folder."""
+    return recognise(FileTree.read(root), "data", table=table, columns=cast(Columns, columns))
+
+
+def classes_of(layout: Layout) -> dict[str, int]:
+    """Count the images per class."""
+    return layout.listing.loc[layout.listing["kind"] == "image", "class"].value_counts(sort=False).to_dict()

@@ -1,0 +1,44 @@
+"""Layouts: what is refused, with a description of what is there."""
+
+from pathlib import Path
+
+import pytest
+
+from lab_utils.core.errors import LabError
+from tests.data.conftest import layout_of, write_tree
+
+A, B = "a/x*3.png", "b/y*2.png"
+
+
+@pytest.mark.parametrize(
+    ("paths", "why"),
+    [
+        (["train/x*3.png", "test/y*2.png"], "'test', 'train' cannot be classes by their names"),
+        (["CXR_png/x*3.png", "masks/x*3.png"], "no class folders in 'CXR_png', and no table"),
+        (["train/images/x*3.png", "train/labels/x*3.txt", "valid/images/x*2.png"], "'train', 'valid' cannot be"),
+        (["images_001/x*3.png", "images_002/y*3.png"], "cannot be classes"),
+        (["patient1/x*3.png", "patient2/y*3.png"], "cannot be classes"),
+        (["a/patient1/x*2.png", "b/patient1/y*2.png"], "class folders in each of 'a', 'b', or deeper"),
+        (["COVID1.png", "NORMAL1.png"], "no class folders in the data set, and no table"),
+        (["a/x*3.png"], r"one class only \(a\); a classifier needs two"),
+        (["a/x*3.png", "test/y*2.png"], r"one class only \(a\)"),
+        ([A, B, "train/" + A, "train/" + B], "class folders lie beside train; move them into a folder train"),
+        (
+            ["train/" + A, "train/" + B, "test/a/x.png", "test/B/x.png"],
+            "class B has no training images, the classes of train are a, b",
+        ),
+        ([A, B, "c/deep/x*2.png"], "class 'c' holds no images of its own; fill its folder or remove it"),
+        (["notes.txt", "more/notes.txt"], "no class folders and no images"),
+        ([f"c{n}/x.png" for n in range(51)], r"51 classes by class folders .* have room for 50; merge"),
+    ],
+)
+def test_all_else_is_refused_with_what_is_there_and_what_is_understood(
+    paths: list[str], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LabError, match=f"(?s)data: .*{why}") as caught:
+        layout_of(write_tree(tmp_path, *paths))
+    message = str(caught.value)
+    assert "this data set holds" in message
+    assert "./: " in message
+    assert "train|val|test/<class>/*.png" in message
+    assert len(message.splitlines()) < 40

@@ -1,0 +1,48 @@
+"""Lung masks: paired by the usual conventions, and never passed over in silence."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.data.conftest import layout_of, write_tree
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        ["a/masks/x*3.png"],
+        ["a/Lung Masks/x*3.png"],
+        ["a/masks/x1_mask.png", "a/masks/x2_mask.png", "a/masks/x3-seg.png"],
+        ["a/x1_mask.png", "a/x2_mask.png", "a/X3_Mask.png"],
+        ["masks/a/x*3.png"],
+        ["masks/x*3.png"],
+        ["segmentation/mask_x1.png", "segmentation/mask_x2.png", "segmentation/mask_x3.png"],
+    ],
+)
+def test_masks_pair_by_the_usual_conventions(masks: list[str], tmp_path: Path) -> None:
+    layout = layout_of(write_tree(tmp_path, "a/x*3.png", "b/y*2.png", *masks))
+    listing = layout.listing
+    paired = listing[listing["kind"] == "image"].set_index("image_id")["mask"]
+    assert (paired != "").groupby(paired.index.str[0]).sum().to_dict() == {"a": 3, "b": 0}
+    assert listing[listing["kind"] == "mask"]["class"].tolist() == ["a"] * 3
+    assert layout.problems == []
+
+
+def test_equal_names_in_two_classes_are_told_apart_by_the_folders(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png")
+    write_tree(root, "masks/train/a/1.png", "masks/val/b/1.png", "masks/2.png")
+    layout = layout_of(root)
+    paired = layout.listing[layout.listing["mask"] != ""]
+    assert paired[["image_id", "mask"]].to_numpy().tolist() == [
+        ["train/a/1.png", "masks/train/a/1.png"],
+        ["val/b/1.png", "masks/val/b/1.png"],
+    ]
+    ((check, _, _, detail, _),) = layout.problems
+    assert check == "mask not paired"
+    assert detail.startswith("1 of 3 mask files have the name of no image; 2 of 4 images have a mask.")
+
+
+def test_a_mask_for_two_images_of_one_name_is_for_neither(tmp_path: Path) -> None:
+    layout = layout_of(write_tree(tmp_path, "a/1.png", "b/1.png", "masks/1.png"))
+    assert (layout.listing["mask"] == "").all()
+    assert "1 of 1 mask files have the name of no image; 0 of 2 images" in layout.problems[0][3]
