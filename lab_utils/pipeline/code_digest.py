@@ -8,6 +8,7 @@ cells count for the report alone, whose result is a text.
 import ast
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,22 @@ def stage_digest(notebook: Path) -> str:
     rooms, with_text = ROOMS[notebook.stem], notebook.stem == "lab_report"
     trees = list(_read_cells(notebook, with_text))
     waiting = {name for tree in trees for name in _modules(tree)}
-    modules: dict[str, ast.AST] = {}
+    modules: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
         if name in modules or name in PRINTS or name.split(".")[0] not in rooms:
             continue
-        modules[name] = ast.parse(_file_of(name).read_text(encoding="utf-8"))
-        waiting |= _modules(modules[name])
-    return digest([_code_of(tree) for tree in trees], {name: _code_of(tree) for name, tree in modules.items()})
+        modules[name], imported = _read_module(_file_of(name).read_text(encoding="utf-8"))
+        waiting |= imported
+    return digest([_code_of(tree) for tree in trees], modules)
+
+
+@cache
+def _read_module(source: str) -> tuple[str, frozenset[str]]:
+    """Return the code of a module and the modules that it imports; seven stages share most modules."""
+    tree = ast.parse(source)
+    imported = frozenset(_modules(tree))
+    return _code_of(tree), imported
 
 
 def _read_cells(notebook: Path, with_text: bool) -> Iterator[ast.AST]:
