@@ -37,8 +37,11 @@ def read_picture(data: bytes, name: str) -> Record:
             conversions.append(FIRST_FRAME)
         if image.getexif().get(ORIENTATION) in range(2, 9):
             conversions.append(UPRIGHT)
+        is_turned = UPRIGHT in conversions
         white_is_zero = mode[0] in "IF" and _tiff_tags(image).get(PHOTOMETRIC) == 0  # in mode L, Pillow inverts
-        values: NDArray[Any] = _channels(image, data) if bits > 8 and mode[0] not in "IF" else _upright(image)
+        values: NDArray[Any] = (
+            _channels(image, data, is_turned) if bits > 8 and mode[0] not in "IF" else _values(image, is_turned)
+        )
     if values.ndim == 3 and values.shape[-1] == 4:
         if (values[..., 3] < np.iinfo(values.dtype).max).any():
             conversions.append(OPAQUE)
@@ -67,19 +70,18 @@ def _tiff_tags(image: ImageFile.ImageFile) -> dict[int, Any]:
     return getattr(image, "tag_v2", {})
 
 
-def _upright(image: Image.Image) -> NDArray[Any]:
+def _values(image: Image.Image, is_turned: bool) -> NDArray[Any]:
     """Return the values of an image in its EXIF orientation: (H, W), or (H, W, 3), or (H, W, 4) with transparency."""
     image.load()  # which turns a TIFF
-    if image.getexif().get(ORIENTATION) in range(2, 9):
+    if is_turned:
         image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
         return np.asarray(image)
-    if image.has_transparency_data:
-        return np.asarray(image.convert("RGBA"))
-    return np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"))
+    mode = "RGBA" if image.has_transparency_data else "L" if image.mode in ("L", "1") else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
-def _channels(image: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint16]:
+def _channels(image: ImageFile.ImageFile, data: bytes, is_turned: bool) -> NDArray[np.uint16]:
     """Read several channels of 16 bits, uint16 (H, W, 3) or (H, W, 4).
 
     Pillow has 8 bits per channel and keeps the upper ones. It gives the lower ones if told the other byte order.
@@ -92,7 +94,7 @@ def _channels(image: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint16]:
                 raise ImageError(f"{name} of 16 bits with the channels {args[0].split(';')[0]}; save it as grey or RGB")
             args = (args[0][:-1] + BYTE_ORDERS[args[0][-1]], *args[1:])
             lower.tile[place] = tile._replace(args=args if isinstance(tile.args, tuple) else args[0])
-        return _upright(image).astype(np.uint16) << 8 | _upright(lower)
+        return _values(image, is_turned).astype(np.uint16) << 8 | _values(lower, is_turned)
 
 
 def _on_black(values: NDArray[Any]) -> NDArray[Any]:
