@@ -58,10 +58,7 @@ def test_a_dicom_file_may_begin_as_a_tiff(tmp_path: Path) -> None:
         (b"%PDF-1.7", "content is PDF; expected"),
         (b" \n<html>", "content is HTML, SVG or XML; expected"),
         (b"patient 12", "content is of an unknown format; expected"),
-        *(
-            (data[:-25], f"damaged or truncated {kind}, or a variant")
-            for kind, data in CONTENTS.items()
-        ),
+        *((data[:-25], f"damaged or truncated {kind}, or a variant") for kind, data in CONTENTS.items()),
     ],
 )
 def test_the_reason_is_the_same_in_each_run(content: bytes, reason: str) -> None:
