@@ -13,6 +13,7 @@ from typing import Any
 
 import typst
 from bs4 import BeautifulSoup
+from jupyter_core.paths import ENV_JUPYTER_PATH
 from nbconvert.exporters.html import HTMLExporter
 from nbformat import NotebookNode
 
@@ -30,6 +31,14 @@ class LabHTMLExporter(HTMLExporter):
     embed_images = exclude_anchor_links = True
     embeds_fonts = True
     template_name, extra_template_basedirs = TEMPLATE, [str(TEMPLATES)]
+
+    def __init__(self, config: Any = None, **options: Any) -> None:
+        """Leave out `config`: what the user has set for other notebooks does not hold for the report."""
+        super().__init__(**options)
+
+    def get_prefix_root_dirs(self) -> list[str]:
+        """Find nbconvert's templates in this environment, before those that the user may have put elsewhere."""
+        return [*ENV_JUPYTER_PATH, *super().get_prefix_root_dirs()]
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any

@@ -55,11 +55,12 @@ STYLE: dict[Any, Any] = {
 
 
 def use_style() -> None:
-    """Set matplotlib to the style of the lab for the rest of the notebook."""
+    """Set matplotlib to the style of the lab for the rest of the notebook, whatever the user has set elsewhere."""
     known = {Path(font.fname) for font in fontManager.ttflist}
     for path in (path for folder in fonts.folders() for path in folder.glob("*.ttf")):
         if path not in known:
             fontManager.addfont(path)
+    mpl.rcdefaults()
     mpl.rcParams.update(STYLE)
 
 

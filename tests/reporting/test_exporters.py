@@ -3,12 +3,14 @@ import hashlib
 import io
 import re
 from html import escape as html_escape
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbconvert.exporters import get_exporter
+from nbconvert.nbconvertapp import NbConvertApp
 from pypdf import PdfReader
 
 from lab_utils.core.errors import LabError
@@ -238,3 +240,27 @@ def test_a_short_list_is_not_divided_by_a_page() -> None:  # with a figure betwe
     assert "filled" in first
     assert "item" not in first
     assert all(f"item {number}" in second for number in range(8))
+
+
+def test_what_the_user_has_set_for_other_notebooks_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = tmp_path / "data" / "nbconvert" / "templates" / "base" / "display_priority.j2"
+    template.parent.mkdir(parents=True)
+    template.write_text("somebody's template")
+    (tmp_path / "jupyter_nbconvert_config.py").write_text(
+        "c.TemplateExporter.template_name = c.HTMLExporter.template_name = 'classic'\n"
+        "c.TemplateExporter.exclude_output = c.TemplateExporter.exclude_markdown = True\n"
+        "c.LabHTMLExporter.template_name = 'classic'\n"
+        "c.HTMLExporter.embed_images = False\n"
+        "c.Exporter.preprocessors = ['nowhere.Preprocessor']\n"
+    )
+    source = tmp_path / "report.ipynb"
+    nbformat.write(notebook(figure("fig-a")), source)
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    app = NbConvertApp(log_level=50)
+    app.initialize(["--to", "lab-html", "--output-dir", str(tmp_path / "out"), str(source)])
+    assert app.config.HTMLExporter.template_name == "classic"
+    app.start()
+    assert (tmp_path / "out" / "report.html").read_text() == str(html(figure("fig-a")))

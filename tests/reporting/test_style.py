@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import matplotlib as mpl
 import pytest
 
 from lab_utils.reporting import style
@@ -23,3 +26,16 @@ def test_every_column_of_panels_has_its_labels_below(count: int) -> None:
     assert [ax for ax in axes if ax.get_xlabel()] == lowest
     assert all(ax.xaxis.get_tick_params()["labelbottom"] for ax in lowest)
     assert [ax for ax in axes if ax.get_ylabel()] == axes[::3]
+
+
+def test_what_the_user_has_set_for_other_figures_does_not_hold(tmp_path: Path) -> None:
+    expected = dict(mpl.rcParams)
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: true\nfont.family: monospace\nsavefig.bbox: tight\nsavefig.dpi: 9\naxes.facecolor: black\npath.sketch: 1, 100, 2\n"
+    )
+    mpl.rc_file(tmp_path / "matplotlibrc")
+    style.use_style()
+    assert dict(mpl.rcParams) == expected
+    figure, (ax,) = style.panels(1, 1.0, columns=1)
+    ax.set_title("no TeX is needed")
+    figure.canvas.draw()
