@@ -18,9 +18,9 @@ from lab_utils.core.machine import in_parallel
 from lab_utils.core.progress import progress
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import ImageError, lungs_in, read_bytes, read_image, read_record
-from lab_utils.data.splits import split
+from lab_utils.data.splits import UNDIVIDED, split
 
-MOST_UNREADABLE = 0.05  # share of a class
+MOST_UNREADABLE, HANDFUL = 0.05, 5  # share of a class, and files: above both the data set is refused
 
 
 def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -30,14 +30,17 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     -------
     manifest : DataFrame
         One row per image, in order of class, then path; columns as in the catalogue. `phash` is the 64-bit
-        perceptual hash of Zauner (2010), as in imagehash; images with an identical hash share a `group`.
-    unreadable : DataFrame
-        One row per file that cannot be decoded: image_id, class, reason.
+        perceptual hash of Zauner (2010), as in imagehash; images with an identical hash or patient share a `group`.
+    left_out : DataFrame
+        One row per file that cannot be decoded, or whose group or patient has images in another set, see `split`:
+        columns check, class, image_id, reason.
 
     Raises
     ------
     LabError
-        If more than 5 % of a class cannot be decoded, or one side of the split lacks a class.
+        If more than 5 % of a class and more than five files cannot be decoded, or no image of a class can.
+    SplitError
+        If the protocol cannot be applied, see `split`.
     """
     listing = list_items(dataset, masks=protocol.masks)
     readings: list[dict[str, object] | str] = []
@@ -47,14 +50,22 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
             readings.append(reading)
             bar.update()
     failed = np.array([isinstance(reading, str) for reading in readings])
-    unreadable = listing.loc[failed, ["image_id", "class"]].assign(reason=[r for r in readings if isinstance(r, str)])
-    _refuse_damaged_classes(listing, unreadable)
+    reasons = [reading for reading in readings if isinstance(reading, str)]
+    left_out = listing.loc[failed, ["class", "image_id"]].assign(check="unreadable", reason=reasons)
+    _refuse_damaged_classes(listing, left_out)
     manifest = listing[~failed].reset_index(drop=True)
     manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
     manifest["patient"] = manifest["patient"].where(manifest["patient"] != "", manifest["patient_hash"])
+    if manifest["patient"].nunique() == 1 and len(manifest) > 1:  # one name for all images names no patient
+        manifest["patient"] = ""
     manifest["group"] = _groups(manifest)
     manifest["split"] = split(manifest, protocol)
-    return manifest[list(catalogue()["manifest"].columns)], unreadable
+    divided = manifest.loc[manifest["split"] == "", ["class", "image_id"]]
+    key = UNDIVIDED.get(protocol.split, "")
+    divided = divided.assign(check=f"divided {key}", reason=f"Its {key} has images in the validation or test set.")
+    manifest = manifest[manifest["split"] != ""].reset_index(drop=True)
+    left_out = pd.concat([left_out, divided])[["check", "class", "image_id", "reason"]]
+    return manifest[list(catalogue()["manifest"].columns)], left_out
 
 
 def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
@@ -111,10 +122,10 @@ def _lung_share(path: Path) -> float:
 def _refuse_damaged_classes(listing: pd.DataFrame, unreadable: pd.DataFrame) -> None:
     for name, lost in unreadable.groupby("class"):
         count = (listing["class"] == name).sum()
-        if len(lost) > MOST_UNREADABLE * count:
+        if len(lost) > max(MOST_UNREADABLE * count, HANDFUL) or len(lost) == count:
             first = lost.iloc[0]
             raise LabError(
-                f"class {name}: {len(lost)} of {count} images cannot be decoded, more than {MOST_UNREADABLE:.0%}; "
-                f"the first is {first['image_id']} ({first['reason']}); "
+                f"class {name}: {len(lost)} of {count} images cannot be decoded, more than {MOST_UNREADABLE:.0%} and "
+                f"more than {HANDFUL}, or all; the first is {first['image_id']} ({first['reason']}); "
                 "repair or remove these files and run stages 10 and 20 again"
             )

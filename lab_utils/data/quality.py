@@ -11,8 +11,11 @@ from lab_utils.data.dataset import Dataset
 from lab_utils.data.duplicates import duplicates
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.sources import NBSP, missing_sources, source_confounding
+from lab_utils.data.splits import PRECEDENCE
 from lab_utils.data.storage import conversions, storage_confounding
 
+LEAST_IMAGES = 10  # of a class or a data set, below which no image is an outlier
+LEAST_SPREAD = 1.0  # grey levels: a class whose images agree better has no outliers within five
 COMMON_SHARE = 0.95  # of images with one size or mode; above it the remaining images are findings
 MOST_DEVIATION = 5.0  # modified z-score: the usual 3.5 selects a hundred sound radiographs in ten thousand
 
@@ -20,15 +23,16 @@ Row = tuple[str, str, str, str, str]
 
 
 def collect_findings(
-    dataset: Dataset, manifest: pd.DataFrame, unreadable: pd.DataFrame, protocol: Protocol
+    dataset: Dataset, manifest: pd.DataFrame, left_out: pd.DataFrame, protocol: Protocol
 ) -> pd.DataFrame:
     """Collect the findings of all checks; columns as in the catalogue."""
     images = manifest[manifest["kind"] == "image"]
     rows: list[Row] = [
-        *(("unreadable", name, path, why, "left out") for path, name, why in unreadable.itertuples(index=False)),
+        *((check, name, path, why, "left out") for check, name, path, why in left_out.itertuples(index=False)),
         *mask_images(manifest),
         *dataset.problems,
         *duplicates(images, protocol),
+        *divided_patients(images),
         *mask_faults(images),
         *unusual_formats(images),
         *conversions(images),
@@ -52,6 +56,22 @@ def mask_images(manifest: pd.DataFrame) -> Iterator[Row]:
         yield "looks like a mask", row["class"], row["image_id"], detail, "kept; inspect it"
 
 
+def divided_patients(images: pd.DataFrame) -> Iterator[Row]:
+    """Report patients with images on both sides of a split, and how many images have no patient where others have."""
+    known = images[images["patient"] != ""]
+    for patient, rows in known.groupby("patient", sort=False):
+        if rows["split"].nunique() > 1:
+            images_per_side = rows["split"].value_counts()
+            counts = ", ".join(f"{images_per_side[side]} {side}" for side in PRECEDENCE if side in images_per_side)
+            classes = rows["class"].unique()
+            name = str(classes[0]) if len(classes) == 1 else ""
+            detail = f"Patient {patient} has images on several sides of the split: {counts}."
+            yield "patient on both sides", name, rows["image_id"].iloc[0], detail, "kept on both sides"
+    if 0 < len(known) < len(images):
+        detail = f"The patient of {len(images) - len(known):,} of {len(images):,} images is unknown."
+        yield "patient unknown", "", "", detail, "kept; each counts as a patient of its own"
+
+
 def mask_faults(images: pd.DataFrame) -> Iterator[Row]:
     """Report missing, empty and unreadable lung masks; nothing where no image has a mask."""
     if not (images["mask"] != "").any():
@@ -66,17 +86,19 @@ def mask_faults(images: pd.DataFrame) -> Iterator[Row]:
 
 
 def unusual_formats(images: pd.DataFrame) -> Iterator[Row]:
-    """Report images whose size or mode differs from that of nearly all images."""
+    """Report images whose size or mode differs from that of nearly all images; nothing below ten images."""
+    if len(images) < LEAST_IMAGES:
+        return
     sizes = images["width"].astype(str) + "\N{MULTIPLICATION SIGN}" + images["height"].astype(str)
     for quantity, values in (("size", sizes), ("mode", images["mode"])):
         most_frequent = values.mode().iloc[0]
         share = (values == most_frequent).mean()
-        if share < COMMON_SHARE:
+        differs = values != most_frequent
+        if share < COMMON_SHARE and differs.sum() > 1:
             examples = ", ".join(map(str, values.value_counts().index[:4]))
             detail = f"No {quantity} is common to {100 * COMMON_SHARE:.0f}{NBSP}% of the images; examples: {examples}."
             yield f"unusual {quantity}", "", "", detail, "kept"
             continue
-        differs = values != most_frequent
         for row, value in zip(images[differs].to_dict("records"), values[differs], strict=True):
             detail = f"The {quantity} is {value}; {100 * share:.1f}{NBSP}% of the images have {most_frequent}."
             yield f"unusual {quantity}", row["class"], row["image_id"], detail, "kept"
@@ -86,13 +108,16 @@ def unusual_grey_levels(images: pd.DataFrame) -> Iterator[Row]:
     """Report images whose brightness or contrast is far from that of their class.
 
     Far is a modified z-score above 5: the distance from the median over 1.4826 times the median distance
-    (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993).
+    (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993). Classes below ten images have no outliers.
     """
     for column, check in (("mean", "brightness"), ("deviation", "contrast")):
         for name, class_images in images.groupby("class", sort=False):
+            if len(class_images) < LEAST_IMAGES:
+                continue
             median = class_images[column].median()
             distance = (class_images[column] - median).abs()
-            for row in class_images[distance > MOST_DEVIATION * 1.4826 * distance.median()].to_dict("records"):
+            spread = max(1.4826 * distance.median(), LEAST_SPREAD)
+            for row in class_images[distance > MOST_DEVIATION * spread].to_dict("records"):
                 detail = f"The {column} of its grey levels is {row[column]:.0f}; the class's median is {median:.0f}."
                 yield f"unusual {check}", str(name), row["image_id"], detail, "kept; inspect it"
 

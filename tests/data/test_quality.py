@@ -12,7 +12,7 @@ from PIL import Image
 from lab_utils.core.catalogue import catalogue
 from lab_utils.core.config import Fault, Protocol
 from lab_utils.core.paths import Workspace
-from lab_utils.data.dataset import obtain
+from lab_utils.data.dataset import Dataset, obtain
 from lab_utils.data.duplicates import leaks
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import build_manifest
@@ -197,17 +197,15 @@ def test_corrected_keeps_every_group_on_one_side(planted: Path, lab: Workspace) 
 
 
 def test_the_listing_is_compared_with_the_published_one(tmp_path: Path) -> None:
-    lab = Workspace.open(str(tmp_path / "workspace"))
-    root = tmp_path / "database"
-    for name, count in PUBLISHED_COUNTS.items():
-        (root / name).mkdir(parents=True)
-        for number in range(1, count + 1):
-            (root / name / f"{name}-{number}.png").touch()
-    assert published_differences(obtain(str(root), lab)) == {}
-    (root / "Normal" / "Normal-77.png").unlink()
-    (root / "Normal" / "Normal-130.png").unlink()
-    (root / "COVID" / "mine.png").touch()
-    database = obtain(str(root), lab)
+    published = [
+        (f"{name}/images/{name}-{n}.png", name) for name, count in PUBLISHED_COUNTS.items() for n in range(1, count + 1)
+    ]
+    listing = pd.DataFrame(published, columns=["image_id", "class"]).assign(kind="image")
+    database = Dataset("archive", tmp_path, "", {name: {} for name in PUBLISHED_COUNTS}, listing=listing)
+    assert published_differences(database) == {}
+    missing = listing["image_id"].str.contains("Normal-77.png|Normal-130.png")
+    added = pd.DataFrame([{"image_id": "COVID/images/mine.png", "class": "COVID", "kind": "image"}])
+    database = replace(database, listing=pd.concat([listing[~missing], added]))
     assert published_differences(database) == {
         "COVID": "The folder holds 3,617 images, the published class 3,616: 1 not published, the first mine.png.",
         "Normal": "The folder holds 10,190 images, the published class 10,192: 2 missing, the first Normal-77.png.",
@@ -223,3 +221,15 @@ def test_other_classes_are_no_difference_unless_kaggle_sent_them(tmp_path: Path,
         rows["COVID"] == "The folder holds 0 images, the published class 3,616: 3,616 missing, the first COVID-1.png."
     )
     assert rows["b"] == "The folder holds 2 images, the published class 0: 2 not published, the first b-1.png."
+
+
+@pytest.mark.parametrize("count", [3, 9])
+def test_a_few_images_have_no_outliers(count: int) -> None:
+    assert unusual(images(mean=3.0, width=12, mode="RGB").head(count)) == []
+
+
+def test_one_of_fifteen_images_is_named_and_equal_images_have_no_outliers() -> None:
+    assert [row[0] for row in unusual(images(width=12).head(15))] == ["unusual size"]
+    equal = images().assign(mean=100.0, deviation=30.0)
+    equal.loc[5, ["mean", "deviation"]] = [101.0, 31.0]
+    assert unusual(equal) == []
