@@ -13,7 +13,8 @@ from lab_utils.core.paths import clone_of_package
 
 BATCH = "LAB_BATCH"  # set in the kernels that the pipeline starts; without it a notebook runs by hand
 GIVEN = "LAB_GIVEN"  # names as the user typed them, for Snakemake reads 001 as 1 and "scan #2" as scan
-FOREIGN = ("SNAKEMAKE_", "PAPERMILL_", "JUPYTER_CONFIG", "IPYTHON", "PYTHON")  # begin names of other tools' variables
+# The names of other tools' variables begin with these.
+FOREIGN = ("SNAKEMAKE_", "PAPERMILL_", "JUPYTER_CONFIG", "IPYTHON", "PYTHON", "MATPLOTLIBRC")
 HARMLESS = {"PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED"}
 STATED = {
     "MPLBACKEND": "agg",

@@ -25,6 +25,7 @@ LEAKS = {
     "PYTHONSTARTUP": "x",
     "PYTHONWARNINGS": "error",
     "PYTHONSAFEPATH": "1",
+    "MATPLOTLIBRC": "x",
     "KERAS_BACKEND": "jax",
     "MPLBACKEND": "TkAgg",
 }

@@ -1,7 +1,11 @@
 """The whole lab through Snakemake, on tiny data."""
 
+import os
 import re
+import shlex
+import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from tests.conftest import (
     PROJECT,
     SCENARIOS,
     SNAKEMAKE,
+    files_in,
     opened,
     planned,
     snakemake,
@@ -109,6 +114,29 @@ def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Pa
     assert planned(workspace, config) == set()
 
 
+def test_another_clone_and_another_interpreter_rerun_nothing(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    """A copied clone with a copied environment: its own package plans, in which a change counts."""
+    workspace, config = finished
+    clone = tmp_path / "copied clone"
+    for name in ("lab_utils", "notebooks", "report", "profiles"):
+        shutil.copytree(PROJECT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "lab.yaml"):
+        shutil.copy(PROJECT / name, clone)
+    (clone / ".venv").symlink_to(sys.prefix)
+
+    def plan() -> str:
+        words = [str(clone / ".venv" / "bin" / "python"), "-m", "snakemake", "--dry-run", "--quiet", "host", "progress"]
+        names = ["--config", f"workspace={workspace}", f"config={config}"]
+        done = subprocess.run([*words, *names], cwd=clone, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    assert "Nothing to be done" in plan()
+    module = clone / "lab_utils" / "models" / "training.py"
+    module.write_text(module.read_text() + "\nCHANGED = 1\n")
+    assert "30_train-described-fc_only-0" in plan()
+
+
 def stamps(lab: Workspace, names: list[str]) -> dict[str, int]:
     return {name: (lab.run("described", name, 0) / "run.json").stat().st_mtime_ns for name in names}
 
@@ -140,9 +168,22 @@ def test_a_fourth_scenario_takes_lines_in_the_yaml_alone(finished: tuple[Path, P
 SCRIPT = "<img src=x onerror=alert(1)>"
 
 
+def hosted_command(**values: str) -> list[str]:
+    """The command that README gives for a hosted notebook, with other values of its options."""
+    (line,) = re.findall(r"^!python (-m lab_utils .*)$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    words = shlex.split(line)
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    assert {"--dataset", "--workspace"} == set(given)
+    options = {**given, **{f"--{name}": value for name, value in values.items()}}
+    return [sys.executable, *words[:3], *(word for option in options.items() for word in option)]
+
+
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A finished run on images of a user's own, whose names are odd and whose sheet, title and author mean harm."""
+    """A finished run on images of a user's own, whose names are odd and whose sheet, title and author mean harm.
+
+    As in a hosted notebook: README's command without make, a read-only input folder, no home folder.
+    """
     folder = tmp_path_factory.mktemp("mine")
     root = write_classes(folder / "images", {SCRIPT: 24, "001": 20, "中文": 16}, size=50)
     (root / "001" / "001-1.png").rename(root / "001" / f"{SCRIPT}.png")
@@ -158,16 +199,24 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         protocols={"published": {"split": "listing", "val_fraction": 0.01}},  # no image of the smallest class
         scenarios={"other": {"title": f"Head {SCRIPT}", "trainable_convs": 1, "backbone": "MobileNet"}},
     )
-    done = snakemake(folder / "workspace", config)
+    before = files_in(root)
+    for path in (*root.rglob("*"), root):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    words = hosted_command(dataset=str(root), workspace="work space #2", config=str(config))
+    environment = {**os.environ, "HOME": str(folder / "none"), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Report: {folder / 'work space #2' / 'report' / 'lab_report.html'}" in done.stdout
+    assert files_in(root) == before
+    assert {path.name for path in folder.iterdir()} == {"images", "mine.yaml", "work space #2"}
     (folder / "said.txt").write_text(done.stdout)
-    return Workspace(folder / "workspace")
+    return Workspace(folder / "work space #2")
 
 
 def test_a_protocol_that_cannot_be_applied_is_left_out_and_the_report_goes_on(mine: Workspace) -> None:
     said = (mine.root.parent / "said.txt").read_text()
     assert re.search(r"20_preprocess-published .*\n    left out: class .* falls? into validation.*val_fraction", said)
-    assert re.search(r"\[(\d+)/\1\] \S+ +\d+ s\n$", said), "the last line counts what remained"
+    assert re.search(r"\[(\d+)/\1\] \S+ +\d+ s\nReport: .*\n$", said), "the last stage counts what remained"
     assert [path.name for path in (mine.root / "runs").iterdir()] == ["corrected"]
     assert set(read_table(mine, "metrics")["protocol"]) == {"corrected"}
     again = snakemake(mine.root, mine.root.parent / "mine.yaml")
@@ -196,7 +245,7 @@ def test_no_name_runs_a_script(mine: Workspace, browser: Any, tmp_path: Path) ->
         body, _ = HTMLExporter(template_name="basic").from_filename(str(notebook))
         pages.append(tmp_path / f"{notebook.parent.name}-{notebook.stem}.html")
         pages[-1].write_text(f"<!DOCTYPE html><meta charset='utf-8'><title>.</title>{body}")
-    assert len(pages) == 8
+    assert len(pages) == 9
     for page in pages:
         said: list[str] = []
         tab = opened(browser, page, 1280, "light", said)
