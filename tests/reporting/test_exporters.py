@@ -259,6 +259,7 @@ def test_what_the_user_has_set_for_other_notebooks_does_not_hold(
     nbformat.write(notebook(figure("fig-a")), source)
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")  # as outside a virtual environment
     app = NbConvertApp(log_level=50)
     app.initialize(["--to", "lab-html", "--output-dir", str(tmp_path / "out"), str(source)])
     assert app.config.HTMLExporter.template_name == "classic"
