@@ -1,6 +1,7 @@
 """The data set: obtained from Kaggle, an archive, a folder, a table or phantoms, checked, recorded."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ from lab_utils.core.errors import LabError, choose
 from lab_utils.core.files import atomic_write, digest, read_json, sha256, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.data.archives import split_archive_path, unpack
+from lab_utils.data.decode import ImageError, format_of, read_bytes, read_record
 from lab_utils.data.folders import FileTree
 from lab_utils.data.kaggle import download_database
 from lab_utils.data.label_tables import Columns
@@ -34,7 +36,7 @@ class Dataset:
     classes: dict[str, dict[str, int]]  # number of images and of masks per class, in alphabetical order
     layout: str = ""  # class folders, given splits or table
     layout_reason: str = ""  # one sentence: what the layout was recognised by
-    patients_known: bool = False  # whether the patient of every image is known
+    patients_known: bool = False  # whether a table or DICOM files name patients
     given: dict[str, int] = field(default_factory=dict)  # images per given side: train, validation, test; {} without
     problems: list[Row] = field(default_factory=list)  # rows of the findings table: what was not used, and why
     listing: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)  # the table listing
@@ -114,13 +116,22 @@ def obtain(
             "classes": _classes(layout.listing),
             "layout": layout.name,
             "layout_reason": layout.reason,
-            "patients_known": bool((images["patient"] != "").any()),
+            "patients_known": bool((images["patient"] != "").any()) or _dicom_names_patients(root, images["image_id"]),
             "given": images.loc[images["given"] != "", "given"].value_counts().to_dict(),
             "problems": layout.problems,
         }
         write_table_file(draft / LISTING, "listing", layout.listing)
         write_json(draft / "dataset.json", record)
     return load_dataset(workspace)
+
+
+def _dicom_names_patients(root: Path, paths: Iterable[str]) -> bool:
+    """Whether the first readable DICOM file names a patient; the manifest has those of all files."""
+    for path in paths:
+        if format_of(root / path) == "DICOM":
+            with suppress(ImageError):
+                return read_record(read_bytes(root / path)).patient != ""
+    return False
 
 
 def _classes(listing: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -3,12 +3,15 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset, obtain, source_fingerprint
+from tests.conftest import write_classes
 from tests.data.conftest import refused
+from tests.dicom import write_dicom
 
 
 def test_phantoms_are_made(lab: Workspace) -> None:
@@ -31,6 +34,14 @@ def test_a_folder_is_used_where_it_lies(phantoms: Path, lab: Workspace) -> None:
     data = obtain(str(phantoms), lab)
     assert data.root == phantoms
     assert not (lab.raw() / "files").exists()
+
+
+@pytest.mark.parametrize(("identity", "known"), [("7", True), ("ANONYMOUS", False)])
+def test_patients_are_known_from_dicom_files(identity: str, known: bool, tmp_path: Path, lab: Workspace) -> None:
+    root = write_classes(tmp_path / "data", {"a": 2, "b": 2})
+    for place in ("a/x", "b/y.dcm"):
+        (root / place).write_bytes(write_dicom(np.zeros((4, 4), np.uint8), PatientID=identity))
+    assert obtain(str(root), lab).patients_known == known
 
 
 def test_a_path_to_nothing(lab: Workspace, phantoms: Path) -> None:
