@@ -56,13 +56,14 @@ def compiled_model(lab: Lab, backbone: Any, *, seed: int = 0) -> Any:
 def extractor(lab: Lab, backbone: Any, depths: list[int]) -> Any:
     """The frozen layers of a backbone for some depths of fine-tuning, as `features_by_depth` runs them."""
     from lab_utils.models.backbone import trunk_of
-    from lab_utils.models.cut import graph_of, last_convolutions
+    from lab_utils.models.convolutions import last_convolutions
+    from lab_utils.models.cut import graph_of
     from lab_utils.models.engine import FeatureExtractor
     from lab_utils.models.runtime import keras
 
     graph = graph_of(trunk_of(backbone, lab.scaling_layer(), lab.data.shape))
     trained = [last_convolutions(backbone, depth) for depth in depths]
-    places = [graph.cut_place(lambda layer, names=names: layer.name in names) for names in trained]
+    places = [graph.cut_place(lambda layer, layers=layers: layer in layers) for layers in trained]
     outputs = [graph.steps[place].output for place in places]
     return FeatureExtractor(keras.Model(graph.input, outputs), lab.images.shape[1:])
 

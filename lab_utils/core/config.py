@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from lab_utils.core.errors import LabError, choose, unknown
 from lab_utils.core.paths import experiment_file
@@ -24,11 +33,18 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _depth(value: Any) -> Any:
+    if value != "all" and (type(value) is not int or value < 0):
+        raise ValueError("expected a number of convolutional layers (0 or more), or all")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 Positive = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Width = Annotated[int, Field(gt=0, le=65_536, strict=True)]
+Depth = Annotated[int | Literal["all"], BeforeValidator(_depth)]  # of fine-tuning
 Storage = Literal["float32", "float16"]
 Fault = Literal["duplicates", "marker", "source"]
 TableColumn = Literal["image", "label", "patient", "split", "source", "mask", "age", "sex"]
@@ -63,7 +79,7 @@ class Protocol(Entry):
 class Scenario(Entry):
     """Which part of the network is trained, and how."""
 
-    trainable_convs: Annotated[int, Field(ge=0, strict=True)]  # last convolutional layers that are trained
+    trainable_convs: Depth  # number of the last convolutional layers that are trained, or all
     backbone: str = "MobileNetV2"  # a model of keras.applications
     head: tuple[Width, ...] = (1024, 512)  # widths of the dense layers between pooling and softmax
     epochs: Positive = 20  # passes over the training images
@@ -150,9 +166,13 @@ class Experiment(Settings):
         """The scenarios that are run, in the report's order."""
         return [self.scenario(name) for name in self.scenarios]
 
-    def convs_of(self, backbone: str) -> list[int]:
-        """The numbers of trained convolutions of `backbone` in the chosen scenarios, largest first."""
-        return sorted({s.trainable_convs for s in self.chosen_scenarios() if s.backbone == backbone}, reverse=True)
+    def convs_of(self, backbone: str) -> list[Depth]:
+        """The numbers of trained convolutions of `backbone` in the chosen scenarios, largest first.
+
+        The last one is 0: the audits need the pooled features.
+        """
+        depths = {s.trainable_convs for s in self.chosen_scenarios() if s.backbone == backbone} | {0}
+        return sorted(depths, key=lambda depth: float("-inf") if depth == "all" else -depth)
 
 
 def load_experiment(config: str = "", **overrides: Any) -> Experiment:

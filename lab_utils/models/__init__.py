@@ -9,8 +9,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "architecture": ["architecture", "build_model"],
-        "backbone": ["BackboneRecord", "load_backbone", "load_model", "save_backbone", "scaling_layer", "trunk_of"],
-        "cut": ["last_convolutions"],
+        "backbone": [
+            "BackboneRecord",
+            "leaf_layers",
+            "load_backbone",
+            "load_model",
+            "save_backbone",
+            "scaling_layer",
+            "trunk_of",
+        ],
+        "convolutions": ["last_convolutions"],
         "explain": ["attribute", "attribute_image", "attribute_linear", "grad_cam"],
         "features": ["cut_table", "features_by_depth", "principal_components"],
         "pretrained": ["frozen_backbone", "obtain_backbone"],

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lab_utils.core.config import Scenario
-from lab_utils.models.cut import last_convolutions
+from lab_utils.models.backbone import leaf_layers
+from lab_utils.models.convolutions import last_convolutions
 from lab_utils.models.runtime import keras
 
 
@@ -18,8 +19,8 @@ def build_model(
     It shares the backbone's layers; `seed` sets the head's initial weights (Glorot uniform).
     """
     trained = last_convolutions(backbone, scenario.trainable_convs)
-    for layer in backbone.layers:
-        layer.trainable = layer.name in trained
+    for layer in leaf_layers(backbone):
+        layer.trainable = layer in trained
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     head = [layers.Dense(width, activation="relu") for width in scenario.head]

@@ -1,7 +1,7 @@
 """Where a model's frozen layers end: what to compute once per image, and what to train."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,13 +74,13 @@ class Graph:
         Returns
         -------
         int
-            Steps up to this place are a fixed function of the image; -1 if there is nothing worth storing: no layer
-            with weights is frozen.
+            Steps up to this place are a fixed function of the image; -1 if there is nothing worth storing: no
+            convolution or dense layer is frozen.
         """
         first = next((place for place, step in enumerate(self.steps) if moves(step.layer)), len(self.steps))
         cut = max((place for place in self.cuts() if place < first), default=-1)
-        has_weights = any(getattr(step.layer, "weights", None) for step in self.steps[: cut + 1])
-        return cut if has_weights else -1
+        frozen = [weight for step in self.steps[: cut + 1] for weight in getattr(step.layer, "weights", ())]
+        return cut if any(len(weight.shape) > 1 for weight in frozen) else -1
 
     def part(self, start: int, stop: int) -> Any:
         """Build the model from the output of step `start` (-1: the image) to that of `stop`."""
@@ -157,20 +157,3 @@ def graph_of(model: Any) -> Graph:
 def _is_followed(layer: Any) -> bool:
     """Whether a model is a graph of layers of Keras' own classes, without added code."""
     return _is_of_keras(layer) and (isinstance(layer, keras.Sequential) or hasattr(layer, "operations"))
-
-
-def last_convolutions(backbone: Any, count: int) -> Sequence[str]:
-    """Name the last `count` convolutional layers in the order of the graph.
-
-    Depthwise convolutions do not count (in Keras 3 they are no ``Conv2D``): the last two of MobileNetV2 are
-    block_16_project and Conv_1.
-
-    Raises
-    ------
-    LabError
-        If there are fewer.
-    """
-    names = [layer.name for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D)]
-    if count > len(names):
-        raise LabError(f"{backbone.name}: trainable_convs is {count}, it has {len(names)} convolutional layers")
-    return names[len(names) - count :]

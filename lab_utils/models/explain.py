@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 from lab_utils.core.errors import LabError
 from lab_utils.data.arrays import SlicedImages
 from lab_utils.data.labelled import LabelledImages
+from lab_utils.models.convolutions import ordered_convolutions
 from lab_utils.models.cut import Graph, graph_of, moves_in_training
 from lab_utils.models.engine import FeatureExtractor, Float, to_rgb
 from lab_utils.models.features import cached_features
 from lab_utils.models.runtime import keras, tf
 
 BATCH = 64  # images per pass
+
+
+class AttributionError(LabError):
+    """A network that Grad-CAM cannot explain."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,14 @@ def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64]) -> Attr
 
     Raises
     ------
-    LabError
+    AttributionError
         If the model has no feature map (N, h, w, K) that alone leads to its output, or no softmax layer at its end.
     """
     graph = graph_of(model)
-    last = _last_map(graph)
-    layers = [step.layer for step in graph.steps[: last + 1]]
+    last = last_map(graph)
     # Features that are cached lie before the last convolution, also where the head alone was trained.
-    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
-    explained_layer = [*layers[-1:], *convolutions][-1]
+    convolutions = ordered_convolutions(Graph(graph.input, graph.steps[: last + 1]))
+    explained_layer = [graph.steps[last].layer, *convolutions][-1]
     place = graph.cut_place(lambda layer: moves_in_training(layer) or layer is explained_layer)
     inputs = data.images if place < 0 else cached_features(graph, [place], data)[0].values
     explained = _explainer(graph, place, last)
@@ -66,7 +70,7 @@ def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attrib
     The image is uint8 (H, W) or (H, W, 3), of the size that the model takes.
     """
     graph = graph_of(model)
-    explained = _explainer(graph, -1, _last_map(graph))
+    explained = _explainer(graph, -1, last_map(graph))
     batch = image[None]
     probabilities = np.asarray(model(to_rgb(batch), training=False))[0]
     return probabilities, Attribution(*(part.numpy() for part in explained(batch)))
@@ -98,11 +102,13 @@ def attribute_linear(
     return result
 
 
-def _last_map(graph: Graph) -> int:
+def last_map(graph: Graph) -> int:
     """Find the last step that gives a feature map through which everything passes."""
     places = [place for place in graph.cuts() if len(graph.steps[place].output.shape) == 4]
     if not places:
-        raise LabError("Grad-CAM needs a feature map (N, h, w, K) that alone leads to the output; this model has none")
+        raise AttributionError(
+            "Grad-CAM needs a feature map (N, h, w, K) that alone leads to the output; this model has none"
+        )
     return places[-1]
 
 
@@ -111,7 +117,9 @@ def _explainer(graph: Graph, place: int, last: int) -> Any:
     above = graph.part(place, last) if last > place else None
     head, final = graph.part(last, len(graph.steps) - 2), graph.steps[-1].layer
     if not (isinstance(final, keras.layers.Dense) and final.activation is keras.activations.softmax):
-        raise LabError(f"Grad-CAM needs a dense softmax layer at the end of the model, found {type(final).__name__}")
+        raise AttributionError(
+            f"Grad-CAM needs a dense softmax layer at the end of the model, found {type(final).__name__}"
+        )
 
     @tf.function(autograph=False, reduce_retracing=True)
     def explained(batch: Any) -> Any:

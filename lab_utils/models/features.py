@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from numpy.typing import NDArray
 
+from lab_utils.core.config import Depth
 from lab_utils.core.files import atomic_write, digest, read_json, reading, write_checksum, write_json
+from lab_utils.core.locks import locked
 from lab_utils.core.progress import progress
 from lab_utils.data.arrays import ArrayWriter
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.models.backbone import STAGE, trunk_of
-from lab_utils.models.cut import Graph, graph_of, last_convolutions
+from lab_utils.models.convolutions import last_convolutions
+from lab_utils.models.cost import announce_features
+from lab_utils.models.cut import Graph, graph_of
 from lab_utils.models.engine import FeatureExtractor, Float, engine_version
 from lab_utils.models.runtime import keras
 
@@ -47,7 +50,7 @@ def cached_features(graph: Graph, places: Sequence[int], data: LabelledImages) -
     data.features_folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as locks:
         for folder in sorted(set(folders.values())):
-            locks.enter_context(FileLock(folder.with_suffix(".lock")))
+            locks.enter_context(locked(folder.with_suffix(".lock")))
         missing = {place: folder for place, folder in folders.items() if not _is_complete(folder)}
         if missing:
             _compute(graph, missing, data)
@@ -55,18 +58,18 @@ def cached_features(graph: Graph, places: Sequence[int], data: LabelledImages) -
 
 
 def features_by_depth(
-    backbone: keras.Model, scaling: Any, depths: Sequence[int], data: LabelledImages
-) -> dict[int, Features]:
+    backbone: keras.Model, scaling: Any, depths: Sequence[Depth], data: LabelledImages
+) -> dict[Depth, Features]:
     """Compute in one pass what training needs of a backbone behind the layer `scaling`.
 
-    `depths` are numbers of its last convolutional layers that are trained. A depth that leaves no layer frozen is
-    left out of the result.
+    `depths` are numbers of its last convolutional layers that are trained, or "all". A depth that leaves no layer
+    frozen is left out of the result.
     """
     graph = graph_of(trunk_of(backbone, scaling, data.shape))
 
-    def place_of(depth: int) -> int:
-        trained = last_convolutions(backbone, depth)
-        return graph.cut_place(lambda layer: layer.name in trained)
+    def place_of(depth: Depth) -> int:
+        trained = last_convolutions(backbone, depth, graph)
+        return graph.cut_place(lambda layer: layer in trained)
 
     places = {depth: place for depth in depths if (place := place_of(depth)) >= 0}
     return dict(zip(places, cached_features(graph, list(places.values()), data), strict=True))
@@ -78,10 +81,13 @@ def _is_complete(folder: Path) -> bool:
 
 def _compute(graph: Graph, folders: Mapping[int, Path], data: LabelledImages) -> None:
     """Run once over the images and write the output of every step in `folders` into its folder."""
-    began = time.perf_counter()
     steps = [graph.steps[place] for place in folders]
     extractor = FeatureExtractor(keras.Model(graph.input, [step.output for step in steps]), data.images.shape[1:])
-    record: dict[str, Any] = {"shared": len(folders)}
+    record: dict[str, Any] = {"shared": len(folders), "uncached_rate": extractor.tensorflow_rate(data.images)}
+    for step, shape in zip(steps, extractor.shapes, strict=True):
+        size = len(data) * int(np.prod(shape)) * np.dtype(data.storage).itemsize
+        announce_features(step.layer.name, size, data, record["uncached_rate"])
+    began = time.perf_counter()
     with ExitStack() as files:
         writers = [
             files.enter_context(_writer(folder, step.layer.name, (len(data), *shape), data.storage, record))
@@ -96,7 +102,6 @@ def _compute(graph: Graph, folders: Mapping[int, Path], data: LabelledImages) ->
 
             record["engine"] = engine_version(extractor.run(data.images, write))
         record["seconds"] = time.perf_counter() - began
-        record["uncached_rate"] = extractor.tensorflow_rate(data.images)
 
 
 @contextmanager
@@ -124,7 +129,7 @@ def _open(folder: Path, count: int) -> Features:
     )
 
 
-def cut_table(features: Mapping[int, Features]) -> pd.DataFrame:
+def cut_table(features: Mapping[Depth, Features]) -> pd.DataFrame:
     """List where a backbone is cut, for each depth of fine-tuning.
 
     Returns

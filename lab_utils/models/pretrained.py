@@ -1,9 +1,11 @@
 """A backbone with ImageNet weights, or with random ones that still separate images."""
 
 import os
+import re
 import socket
 from collections.abc import Collection
 from contextlib import ExitStack
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,8 @@ import numpy as np
 
 from lab_utils.core.errors import LabError, choose
 from lab_utils.data.labelled import LabelledImages
-from lab_utils.models.backbone import freeze
+from lab_utils.models.backbone import freeze, leaf_layers
+from lab_utils.models.convolutions import is_depthwise
 from lab_utils.models.engine import Float, first_line, to_rgb
 from lab_utils.models.runtime import keras, tf
 
@@ -55,28 +58,45 @@ def obtain_backbone(
         If there is no such backbone, it cannot take this size, or its weights cannot be had on real data.
     """
     names = sorted(name for name, value in vars(keras.applications).items() if callable(value))
-    build = getattr(keras.applications, choose("backbone", name, names))
-    options = {"include_top": False, "input_shape": (size, size, 3)}
+    build = partial(
+        getattr(keras.applications, choose("backbone", name, names)), include_top=False, input_shape=(size, size, 3)
+    )
     if weights != "random":
         cached = list(_cache_folder().glob("*"))
         try:
             with ExitStack() as after:  # Keras alone would wait without end for a server that does not answer
                 after.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
                 socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-                return build(weights="imagenet", **options), "imagenet"
+                return build(weights="imagenet"), "imagenet"
         except Exception as error:  # Keras raises bare Exception for a failed download
+            if "input_shape" in str(error):
+                raise _wrong_size(name, size, error) from error
             if weights == "imagenet" or not synthetic:
                 raise _no_weights(name, cached, error) from error
     try:
-        backbone = build(weights=None, **options)
+        backbone = build(weights=None)
     except ValueError as error:
-        raise LabError(f"{name}: cannot be built for images of {size}x{size}: {first_line(error)}") from error
+        raise _wrong_size(name, size, error) from error
     randomise(backbone)
     return backbone, "random"
 
 
 def _cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+def _wrong_size(name: str, size: int, error: Exception) -> LabError:
+    """Say which sizes a backbone takes; Keras' message has the number."""
+    if least := re.search(r"at least (\d+)", str(error)):
+        expected = f"expected {least[1]}x{least[1]} or more"
+    elif only := re.search(r"should be \((\d+)", str(error)):
+        expected = f"its ImageNet weights are for {only[1]}x{only[1]} alone"
+    else:
+        expected = first_line(error)
+    return LabError(
+        f"{name}: cannot be built for images of {size}x{size}: {expected}; change image_size in lab.yaml, or choose "
+        "another backbone"
+    )
 
 
 def _no_weights(name: str, cached: Collection[Path], error: Exception) -> LabError:
@@ -86,9 +106,12 @@ def _no_weights(name: str, cached: Collection[Path], error: Exception) -> LabErr
             f"{damaged}: damaged or incomplete, and cannot be downloaded again ({first_line(error)}); delete it, "
             "and put an intact file there or connect to the network"
         )
+    if "URL fetch failure" in str(error) or isinstance(error, TimeoutError):
+        problem = f"are neither in Keras' cache ({_cache_folder()}) nor downloadable"
+    else:
+        problem = f"cannot be loaded (Keras' cache is {_cache_folder()})"
     return LabError(
-        f"{name}: ImageNet weights are neither in Keras' cache ({_cache_folder()}) nor downloadable: "
-        f"{first_line(error)}\n"
+        f"{name}: ImageNet weights {problem}: {first_line(error)}\n"
         "  put them there, set KERAS_HOME to a folder that has them, or say `weights: random` in lab.yaml "
         "for an untrained backbone (its results say nothing about transfer learning)"
     )
@@ -101,11 +124,16 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
     (after De and Smith 2020, arXiv 2002.10444); depthwise kernels vary about a mean of one. With Keras' own initial
     weights, whose depthwise kernels have a mean of zero, the class of an image is lost after fifty layers.
     """
-    for place, layer in enumerate(backbone.layers):
-        if isinstance(layer, keras.layers.Conv2D):
-            layer.kernel.assign(keras.initializers.Orthogonal(seed=seed + place)(layer.kernel.shape))
-        elif isinstance(layer, keras.layers.DepthwiseConv2D):
-            layer.kernel.assign(keras.initializers.RandomNormal(1.0, 0.5, seed=seed + place)(layer.kernel.shape))
+    for place, layer in enumerate(leaf_layers(backbone)):
+        smooth = keras.initializers.RandomNormal(1.0, 0.5, seed=seed + place)
+        orthogonal = keras.initializers.Orthogonal(seed=seed + place)
+        if is_depthwise(layer):
+            layer.kernel.assign(smooth(layer.kernel.shape))
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            layer.depthwise_kernel.assign(smooth(layer.depthwise_kernel.shape))
+            layer.pointwise_kernel.assign(orthogonal(layer.pointwise_kernel.shape))
+        elif isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(orthogonal(layer.kernel.shape))
     sources = {id(layer.output): (place, layer) for place, layer in enumerate(backbone.operations)}
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.Add):
@@ -120,7 +148,7 @@ def set_batchnorm_statistics(backbone: keras.Model, images: Float) -> None:
     The images (N, H, W, 3) are scaled. Without this an untrained MobileNetV2 gives values near 1e-12. One forward pass
     in training mode with momentum 0 suffices: a layer normalises by the batch's statistics before the next one sees it.
     """
-    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in leaf_layers(backbone) if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lab_utils.core.errors import LabError
 from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
+from lab_utils.models.cost import MOST, announce_epochs, share_behind
 from lab_utils.models.cut import graph_of
 from lab_utils.models.engine import Float
 from lab_utils.models.features import Features, cached_features
@@ -31,6 +32,7 @@ class TrainablePart:
     model: Any  # maps rows of `inputs` to class probabilities (N, C); shares its weights with the model it is part of
     inputs: NDArray[Any]  # features (N, ...), or images (N, H, W[, 3]) where nothing is frozen: a memory map
     features: Features  # without a key where nothing is frozen
+    share: float = 1.0  # of the network's arithmetic, in [0, 1]
 
     @classmethod
     def of(cls, model: Any, data: LabelledImages) -> "TrainablePart":
@@ -48,7 +50,7 @@ class TrainablePart:
         if place < 0:
             return cls(part, data.images, Features("", data.images, "", seconds=0.0, shared=1, uncached_rate=math.inf))
         (features,) = cached_features(graph, [place], data)
-        return cls(part, features.values, features)
+        return cls(part, features.values, features, share_behind(graph.steps, place))
 
     def batches(self, rows: NDArray[np.int64], size: int, labels: Float, *, shuffle: int | None = None) -> Any:
         """Pairs of inputs and labels in batches, as a tf.data.Dataset; `shuffle` is a seed."""
@@ -71,7 +73,9 @@ class TrainablePart:
         return pairs.prefetch(2).with_options(options)
 
     def predict(self, data: LabelledImages, rows: NDArray[np.int64]) -> Float:
-        """Predict class probabilities of some images: float32 (n, C)."""
+        """Predict class probabilities of some images, or of none: float32 (n, C)."""
+        if not len(rows):  # Keras refuses an empty data set
+            return np.empty((0, len(data.classes)), np.float32)
         return np.asarray(self.model.predict(self.batches(rows, PREDICT_BATCH, data.labels), verbose=0))
 
 
@@ -145,8 +149,9 @@ def fit(
     part, labels, train = TrainablePart.of(model, data), data.labels, data.rows("train")
     if not model.trainable_weights:
         raise LabError(f"{model.name}: every layer is frozen; set `trainable = True` on those to train")
-    if not part.features.key:
-        print(f"No frozen layer comes first: every epoch runs the whole network on {len(train):,} images.")
+    if part.share > MOST:
+        batch, _ = next(iter(part.batches(train[:batch_size], batch_size, labels)))
+        announce_epochs(part.model, batch, part.share, len(train), len(data.rows("validation")), epochs)
     metrics = model._compile_metrics  # not get_compile_config, which cannot name a student's function
     given = {"metrics": metrics._user_metrics, "weighted_metrics": metrics._user_weighted_metrics} if metrics else {}
     steps = 1 if callbacks else STEPS  # a callback of the student's may count batches

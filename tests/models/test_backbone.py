@@ -6,7 +6,14 @@ import pytest
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import read_json, write_json
 from lab_utils.core.paths import Workspace
-from lab_utils.models.backbone import BackboneRecord, load_backbone, save_backbone, scaling_layer, weights_sha256
+from lab_utils.models.backbone import (
+    BackboneRecord,
+    load_backbone,
+    save_backbone,
+    scaling_layer,
+    scaling_used,
+    weights_sha256,
+)
 from lab_utils.models.runtime import keras
 
 
@@ -22,8 +29,21 @@ def test_unit_scaling_divides_by_255() -> None:
     assert np.allclose(layer(np.array([0, 51, 255], np.float32)), [0, 0.2, 1])
 
 
+@pytest.mark.parametrize("name", sorted(name for name, value in vars(keras.applications).items() if callable(value)))
+def test_no_network_is_scaled_twice_or_given_values_that_are_far_too_small(name: str) -> None:
+    pixels = np.array([[[[0, 0, 0], [255, 255, 255]]]], np.float32)
+    low, high = np.asarray(scaling_layer(name, "unit")(pixels))[0, 0]
+    expected = np.asarray(scaling_layer(name, "backbone")(pixels))[0, 0]
+    assert (high > low).all()
+    assert 0.2 < ((high - low) / (expected[1] - expected[0])).max() <= 1
+    assert (scaling_used(name, "unit") == "backbone") == (expected[1] - expected[0] == 255).all()
+    assert scaling_used(name, "backbone") == "backbone"
+
+
 def test_a_saved_backbone_comes_back_frozen(backbone: keras.Model, lab: Workspace) -> None:
-    key = save_backbone(backbone, lab, name="MobileNetV2", weights="random", store="s").key
+    record = save_backbone(backbone, lab, name="MobileNetV2", weights="random", scaling="unit", store="s")
+    key = record.key
+    assert record.scaling == "unit"
     loaded = load_backbone(lab, key)
     assert weights_sha256([loaded])[:16] == key
     assert loaded.trainable_weights == []
@@ -42,7 +62,14 @@ def test_a_backbone_that_cannot_be_loaded_is_named(lab: Workspace) -> None:
         load_backbone(lab, "key")
 
 
-RECORD = {"name": "MobileNetV2", "key": "k", "weights": "random", "weights_sha256": "0", "store": "s"}
+RECORD = {
+    "name": "MobileNetV2",
+    "key": "k",
+    "weights": "random",
+    "scaling": "unit",
+    "weights_sha256": "0",
+    "store": "s",
+}
 
 
 def test_features_of_earlier_images_are_refused(lab: Workspace) -> None:

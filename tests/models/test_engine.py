@@ -7,7 +7,8 @@ import pytest
 
 from lab_utils.models import engine as module
 from lab_utils.models.backbone import scaling_layer, trunk_of
-from lab_utils.models.cut import graph_of, last_convolutions
+from lab_utils.models.convolutions import last_convolutions
+from lab_utils.models.cut import graph_of
 from lab_utils.models.engine import FeatureExtractor, engine_version, fastest_engine, to_rgb
 from lab_utils.models.pretrained import obtain_backbone, set_batchnorm_statistics
 from lab_utils.models.runtime import keras
@@ -21,7 +22,7 @@ def extractor() -> FeatureExtractor:
     backbone, _ = obtain_backbone("MobileNetV2", 64, weights="random", synthetic=True)
     set_batchnorm_statistics(backbone, np.repeat(IMAGES[:16, ..., None], 3, axis=-1).astype(np.float32) / 255)
     graph = graph_of(trunk_of(backbone, scaling_layer("MobileNetV2", "unit"), (64, 64, 3)))
-    places = graph.cut_place(lambda layer: layer.name in last_convolutions(backbone, 1)), len(graph.steps) - 1
+    places = graph.cut_place(lambda layer: layer in last_convolutions(backbone, 1)), len(graph.steps) - 1
     model = keras.Model(graph.input, [graph.steps[place].output for place in places])
     return FeatureExtractor(model, IMAGES.shape[1:])
 

@@ -8,7 +8,8 @@ import pytest
 from lab_utils.core.errors import LabError
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.models.backbone import scaling_layer, trunk_of
-from lab_utils.models.cut import graph_of, last_convolutions
+from lab_utils.models.convolutions import last_convolutions
+from lab_utils.models.cut import graph_of
 from lab_utils.models.engine import FeatureExtractor, to_rgb
 from lab_utils.models.features import Features, cut_table, features_by_depth, principal_components
 from lab_utils.models.runtime import keras
@@ -28,8 +29,8 @@ def test_features_are_the_frozen_layers_outputs(shared_data: LabelledImages, bac
     rows = np.array([0, 52, 7])
     graph = graph_of(trunk_of(backbone, scaling_layer("MobileNetV2", "unit"), (64, 64, 3)))
     for depth, features in zip((2, 1, 0), compute(shared_data, backbone, 2, 1, 0), strict=True):
-        names = last_convolutions(backbone, depth)
-        place = graph.cut_place(lambda layer, names=names: layer.name in names)
+        trained = last_convolutions(backbone, depth)
+        place = graph.cut_place(lambda layer, trained=trained: layer in trained)
         expected = np.asarray(graph.part(-1, place)(to_rgb(shared_data.images[rows]), training=False))
         assert features.values.shape == (len(shared_data), *expected.shape[1:])
         assert np.abs(features.values[rows] - expected).max() <= 1e-4 * np.abs(expected).max()
@@ -117,7 +118,7 @@ def test_half_precision_takes_half_the_room_and_rounds(data: LabelledImages, bac
 
 
 def test_a_depth_that_leaves_nothing_frozen_has_no_features(data: LabelledImages, backbone: keras.Model) -> None:
-    assert list(features_by_depth(backbone, scaling_layer("MobileNetV2", "unit"), [35, 0], data)) == [0]
+    assert list(features_by_depth(backbone, scaling_layer("MobileNetV2", "unit"), ["all", 35, 0], data)) == [0]
 
 
 def test_the_table_of_cuts_and_the_principal_components(data: LabelledImages, backbone: keras.Model) -> None:
