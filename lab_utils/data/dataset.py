@@ -200,13 +200,11 @@ def _existing(dataset: str) -> tuple[Path, str]:
 
     Empty, `~nobody` and missing paths are a LabError.
     """
-    try:
+    with suppress(RuntimeError):  # of a home folder that does not exist
         path, inner = split_archive_path(dataset)
-        path = path.expanduser().resolve()
-    except RuntimeError:
-        path, inner = Path(), ""
-    if dataset and (path.is_dir() or path.is_file()):
-        return path, inner
+        path = path.resolve()
+        if dataset and (path.is_dir() or path.is_file()) and not (inner and _is_table(path)):
+            return path, inner
     raise LabError(
         f"{dataset or repr(dataset)}: no such file or folder; "
         "a data set is 'kaggle', 'phantom', or the path of an archive, a folder or a table"

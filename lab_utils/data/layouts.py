@@ -51,7 +51,7 @@ def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Column
         raise refusal(tree, shown_as, f"one class only ({some}); a classifier needs two or more")
     if len(classes) > MOST_CLASSES:
         room = f"figures and tables have room for {MOST_CLASSES}; merge classes, or leave some out"
-        raise refusal(tree, shown_as, f"{len(classes)} classes by {layout.name} ({some}); {room}")
+        raise refusal(tree, shown_as, f"{len(classes)} classes ({some}); {room}")
     unused = [("table not used", "", "", f"{reason}.", "left out") for reason in reasons]
     return replace(layout, problems=[*layout.problems, *unused])
 
