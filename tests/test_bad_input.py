@@ -348,7 +348,7 @@ def side_by_side(root: Path, **layouts: dict[str, int]) -> Path:
 @pytest.mark.parametrize(
     "layouts",
     [
-        {"train": {"a": 3, "b": 3}, "test": {"a": 1, "b": 1}, "val": {"a": 1, "b": 1}},
+        {"site1": {"a": 3, "b": 3}, "site2": {"a": 1, "b": 1}},
         {"a": {"patient1": 2, "patient2": 3}, "b": {"patient1": 2, "patient2": 3}},
     ],
 )
@@ -376,7 +376,7 @@ def test_an_empty_folder_for_images_is_passed_over(tmp_path: Path, lab: Workspac
 
 def test_too_many_classes_are_a_message(tmp_path: Path, lab: Workspace) -> None:
     root = write_classes(tmp_path / "data", {f"c{number}": 1 for number in range(51)}, size=4)
-    with pytest.raises(LabError, match="51 class folders .*have room for 50"):
+    with pytest.raises(LabError, match="51 classes .*have room for 50"):
         obtain(str(root), lab)
 
 
