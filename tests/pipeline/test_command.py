@@ -59,6 +59,16 @@ def test_help_imports_none_of_the_large_packages() -> None:
     assert not {"numpy", "pandas", "snakemake", "yaml", "IPython", "pydantic"} & set(done.stdout.split())
 
 
+def test_an_interpreter_without_the_packages_says_so() -> None:
+    words = [sys.executable, "-S", "-m", "lab_utils", "report"]  # without site-packages
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"{sys.executable} lacks the packages of the lab: in the clone, run `make`, or `pip install -e .`\n"
+    )
+
+
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "lab_utils"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -46,6 +46,16 @@ def test_settings_of_other_tools_do_not_leak_in(tmp_path: Path) -> None:
     assert not (tmp_path / "workspace").exists()
 
 
+def test_configuration_files_of_jupyter_are_not_read(tmp_path: Path) -> None:
+    script = "from jupyter_core.paths import jupyter_config_path\nprint(*jupyter_config_path(), sep='\\n')"
+    given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    stated = stage_environment(given, tmp_path)
+    done = subprocess.run([sys.executable, "-c", script], env=stated, capture_output=True, text=True, check=True)
+    (folder,) = done.stdout.splitlines()
+    assert not Path(folder).is_relative_to(tmp_path)
+    assert not Path(folder).is_relative_to(sys.prefix)
+
+
 @pytest.mark.parametrize("home", ["missing", "read-only", "", "file"])
 def test_without_a_home_folder_the_workspace_has_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str

@@ -114,6 +114,19 @@ def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Pa
     assert planned(workspace, config) == set()
 
 
+def test_a_profile_of_the_user_hides_no_change(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, config = finished
+    (tmp_path / "config.yaml").write_text("rerun-triggers: mtime\n")
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(tmp_path))
+    try:
+        change(config, title="Another title")
+        assert "lab_report" in planned(workspace, config)
+    finally:
+        change(config)
+
+
 def test_another_clone_and_another_interpreter_rerun_nothing(finished: tuple[Path, Path], tmp_path: Path) -> None:
     """A copied clone with a copied environment: its own package plans, in which a change counts."""
     workspace, config = finished
