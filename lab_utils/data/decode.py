@@ -30,6 +30,14 @@ OTHER_SIGNATURES = {  # of files that the lab names and does not read
     b"PK\3\4": "zip",
     b"<": "HTML, SVG or XML",
 }
+DICOM_STARTS = (  # first tags of DICOM files without the header that DICM marks
+    b"\x02\0\0\0UL\x04\0",
+    b"\x08\0\0\0UL\x04\0",
+    b"\x08\0\0\0\x04\0\0\0",
+    b"\x08\0\x05\0",
+    b"\x08\0\x08\0",
+    b"\x08\0\x16\0",
+)
 BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the second header, one per version
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}
 
@@ -112,7 +120,9 @@ def lungs_in(mask: Pixels) -> NDArray[np.bool_]:
 
 
 def _format(data: bytes) -> str:
-    if data[128:132] == b"DICM":  # first, because the 128 bytes before it may be those of a TIFF
+    if (
+        data[128:132] == b"DICM" or data[:4] in DICOM_STARTS
+    ):  # first, as the 128 bytes before DICM may be those of a TIFF
         return "DICOM"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"

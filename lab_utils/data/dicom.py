@@ -12,7 +12,14 @@ from PIL import Image
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
+from scipy.special import expit
 
 from lab_utils.data.record import INVERTED, RANGE, WINDOW, ImageError, Record, to_8_bits
 
@@ -39,7 +46,10 @@ def read_dicom(data: bytes) -> Record:
     """
     if DeflatedExplicitVRLittleEndian.encode() in data[: 132 + META_BYTES]:  # pydicom inflates without a limit
         raise _undecodable(DeflatedExplicitVRLittleEndian)
-    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:  # files of before 1996, and of careless writers, have no header
+        is_implicit, _ = dataset.original_encoding
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     _refuse_unsupported(dataset)
     raw = _pixel_array(dataset)
     padding, values = _is_padding(dataset, raw), apply_modality_lut(_stored_bits(dataset, raw), dataset)
@@ -135,11 +145,10 @@ def _windowed(dataset: pydicom.Dataset, values: NDArray[Any]) -> NDArray[np.floa
     if center is None or width is None:
         return None
     function = dataset.get("VOILUTFunction") or "LINEAR"
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - center) / width))
     if function == "LINEAR":  # whose window ends on values, and is one shorter
         center, width = center - 0.5, width - 1
-    return (values - center) / max(width, 1e-6) + 0.5
+    distance = (values - center) / max(width, 1e-6)
+    return expit(4 * distance) if function == "SIGMOID" else distance + 0.5
 
 
 def _first(value: Any) -> float | None:

@@ -33,15 +33,22 @@ def conversions(images: pd.DataFrame) -> Iterator[Row]:
 
 
 def storage_confounding(images: pd.DataFrame) -> Iterator[Row]:
-    """Report classes whose files differ from those of every other class in format, mode, depth or size.
+    """Report classes whose files differ from those of every other class in format, mode, depth, size or conversion.
 
     A network may learn the traces of the storage instead of the disease. A class is reported if the lower bound of the
     95 % interval (Wilson) of its share of one value lies clearly above the share of that value in any other class.
     """
     sizes = images["width"].astype(str) + "\N{MULTIPLICATION SIGN}" + images["height"].astype(str)
     depths = images["bits"].astype(str) + NBSP + "bits"
+    storage = {
+        "format": images["format"],
+        "mode": images["mode"],
+        "depth": depths,
+        "size": sizes,
+        "conversion": images["conversion"].replace("", "none"),
+    }
     differences: dict[str, list[str]] = {}
-    for what, values in {"format": images["format"], "mode": images["mode"], "depth": depths, "size": sizes}.items():
+    for what, values in storage.items():
         counts = pd.crosstab(values, images["class"])
         lowest = counts.apply(lambda column: proportion_confint(column, column.sum(), method="wilson")[0])
         shares = counts / counts.sum()

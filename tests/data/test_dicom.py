@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -167,6 +168,22 @@ def test_what_is_not_read_has_a_reason_that_is_the_same_each_time(kind: str) -> 
     (text,) = reasons
     assert "0x" not in text
     assert "Jane" not in text
+
+
+@pytest.mark.parametrize("is_implicit", [True, False])
+@pytest.mark.parametrize("start", [b"\x08\0\x16\0", b"\x08\0\5\0"])
+def test_a_file_without_a_header_is_read(is_implicit: bool, start: bytes) -> None:
+    dataset = dcmread(io.BytesIO(write_dicom(TWELVE, bits=12)))
+    if start == b"\x08\0\5\0":
+        dataset.SpecificCharacterSet = "ISO_IR 100"
+    buffer = io.BytesIO()
+    dataset.file_meta = FileMetaDataset()
+    dataset.save_as(buffer, enforce_file_format=False, implicit_vr=is_implicit, little_endian=True)
+    data = buffer.getvalue().removeprefix(bytes(128) + b"DICM")
+    assert data.startswith(start)
+    record = read_record(data)
+    assert (record.pixels == STRETCHED).all()
+    assert record.format == "DICOM"
 
 
 def test_a_deflated_file_is_refused_before_it_is_inflated() -> None:

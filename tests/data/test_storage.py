@@ -27,6 +27,7 @@ def reported(images: pd.DataFrame) -> dict[str, str]:
         ("format", "PNG", "DICOM", "format DICOM in 100\N{NO-BREAK SPACE}% of its images"),
         ("mode", "L", "RGB", "mode RGB in 100"),
         ("bits", 8, 16, "depth 16\N{NO-BREAK SPACE}bits in 100"),
+        ("conversion", "", "window of the file", "conversion window of the file in 100"),
         ("width", 224, 1024, "size 1024×224 in 100"),
     ],
 )
