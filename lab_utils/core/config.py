@@ -195,10 +195,33 @@ def load_experiment(config: str = "", **overrides: Any) -> Experiment:
             )
             for name in names
             if name not in known
-        ]
+        ] + _contradictions(experiment)
     if problems:
         raise LabError("\n  ".join([f"{path}: {len(problems)} problem(s)", *problems]))
     return experiment
+
+
+def _contradictions(experiment: Experiment) -> list[str]:
+    """List values that are valid each and wrong together."""
+    problems = []
+    if experiment.faults and experiment.dataset != "phantom":
+        problems.append(f"faults: are planted in phantoms only, and dataset is {experiment.dataset!r}; remove them")
+    if experiment.columns and experiment.dataset in ("phantom", "kaggle"):
+        problems.append(f"columns: are those of a table, and dataset is {experiment.dataset!r}; remove them")
+    if experiment.columns.get("image") and experiment.columns.get("image") == experiment.columns.get("label"):
+        problems.append(f"columns: image and label are both {experiment.columns['image']!r}; name one column each")
+    for name, protocol in experiment.known_protocols.items():
+        if protocol.masks and protocol.split in ("grouped", "given"):
+            problems.append(
+                f"protocols.{name}: masks: true puts masks into other sets than their images, and split: "
+                f"{protocol.split} keeps copies together; choose masks: false, or split: stratified or listing"
+            )
+    for kind, names in (("protocols", experiment.known_protocols), ("scenarios", experiment.known_scenarios)):
+        first: dict[str, str] = {}
+        for name in names:
+            if (other := first.setdefault(name.casefold(), name)) != name:
+                problems.append(f"{kind}: {other} and {name} differ in case only, and name one folder on some disks")
+    return problems
 
 
 def _problems(error: ValidationError, *place: str) -> list[str]:

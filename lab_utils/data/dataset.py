@@ -92,6 +92,8 @@ def obtain(
     """
     for fault in faults:
         choose("fault", fault, get_args(Fault))
+    if faults and dataset != "phantom":
+        raise LabError(f"{dataset}: faults ({', '.join(faults)}) are planted in phantoms only; leave them out")
     raw = workspace.writable.raw()
     with atomic_write(raw) as draft:
         draft.mkdir(parents=True)
@@ -112,7 +114,7 @@ def obtain(
         record = {
             "kind": kind,
             "root": final,
-            "fingerprint": fingerprint,
+            "fingerprint": digest(fingerprint, columns) if columns else fingerprint,
             "classes": _classes(layout.listing),
             "layout": layout.name,
             "layout_reason": layout.reason,
@@ -163,7 +165,7 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
         return dataset, ""
     path, inner = _existing(dataset)
     if path.is_dir() or _is_table(path):
-        return str(path), FileTree.read(path if path.is_dir() else path.parent).fingerprint()
+        return str(path), _files_digest(path)
     status = path.stat()
     return str(path / inner), digest(inner, status.st_size, status.st_mtime_ns)
 
@@ -180,15 +182,23 @@ def _open_path(dataset: str, workspace: Workspace, files: Path) -> tuple[str, st
             "move the data set, or choose another WORKSPACE"
         )
     if folder.is_dir():
-        return "folder", FileTree.read(folder).fingerprint(), folder, path.name if folder != path else ""
+        return "folder", _files_digest(path), folder, path.name if folder != path else ""
     unpack(path, files)
     target = files / inner
     if not target.exists():
         held = FileTree.read(files).describe()
         raise LabError(f"{dataset}: the archive has no {inner!r}; choose one of its folders, it holds\n{held}")
+    fingerprint = digest(sha256(path), inner) if inner else sha256(path)
     if target.is_file():
-        return "archive", sha256(path), target.parent, target.name
-    return "archive", sha256(path), target, ""
+        return "archive", fingerprint, target.parent, target.name
+    return "archive", fingerprint, target, ""
+
+
+def _files_digest(path: Path) -> str:
+    """Digest the files of a folder, or of the folder of a table and the table's name."""
+    if path.is_dir():
+        return FileTree.read(path).fingerprint()
+    return digest(path.name, FileTree.read(path.parent).fingerprint())
 
 
 def _is_table(path: Path) -> bool:

@@ -168,3 +168,26 @@ def test_without_a_choice_everything_is_run(config: Path) -> None:
 def test_a_merged_key_may_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("base: &base {epochs: 1, head: [8]}\nmine: {<<: *base, epochs: 2}\n")
     assert read_yaml(tmp_path / "a.yaml")["mine"] == {"epochs": 2, "head": [8]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"dataset": "kaggle", "faults": ["marker"]}, "faults: are planted in phantoms only, and dataset is 'kaggle'"),
+        ({"columns": {"label": "Dx"}}, "columns: are those of a table, and dataset is 'phantom'"),
+        ({"dataset": "t.csv", "columns": {"image": "x", "label": "x"}}, "columns: image and label are both 'x'"),
+        ({"protocols": {"corrected": {"masks": True, "split": "grouped"}}}, "protocols.corrected: masks: true puts"),
+        ({"protocols": {"Described": {"title": "t"}}}, "protocols: described and Described differ in case only"),
+        ({"scenarios": {"FC_only": {"trainable_convs": 0}}}, "scenarios: fc_only and FC_only differ in case only"),
+    ],
+)
+def test_values_that_are_wrong_together_are_refused(changes: dict[str, object], problem: str, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=problem):
+        load_experiment(str(write_config(tmp_path / "lab.yaml", **changes)))
+
+
+def test_columns_of_a_table_have_known_roles(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "lab.yaml", dataset="t.csv", columns={"image": "File", "label": "Dx"})
+    assert load_experiment(str(path)).columns == {"image": "File", "label": "Dx"}
+    with pytest.raises(LabError, match=r"columns.class: Input should be 'image', 'label', .* found 'class'"):
+        load_experiment(str(write_config(tmp_path / "lab.yaml", dataset="t.csv", columns={"class": "Dx"})))

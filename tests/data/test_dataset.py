@@ -10,7 +10,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset, obtain, source_fingerprint
 from tests.conftest import write_classes
-from tests.data.conftest import refused
+from tests.data.conftest import pack, refused, write_tree
 from tests.dicom import write_dicom
 
 
@@ -72,3 +72,20 @@ def test_the_fingerprint_follows_the_files(phantom_copy: Path) -> None:
 def test_an_unknown_fault_is_refused(lab: Workspace) -> None:
     with pytest.raises(LabError, match="no fault 'markers'.*did you mean 'marker'"):
         obtain("phantom", lab, phantoms=48, faults=["markers"])  # type: ignore[list-item]
+
+
+def test_faults_are_refused_where_no_phantoms_are_made(phantoms: Path, lab: Workspace) -> None:
+    with pytest.raises(LabError, match="faults .marker. are planted in phantoms only"):
+        obtain(str(phantoms), lab, faults=["marker"])
+
+
+def test_a_folder_and_a_table_inside_an_archive(tmp_path: Path, lab: Workspace) -> None:
+    root = write_tree(tmp_path / "d", "one/a/x*2.png", "one/b/y*2.png", "two/c/x*2.png", "two/d/y*2.png")
+    (root / "two" / "t.csv").write_text("image,label\nx1.png,e\nx2.png,e\ny1.png,f\n")
+    archive = pack(root, tmp_path / "archive.zip", below="top")
+    found = {inner: obtain(f"{archive}/{inner}", lab) for inner in ("top/one", "top/two/t.csv")}
+    assert [list(data.classes) for data in found.values()] == [["a", "b"], ["e", "f"]]
+    assert len({data.fingerprint for data in found.values()}) == 2
+    assert source_fingerprint(f"{archive}/top/one") != source_fingerprint(f"{archive}/top/two")
+    with pytest.raises(LabError, match=r"the archive has no 'top/three'.*\n.*\n.*top/"):
+        obtain(f"{archive}/top/three", lab)
