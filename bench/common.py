@@ -40,9 +40,9 @@ def prepare(dataset: str, folder: str | Path) -> Lab:
     """Run stages 10 and 20 without their notebooks."""
     lab = lab_in(folder)
     data = lab.obtain(dataset)
-    manifest, unreadable = build_manifest(data, lab.protocol)
+    manifest, left_out = build_manifest(data, lab.protocol)
     store = ensure_store(data, manifest, lab.protocol, lab.experiment.image_size, lab.workspace)
-    lab.save_preprocessing(manifest, collect_findings(data, manifest, unreadable, lab.protocol), store)
+    lab.save_preprocessing(manifest, collect_findings(data, manifest, left_out, lab.protocol), store)
     return lab
 
 
