@@ -20,8 +20,7 @@ from lab_utils.data.dataset import Dataset, load_dataset, obtain
 from lab_utils.data.decode import Pixels
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.data.store import open_store
-from lab_utils.evaluation.predictions import predictions_table
-from lab_utils.evaluation.runs import Run, Runs, finished_runs, save_run
+from lab_utils.evaluation.runs import Run, Runs, finished_runs
 from lab_utils.reporting.exhibits import Notices, ReportFigure, notices
 from lab_utils.trained import TrainedRun
 
@@ -162,23 +161,18 @@ class Lab:
 
     def save_features(self, name: str, backbone: Any, weights: str, features: Mapping[int, Any]) -> None:
         """Keep what stage 25 leaves: the backbone and, last, the record of its features."""
-        record = models.save_backbone(
-            backbone,
-            self.workspace,
-            name=name,
-            weights=weights,
-            scaling=self.protocol.scaling,
-            store=self.data.store_key,
-        )
+        properties = {"name": name, "weights": weights, "scaling": self.protocol.scaling, "store": self.data.store_key}
+        record = models.save_backbone(backbone, self.workspace, **properties)
         cuts = {str(depth): {"layer": cut.layer, "key": cut.key} for depth, cut in features.items()}
         values = {**vars(record), "cuts": cuts, **provenance()}
         write_json(self.workspace.writable.extraction(self.protocol.name, name), values)
 
     def backbone(self, name: str = "") -> Any:
         """Load a backbone: a Keras model without its classifier, all layers frozen."""
-        return models.load_backbone(self.workspace, self._backbone_record(name).key)
+        return models.load_backbone(self.workspace, self.backbone_record(name).key)
 
-    def _backbone_record(self, name: str = "") -> Any:
+    def backbone_record(self, name: str = "") -> Any:
+        """Read what stage 25 recorded of a backbone."""
         names = self.protocol.name, name or self.scenario.backbone
         return models.BackboneRecord.read(self.workspace, *names, store=self.data.store_key)
 
@@ -197,44 +191,20 @@ class Lab:
             model = models.build_model(plan, backbone, scaling, self.data.shape, len(self.classes), seed=self.seed)
             arguments = plan.model_dump(include={"epochs", "batch_size", "class_weight"})
             history = models.fit(model, self.data, seed=self.seed, **arguments)
-            replace(self, scenario=plan).save_run(model, history, run=run)
+            run.save(model, history)
         return run
 
     def compare(self, *runs: Run) -> ReportFigure:
         """Draw the training curves of several runs on the same axes."""
         return reporting.figures.compared_curves({getattr(run, "title", run.name): run.history() for run in runs})
 
-    def save_run(self, model: Any, history: pd.DataFrame, *, run: Run | None = None) -> dict[str, Any]:
+    def save_run(self, model: Any, history: pd.DataFrame) -> dict[str, Any]:
         """Write history, predictions of the validation and test set, the model and run.json; return its record.
 
         By hand, the run goes below ``by_hand/``, is marked, and never enters results.
         """
-        part, backbone = models.TrainablePart.of(model, self.data), self._backbone_record()
-        rows = {side: self.data.rows(side) for side in ("train", "validation", "test")}
-        predictions = {
-            name: predictions_table(self.manifest.iloc[rows[side]], self.classes, part.predict(self.data, rows[side]))
-            for name, side in (("predictions", "validation"), ("predictions_test", "test"))
-        }
-        epoch_images = len(rows["train"]) + len(rows["validation"])
-        seconds = float(history["seconds"].sum())
-        record = {
-            "by_hand": self.workspace.is_by_hand or run is not None,
-            "images": {side: len(places) for side, places in rows.items()},
-            "seconds": {
-                "features": part.features.seconds,
-                "shared": part.features.shared,
-                "training": seconds,
-                "uncached": seconds + len(history) * epoch_images / part.features.uncached_rate,
-            },
-            "dataset": {name: getattr(self.dataset, name) for name in ("kind", "fingerprint", "classes")},
-            **{name: getattr(backbone, name) for name in ("weights", "weights_sha256", "store")},
-            "features": part.features.key,
-            "cut": part.features.layer,
-            "architecture": models.architecture(model).to_dict("records"),
-        }
-        names = self.protocol.name, self.scenario.name, self.seed
-        run = run or Run(self.protocol, self.scenario, self.seed, self.workspace.writable.run(*names))
-        return save_run(run, model, history, predictions, record)
+        folder = self.workspace.writable.run(self.protocol.name, self.scenario.name, self.seed)
+        return TrainedRun(self.protocol, self.scenario, self.seed, folder, self).save(model, history)
 
     @cached_property
     def runs(self) -> Runs:

@@ -11,8 +11,8 @@ import pandas as pd
 from lab_utils import models, reporting
 from lab_utils.core.errors import LabError
 from lab_utils.data.decode import FORMATS, read_image, resize
-from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
-from lab_utils.evaluation.runs import Run
+from lab_utils.evaluation.predictions import classes_of, predicted_of, predictions_table, probabilities_of
+from lab_utils.evaluation.runs import Run, save_run
 from lab_utils.reporting.exhibits import ReportFigure
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedRun(Run):
-    """A finished run, with the lab that it belongs to."""
+    """A run with the lab that it belongs to."""
 
     lab: "Lab"
     changes: str = ""  # settings that are not the experiment's, in words
@@ -30,6 +30,35 @@ class TrainedRun(Run):
     def title(self) -> str:
         """Name the run in a comparison: "fc_only, learning_rate=0.01"."""
         return ", ".join(filter(None, [self.scenario.name if self.changes else self.name, self.changes]))
+
+    def save(self, model: Any, history: pd.DataFrame) -> dict[str, Any]:
+        """Write the run's files, with the model's predictions of the validation and test set; return its record."""
+        data, manifest = self.lab.data, self.lab.manifest
+        part, backbone = models.TrainablePart.of(model, data), self.lab.backbone_record(self.scenario.backbone)
+        rows = {side: data.rows(side) for side in ("train", "validation", "test")}
+        predictions = {
+            name: predictions_table(manifest.iloc[rows[side]], list(data.classes), part.predict(data, rows[side]))
+            for name, side in (("predictions", "validation"), ("predictions_test", "test"))
+        }
+        images = {side: len(places) for side, places in rows.items()}
+        seconds = float(history["seconds"].sum())
+        uncached = len(history) * (images["train"] + images["validation"]) / part.features.uncached_rate
+        record = {
+            "by_hand": self.lab.workspace.is_by_hand or bool(self.changes),
+            "images": images,
+            "seconds": {
+                "features": part.features.seconds,
+                "shared": part.features.shared,
+                "training": seconds,
+                "uncached": seconds + uncached,
+            },
+            "dataset": {name: getattr(self.lab.dataset, name) for name in ("kind", "fingerprint", "classes")},
+            **{name: getattr(backbone, name) for name in ("weights", "weights_sha256", "store")},
+            "features": part.features.key,
+            "cut": part.features.layer,
+            "architecture": models.architecture(model).to_dict("records"),
+        }
+        return save_run(self, model, history, predictions, record)
 
     @cached_property
     def model(self) -> Any:

@@ -65,6 +65,7 @@ def test_exploring_a_run_never_touches_the_batch(by_hand: Lab) -> None:
     stamp = (slow.folder / "run.json").stat().st_mtime_ns
     assert by_hand.train("fc_only", learning_rate=1e-4).history().equals(slow.history())
     assert (slow.folder / "run.json").stat().st_mtime_ns == stamp, "the same training is not repeated"
+    assert slow.test_predictions().empty, "phantoms have no test set"
     curves = by_hand.compare(slow, fast)
     assert curves.label == "fig-compared"
     assert all(trial.title in curves.alt for trial in (slow, fast))
