@@ -349,7 +349,7 @@ def side_by_side(root: Path, **layouts: dict[str, int]) -> Path:
     "layouts",
     [
         {"site1": {"a": 3, "b": 3}, "site2": {"a": 1, "b": 1}},
-        {"a": {"patient1": 2, "patient2": 3}, "b": {"patient1": 2, "patient2": 3}},
+        {"a": {"old": 2, "new": 3}, "b": {"old": 2, "new": 3}},
     ],
 )
 def test_several_places_with_class_folders_are_a_message(

@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
+from lab_utils.core.errors import LabError
 from lab_utils.data.folders import FileTree
 from lab_utils.data.listing import Layout, make_layout, refusal
 from lab_utils.data.names import is_class_name, is_image_folder, is_mask_file, is_set_aside, split_side
@@ -44,8 +45,13 @@ def class_folders(tree: FileTree, place: str) -> list[str]:
 
 
 def single_folder(tree: FileTree, place: str) -> str | None:
-    """Return the only subfolder with images, masks and documents aside; None with several, or none."""
+    """Return the only subfolder with images, masks and documents aside; None with several, or none.
+
+    Sets without class folders, such as the test images of a competition, are also aside.
+    """
     inner = [child for child in tree.subfolders[place] if not is_set_aside(child) and tree.holds_images(child)]
+    if len(inner) > 1 and all(map(split_side, inner)):
+        inner = [child for child in inner if _class_place(tree, child) is not None]
     return inner[0] if len(inner) == 1 else None
 
 
@@ -79,9 +85,15 @@ def _given_splits(tree: FileTree, place: str, sides: dict[str, str], shown_as: s
 def _layout(tree: FileTree, place: str, name: str, reason: str, folders: dict[str, tuple[str, str]]) -> Layout:
     rows = [(path, *scope) for folder, scope in folders.items() for path in _class_images(tree, folder)]
     images = pd.DataFrame(rows, columns=["image_id", "class", "given"])
-    urls = {label: read_sheet(tree.root / place, label).to_dict() for label in {label for label, _ in folders.values()}}
+    urls, problems = {}, []
+    for label in sorted({label for label, _ in folders.values()}):
+        try:
+            urls[label] = read_sheet(tree.root / place, label).to_dict()
+        except LabError as error:
+            problems.append(("metadata sheet", label, "", f"{error}.", "left out; sources are unknown"))
+            urls[label] = {}
     images["source"] = [urls[label].get(sheet_key(_name(path)), "") for path, label, _ in rows]
-    return make_layout(tree, name, reason, place, images, folders)
+    return make_layout(tree, name, reason, place, images, folders, problems)
 
 
 def _name(path: str) -> str:

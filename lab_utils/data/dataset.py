@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -19,10 +19,11 @@ from lab_utils.data.folders import FileTree
 from lab_utils.data.kaggle import download_database
 from lab_utils.data.label_tables import Columns
 from lab_utils.data.layouts import recognise
-from lab_utils.data.listing import Row
+from lab_utils.data.listing import Layout, Row
 from lab_utils.data.phantoms import write_phantoms
 from lab_utils.data.table_files import TABLE_ENDINGS
 
+SIDES = ("train", "validation", "test")
 LISTING = "listing.csv"  # beside dataset.json
 
 
@@ -110,21 +111,24 @@ def obtain(
         layout = recognise(FileTree.read(files), dataset, table=table, columns=columns)
         root = files / layout.place
         final = (Path(raw.name) / root.relative_to(draft)).as_posix() if root.is_relative_to(draft) else str(root)
-        images = layout.listing[layout.listing["kind"] == "image"]
-        record = {
-            "kind": kind,
-            "root": final,
-            "fingerprint": digest(fingerprint, columns) if columns else fingerprint,
-            "classes": _classes(layout.listing),
-            "layout": layout.name,
-            "layout_reason": layout.reason,
-            "patients_known": bool((images["patient"] != "").any()) or _dicom_names_patients(root, images["image_id"]),
-            "given": images.loc[images["given"] != "", "given"].value_counts().to_dict(),
-            "problems": layout.problems,
-        }
+        fingerprint = digest(fingerprint, columns) if columns else fingerprint
         write_table_file(draft / LISTING, "listing", layout.listing)
+        record = {"kind": kind, "root": final, "fingerprint": fingerprint, **_describe(layout, root)}
         write_json(draft / "dataset.json", record)
     return load_dataset(workspace)
+
+
+def _describe(layout: Layout, root: Path) -> dict[str, Any]:
+    """What dataset.json says about a layout whose listing is relative to `root`."""
+    images = layout.listing[layout.listing["kind"] == "image"]
+    return {
+        "classes": _classes(layout.listing),
+        "layout": layout.name,
+        "layout_reason": layout.reason,
+        "patients_known": bool((images["patient"] != "").any()) or _dicom_names_patients(root, images["image_id"]),
+        "given": {side: count for side in SIDES if (count := int((images["given"] == side).sum()))},
+        "problems": layout.problems,
+    }
 
 
 def _dicom_names_patients(root: Path, paths: Iterable[str]) -> bool:

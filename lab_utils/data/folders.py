@@ -69,8 +69,10 @@ class FileTree:
         listing = []
         for files in self.files.values():
             for path in files:
-                file = self.root / path
-                status = file.stat() if file.exists() else file.lstat()
+                try:
+                    status = (self.root / path).stat()
+                except OSError:  # a dead link
+                    status = (self.root / path).lstat()
                 listing.append((path, status.st_size, status.st_mtime_ns))
         return digest(*sorted(listing))
 

@@ -1,6 +1,7 @@
 """Tables of labels: one row per image, with its class and what else is known of it."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
@@ -19,6 +20,7 @@ Columns = Mapping[TableColumn, str]  # role to name of a column
 SHEETS = ".metadata.xlsx"  # the database's sheets give sources, not labels
 BLANK, NOBODY = set(NAMES["blank"]), {*NAMES["blank"], *NAMES["nobody"]}
 SEXES = {"male": "M", "m": "M", "female": "F", "f": "F"}
+MOST_CONTRADICTIONS, HANDFUL = 0.05, 5  # share and number of images: above both the table is refused
 SAMPLE = 300  # rows that decide which column names the images
 
 
@@ -30,7 +32,7 @@ class FileNames:
         self._count, self.first = len(paths), next(iter(paths), "")
         self._paths: dict[str, list[str]] = defaultdict(list)
         for path in paths:
-            inner = path.removeprefix(f"{place}/" if place else "").casefold()
+            inner = _key(path.removeprefix(f"{place}/" if place else ""))
             name = PurePosixPath(inner).name
             for key in {inner, name, _stem(name)}:
                 self._paths[key].append(path)
@@ -40,7 +42,7 @@ class FileNames:
 
     def find(self, cell: str) -> str:
         """Return the path of the one file that a cell names; "" where it names none, or several."""
-        parts = PurePosixPath(cell.replace("\\", "/").casefold()).parts
+        parts = PurePosixPath(_key(cell.replace("\\", "/"))).parts
         keys = ["/".join(parts[start:]) for start in range(len(parts))]
         keys += [_stem(key) for key in keys[-1:]]
         paths = next((self._paths[key] for key in keys if key in self._paths), [])
@@ -69,24 +71,13 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
     if not files:
         return None, []
     paths = [path for path in tree.below(place) if path in tree.images]
-    images, masks = (FileNames([p for p in paths if is_mask_file(p) == kind], place) for kind in (False, True))
-    tables, reasons = {}, []
-    for path in files:
-        try:
-            tables[path] = _label_columns(tree, path, images, columns)
-        except LabError as error:
-            reasons.append(str(error))
-    if len(tables) > 1 and all(map(split_side, tables)):  # train.csv and test.csv
-        for path, frame in tables.items():
-            frame["split"] = split_side(path)
-        tables = {", ".join(tables): pd.concat(tables.values(), ignore_index=True)}
+    images = FileNames([path for path in paths if not is_mask_file(path)], place)
+    tables, reasons = _read_tables(tree, files, images, columns)
     if len(tables) != 1:
         several = f"several tables of labels: {', '.join(tables)}; give one of them as the data set"
         return None, [*reasons, *[several] * bool(tables)]
     ((path, frame),) = tables.items()
-    if several_labels := _several_labels(path, frame["label"]):
-        return None, [*reasons, several_labels]
-    rows, problems = table_rows(frame, images, masks)
+    rows, problems = table_rows(frame, images, FileNames(paths, place))
     if not asked and 2 * len(rows) < len(images):
         few = f"{path} labels {len(rows):,} of {len(images):,} images; to use those alone, give it as the data set"
         return None, [*reasons, few]
@@ -95,6 +86,22 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
     used = ", ".join(f"{role} {name!r}" for role, name in frame.attrs.items())
     reason = f"{path} names {len(rows):,} of {len(images):,} image files (columns: {used})."
     return make_layout(tree, "table", reason, place, rows, {}, problems), reasons
+
+
+def _read_tables(
+    tree: FileTree, files: list[str], images: FileNames, columns: Columns
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Read the tables of labels among `files`, those of the sets of a split as one; return why others are not used."""
+    tables, reasons = {}, []
+    for path in files:
+        try:
+            tables[path] = _label_columns(tree, path, images, columns)
+        except LabError as error:
+            reasons.append(str(error))
+    if len(tables) > 1 and all(map(split_side, tables)):  # train.csv and test.csv
+        parts = [frame.assign(split=split_side(path)) for path, frame in tables.items()]
+        tables = {", ".join(tables): pd.concat(parts, ignore_index=True)}
+    return tables, reasons
 
 
 def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Columns) -> pd.DataFrame:
@@ -120,39 +127,31 @@ def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Column
         first = frame[names["image"]].iloc[0] if len(frame) else ""
         raise LabError(
             f"{path}: column {names['image']!r} names none of the {len(images):,} images beside and below the table, "
-            f"the first cell is {first!r}, the first image is {images.first!r}"
+            f"the first cell is {first!r}, the first image is {images.first!r}; put the table beside or above them"
         )
     used = {role: name for role, name in names.items() if name}
     table = pd.DataFrame({role: frame[name] for role, name in used.items()})
+    _refuse_several_labels(path, table)
     table.attrs.update(used)
     return table
 
 
-def table_rows(frame: pd.DataFrame, images: FileNames, masks: FileNames) -> tuple[pd.DataFrame, list[Row]]:
-    """Turn a table of labels into rows of the listing, and say which rows were left out and why.
-
-    Returns
-    -------
-    rows : DataFrame
-        One row per image that has a file and one label, ordered by class, then path: image_id, class, source, mask,
-        patient, age, sex, given.
-    problems : list
-        Rows of the findings table.
-
-    """
+def table_rows(frame: pd.DataFrame, images: FileNames, files: FileNames) -> tuple[pd.DataFrame, list[Row]]:
+    """Turn a table of labels into rows of the listing by class and path, and findings about the rows left out."""
     columns = {role: frame.get(role, pd.Series("", frame.index)) for role in ROLES}
     rows = pd.DataFrame(
         {
             "image_id": frame["image"].map(images.find),
             "class": frame["label"].where(~frame["label"].str.casefold().isin(BLANK), ""),
             "source": columns["source"].where(~columns["source"].str.casefold().isin(NOBODY), ""),
-            "mask": columns["mask"].map(masks.find),
+            "mask": columns["mask"].map(files.find),
             "patient": columns["patient"].where(~columns["patient"].str.casefold().isin(NOBODY), ""),
             "age": pd.to_numeric(columns["age"].str.extract(r"^(\d+(?:\.\d*)?)\s*[Yy]?$")[0]),
             "sex": columns["sex"].map(lambda sex: SEXES.get(sex.casefold(), sex)),
             "given": columns["split"].map(split_side),
         }
     )
+    rows["mask"] = rows["mask"].where(rows["mask"] != rows["image_id"], "")
     no_label, no_file = rows["class"] == "", rows["image_id"] == ""
     sound = rows[~no_label & ~no_file]
     labels = sound.groupby("image_id")["class"].transform("nunique")
@@ -165,17 +164,11 @@ def table_rows(frame: pd.DataFrame, images: FileNames, masks: FileNames) -> tupl
         ("contradictory labels", frame.loc[labels.index[labels > 1]], "give one image different labels", "left out"),
         ("unknown split", frame[bad_split], "name a set that is not train, validation or test", "taken as training"),
     )
-    problems = [
-        (
-            check,
-            "",
-            "",
-            f"{len(cells):,} of {len(frame):,} rows {what}, the first for {cells['image'].iloc[0]}.",
-            action,
-        )
-        for check, cells, what, action in cases
-        if len(cells)
-    ]
+    problems = []
+    for check, lines, what, action in cases:
+        if len(lines):
+            detail = f"{len(lines):,} of {len(frame):,} rows {what}, the first for {lines['image'].iloc[0]}."
+            problems.append((check, "", "", detail, action))
     return sound[(labels == 1) & ~repeated].sort_values(["class", "image_id"], ignore_index=True), problems
 
 
@@ -185,24 +178,34 @@ def _sides_of_folders(paths: pd.Series) -> pd.Series:
     return sides if len(set(sides) - {""}) > 1 else sides.map(lambda _: "")
 
 
-def _several_labels(path: str, labels: pd.Series) -> str:
-    """Say that cells hold several labels: "Effusion|Mass", or "Effusion, Mass" where a row has one of them alone."""
-    known = set(labels)
+def _refuse_several_labels(path: str, frame: pd.DataFrame) -> None:
+    """Refuse a table whose images have several labels: in one cell ("Effusion|Mass"), or in several rows.
+
+    "Effusion, Mass" counts as several where another row has one of them alone. A few contradictory rows are findings.
+    """
+    labels, known = frame["label"], set(frame["label"])
 
     def is_several(label: str) -> bool:
         parts = {part.strip() for part in re.split(r"[|;]", label)} - {""}
-        return len(parts) > 1 or any(
-            part in known for part in re.split(r"\s*[,/]\s*", label) if part not in ("", label)
-        )
+        return len(parts) > 1 or bool(known & (set(re.split(r"\s*[,/]\s*", label)) - {"", label}))
 
-    several = labels.map(is_several)
-    if not several.any():
-        return ""
-    return (
-        f"{path}: {several.sum():,} of {len(labels):,} rows have several labels, the first "
-        f"{labels[several].iloc[0]!r}; the lab gives each image one class: keep the rows with one label, or add a "
-        "column with one label and name it in the experiment file, columns: {label: NAME}"
+    cells = labels.map(is_several)
+    images = frame.groupby("image")["label"].nunique() > 1
+    if cells.any():
+        what = f"{cells.sum():,} of {len(labels):,} rows have several labels, the first {labels[cells].iloc[0]!r}"
+    elif images.sum() > max(MOST_CONTRADICTIONS * len(images), HANDFUL):
+        what = f"{images.sum():,} of {len(images):,} images have several labels, the first {images.idxmax()!r}"
+    else:
+        return
+    raise LabError(
+        f"{path}: {what}; the lab gives each image one class: keep the rows with one label, or add a column with one "
+        "label and name it in the experiment file, columns: {label: NAME}"
     )
+
+
+def _key(text: str) -> str:
+    """Reduce letters to one case, and accents to one of the forms in which file systems store them."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _stem(name: str) -> str:

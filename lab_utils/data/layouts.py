@@ -49,6 +49,9 @@ def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Column
     some = ", ".join(classes[:MOST_NAMES]) + ", ..." * (len(classes) > MOST_NAMES)
     if len(classes) < 2:
         raise refusal(tree, shown_as, f"one class only ({some}); a classifier needs two or more")
+    folded = [name.casefold() for name in classes]
+    if alike := [name for name in classes if folded.count(name.casefold()) > 1]:
+        raise refusal(tree, shown_as, f"the classes {', '.join(alike)} differ in case only; spell them alike")
     if len(classes) > MOST_CLASSES:
         room = f"figures and tables have room for {MOST_CLASSES}; merge classes, or leave some out"
         raise refusal(tree, shown_as, f"{len(classes)} classes ({some}); {room}")
@@ -72,7 +75,6 @@ def _reason(tree: FileTree, place: str) -> str:
         return f"no class folders in {where}, and no table that gives its images labels"
     if not any(map(is_class_name, inner)):
         return f"no class folders in {where}, because {names} cannot be classes by their names; no table gives labels"
-    return (
-        f"class folders in each of {names}, or deeper; give one of these as the data set, or put all images of a class "
-        "into one folder"
-    )
+    if any(class_folders(tree, child) for child in tree.subfolders[place]):
+        return f"class folders in each of {names}; give one of these as the data set"
+    return f"no images in {names} themselves, only deeper; put all images of a class into one folder"

@@ -34,13 +34,15 @@ def pair_masks(images: pd.DataFrame, masks: list[str], folders: Mapping[str, Sco
         One row per mask whose class is known: image_id, class, given.
     """
     scopes = {mask: _scope_of(mask, folders) for mask in masks}
-    by_key = {(*scope, image_key(mask)): mask for mask, scope in scopes.items()}
+    places = {mask: (*scope, image_key(mask)) for mask, scope in scopes.items()}
+    count = Counter(places.values())
+    by_key = {place: mask for mask, place in places.items() if count[place] == 1}  # left and right masks are no pair
     keys = images["image_id"].map(image_key)
     unique = keys.map(Counter(keys)) == 1
 
     def mask_of(name: str, given: str, key: str, is_unique: bool) -> str:
-        places = [(name, given, key), (name, "", key), *([("", given, key), ("", "", key)] if is_unique else [])]
-        return next((by_key[place] for place in places if place in by_key), "")
+        ways = [(name, given, key), (name, "", key), *([("", given, key), ("", "", key)] if is_unique else [])]
+        return next((by_key[way] for way in ways if way in by_key), "")
 
     columns = (images["class"], images["given"], keys, unique)
     paired = pd.Series([mask_of(*row) for row in zip(*columns, strict=True)], index=images.index, dtype=object)
@@ -69,7 +71,7 @@ def unpaired_masks(images: pd.DataFrame, masks: list[str]) -> Iterator[tuple[str
     if unused := [mask for mask in masks if mask not in used]:
         paired = int((images["mask"] != "").sum())
         detail = (
-            f"{len(unused):,} of {len(masks):,} mask files have the name of no image; {paired:,} of {len(images):,} "
-            f"images have a mask. The first such mask is {unused[0]}."
+            f"{len(unused):,} of {len(masks):,} mask files are paired with no image: no image has their name, or "
+            f"several masks have; {paired:,} of {len(images):,} images have a mask. The first is {unused[0]}."
         )
         yield "mask not paired", "", "", detail, "not used as a mask; rename it after its image"

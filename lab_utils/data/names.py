@@ -1,6 +1,7 @@
 """What the names of folders and files say: splits, masks, images, and names that no class can have."""
 
 import re
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from lab_utils.core.config import read_yaml
@@ -14,10 +15,11 @@ PATIENT = re.compile(r"(patient|pat|subject|sub|study|series|case)[ _-]?\d+", re
 MASK_AFFIX = re.compile(r"^(mask|seg)[ _-]+|[ _-]+(lung[ _-]?)?(masks?|seg|segmentation)$", re.IGNORECASE)
 
 
-def words_of(name: str) -> set[str]:
+@cache
+def words_of(path: str) -> frozenset[str]:
     """Split a folder's name into its words: {"cxr", "png"} for CXR_png and CxrPng."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", PurePosixPath(name).name)
-    return set(re.findall(r"[^\W\d_]+", spaced.casefold()))
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", PurePosixPath(path).name)
+    return frozenset(re.findall(r"[^\W\d_]+", spaced.casefold()))
 
 
 def is_class_name(name: str) -> bool:
@@ -53,10 +55,19 @@ def is_set_aside(name: str) -> bool:
 
 def is_mask_file(path: str) -> bool:
     """Whether a file is a mask by its own name, such as x_mask.png, or by that of a folder above it."""
-    *folders, _ = PurePosixPath(path).parts
-    return bool(MASK_AFFIX.search(PurePosixPath(path).stem)) or any(map(is_mask_folder, folders))
+    folder, _, name = path.rpartition("/")
+    return bool(MASK_AFFIX.search(_stem(name))) or _is_below_masks(folder)
 
 
 def image_key(path: str) -> str:
     """Return what an image and its mask share: the name without its ending and the words for a mask."""
-    return MASK_AFFIX.sub("", PurePosixPath(path).stem).casefold()
+    return MASK_AFFIX.sub("", _stem(path.rpartition("/")[2])).casefold()
+
+
+@cache
+def _is_below_masks(folder: str) -> bool:
+    return any(map(is_mask_folder, folder.split("/")))
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name

@@ -1,11 +1,11 @@
 """Metadata sheets: the source of each image, as `<class>.metadata.xlsx` names it."""
 
-import sys
 import zipfile
 from pathlib import Path
 
 import pandas as pd
 
+from lab_utils.core.errors import LabError
 from lab_utils.data.folders import IMAGE_ENDINGS
 
 SHEET_BYTES = 50_000_000  # limit of an unpacked sheet; the database's largest takes about 3 million
@@ -14,26 +14,28 @@ SHEET_BYTES = 50_000_000  # limit of an unpacked sheet; the database's largest t
 def read_sheet(root: Path, name: str) -> pd.Series:
     """Read the URL of each image of one class, indexed by `sheet_key` of its file name.
 
-    The sheet has the columns FILE NAME, FORMAT, SIZE, URL. The Series is empty without a sheet, and with one that
-    cannot be read: a run does not need the sources.
+    The sheet has the columns FILE NAME, FORMAT, SIZE, URL. The Series is empty without a sheet; one that cannot be
+    read is a LabError.
     """
     path = root / f"{name}.metadata.xlsx"
     if not path.is_file():
         return pd.Series(dtype=str)
     try:
         sheet = read_workbook(path)[["FILE NAME", "URL"]].dropna()
+    except LabError:
+        raise
     except Exception as error:  # a damaged workbook causes errors of many kinds
-        print(f"{path.name}: sources not read ({error})", file=sys.stderr)
-        return pd.Series(dtype=str)
+        raise LabError(f"{path.name} is not read, expected a workbook with the columns FILE NAME and URL") from error
     return sheet.set_index(sheet["FILE NAME"].map(sheet_key))["URL"]
 
 
 def read_workbook(path: Path) -> pd.DataFrame:
-    """Read the first sheet of an XLSX file as text, NaN for empty cells; one above 50 MB is a ValueError."""
+    """Read the first sheet of an XLSX file as text, NaN for empty cells; one above 50 MB is a LabError."""
     with zipfile.ZipFile(path) as opened:
         size = sum(member.file_size for member in opened.infolist())
     if size > SHEET_BYTES:
-        raise ValueError(f"unpacks to {size / 1e6:.0f} MB, expected {SHEET_BYTES / 1e6:.0f} at most")
+        limit = f"expected {SHEET_BYTES / 1e6:.0f} at most; save it as CSV"
+        raise LabError(f"{path.name} is not read, it unpacks to {size / 1e6:.0f} MB, {limit}")
     return pd.read_excel(path, dtype=str, keep_default_na=False, na_values=[""])
 
 

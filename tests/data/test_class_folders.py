@@ -22,6 +22,7 @@ A, B = "a/x*3.png", "b/y*2.png"
         ([A, B, "papers/one.pdf", "notes/todo.txt", "masks/x*3.png", "sample_images/x1.png"], ""),
         (["train/" + A, "train/" + B], "train"),
         (["train/" + A, "train/" + B, "docs/fig.png"], "train"),
+        (["train/" + A, "train/" + B, "test/z*4.png"], "train"),
         (["d/" + A, "d/" + B, "d/preview.png"], "d"),
     ],
 )

@@ -90,6 +90,20 @@ def test_several_labels_in_a_cell_are_refused_with_the_way_out(first: str, secon
         layout_of(root)
 
 
+def test_an_image_with_several_rows_of_labels_is_refused_too(root: Path) -> None:
+    write(root, [*ROWS, *((name, "c") for name, _ in ROWS)])
+    with pytest.raises(LabError, match=r"6 of 6 images have several labels, the first 'x1.png'; the lab gives each"):
+        layout_of(root)
+
+
+def test_masks_named_by_the_table(root: Path) -> None:
+    write_tree(root, "lungs/x*6.png")
+    write(root, [(f"images/{name}", label, f"lungs/{name}") for name, label in ROWS], "image,label,mask")
+    layout = layout_of(root, "labels.csv")
+    assert layout.listing["mask"].tolist() == layout.listing["image_id"].str.replace("images", "lungs").tolist()
+    assert layout.problems == []
+
+
 def test_one_label_may_have_a_comma(root: Path) -> None:
     layout = layout_of(write(root, [*ROWS[:5], ("x6.png", "Pneumonia, viral")]))
     assert "Pneumonia, viral" in classes_of(layout)

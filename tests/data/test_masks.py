@@ -39,10 +39,18 @@ def test_equal_names_in_two_classes_are_told_apart_by_the_folders(tmp_path: Path
     ]
     ((check, _, _, detail, _),) = layout.problems
     assert check == "mask not paired"
-    assert detail.startswith("1 of 3 mask files have the name of no image; 2 of 4 images have a mask.")
+    assert detail.startswith("1 of 3 mask files are paired with no image")
+    assert "2 of 4 images have a mask. The first is masks/2.png." in detail
 
 
 def test_a_mask_for_two_images_of_one_name_is_for_neither(tmp_path: Path) -> None:
     layout = layout_of(write_tree(tmp_path, "a/1.png", "b/1.png", "masks/1.png"))
     assert (layout.listing["mask"] == "").all()
-    assert "1 of 1 mask files have the name of no image; 0 of 2 images" in layout.problems[0][3]
+    assert layout.problems[0][3].startswith("1 of 1 mask files are paired with no image")
+    assert "0 of 2 images have a mask" in layout.problems[0][3]
+
+
+def test_masks_of_the_left_and_of_the_right_lung_are_not_taken_for_both(tmp_path: Path) -> None:
+    layout = layout_of(write_tree(tmp_path, "a/x1.png", "b/y1.png", "leftMask/x1.png", "rightMask/x1.png"))
+    assert (layout.listing["mask"] == "").all()
+    assert layout.problems[0][3].startswith("2 of 2 mask files are paired with no image")
