@@ -31,7 +31,7 @@ from lab_utils.core.files import digest
 from lab_utils.core.plan import applied_protocols, left_out, planned_protocols
 from lab_utils.data.dataset import source_fingerprint
 from lab_utils.pipeline.code_digest import stage_digest
-from lab_utils.pipeline.environment import replace_environment, stage_environment
+from lab_utils.pipeline.environment import GIVEN, replace_environment, stage_environment
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
 from lab_utils.pipeline.terminal import take_over
 
@@ -41,7 +41,8 @@ PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
 DATASET = FINGERPRINT = ""  # jobs of a cluster do not plan
 
 try:
-    config_file, experiment, workspace = open_setup(*((config, sys.argv) if workflow.is_main_process else ({},)))
+    handed_on = not workflow.is_main_process and GIVEN in os.environ  # names as typed, which `config` no longer has
+    config_file, experiment, workspace = open_setup({} if handed_on else config, sys.argv)
     replace_environment(stage_environment(os.environ, workspace.root))
     if workflow.is_main_process:
         DATASET, FINGERPRINT = source_fingerprint(experiment.dataset)

@@ -29,13 +29,13 @@ def cpus() -> int:
 
 
 def available_cores() -> int:
-    """Number of cores that the system grants this process: by affinity, and by the quota of its container."""
+    """Number of cores that affinity and the quota of a container grant this process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *map(math.ceil, _quotas())]))
 
 
 def _quotas() -> Iterator[float]:
-    """Yield the cores that each control group of this process may use, of version 2 and of version 1."""
+    """Yield the cores that each control group (versions 2 and 1) grants this process."""
     try:
         groups = [line.split(":", 2) for line in MEMBERSHIP.read_text().splitlines()]
     except OSError:  # no Linux
@@ -56,7 +56,7 @@ def _quotas() -> Iterator[float]:
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process so far, in MB (10^6 bytes); 0 where the system does not say."""
+    """Largest resident memory of this process so far, in MB (10^6 bytes); 0 if unknown."""
     try:
         import resource
     except ModuleNotFoundError:  # Windows

@@ -25,7 +25,7 @@ def clone_of_package() -> Path | None:
 
 
 def refuse_another_clone() -> None:
-    """Raise LabError if the working directory is in one clone of the lab, and the package in another or in none."""
+    """Raise LabError if the working directory is in a clone of the lab that does not run."""
     here = Path.cwd()
     clone = next((folder for folder in (here, *here.parents) if _is_project(folder)), PACKAGE.parent)
     if clone.resolve() != PACKAGE.parent:

@@ -1,4 +1,4 @@
-"""Which protocols of an experiment the data admit: those with a reason to leave them out are no part of a run."""
+"""Which protocols of an experiment are planned, applied to the data, or left out."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ STAGE = "20_preprocess"
 
 
 def planned_protocols(experiment: Experiment, workspace: Workspace) -> tuple[str, ...]:
-    """Name the protocols to apply: the chosen ones, and those that keep given splits if the data have such splits."""
+    """Name the chosen protocols, and those that keep given splits if the data have them."""
     given = [name for name, protocol in experiment.known_protocols.items() if protocol.split == "given"]
     chosen = [name for name in experiment.protocols if experiment.run.protocols or name not in given]
     if _record(workspace.dataset()).get("given"):  # images per given side
@@ -42,7 +42,7 @@ def applied_protocols(experiment: Experiment, workspace: Workspace) -> tuple[str
 
 
 def applied(experiment: Experiment, workspace: Workspace) -> Experiment:
-    """Return the experiment with `applied_protocols`; all of its protocols if none can be applied."""
+    """Return the experiment with `applied_protocols`, or with all if none can be applied."""
     names = applied_protocols(experiment, workspace)
     return experiment.model_copy(update={"run": experiment.run.model_copy(update={"protocols": names})})
 
@@ -57,7 +57,7 @@ def leave_out(workspace: Workspace, protocol: str, reason: str) -> None:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    """Read a record for planning; one that is missing or damaged says nothing, and its stage runs again."""
+    """Read a record for planning; empty if it is missing or damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -31,7 +31,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """The commit's 40 digits, followed by + where files were edited; else "unknown" with the reason, in brackets."""
+    """The commit's 40 digits, with + where files were edited; else "unknown (the reason)"."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
     folder, english = Path(__file__).parent, {**os.environ, "LC_ALL": "C"}
     try:

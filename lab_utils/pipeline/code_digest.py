@@ -53,7 +53,7 @@ def stage_digest(notebook: Path) -> str:
 
 @cache
 def _read_module(source: str) -> tuple[str, frozenset[str]]:
-    """Return the code of a module and the modules that it imports; seven stages share most modules."""
+    """Return the code of a module and the modules that it imports."""
     tree = ast.parse(source)
     imported = frozenset(_modules(tree))
     return _code_of(tree), imported

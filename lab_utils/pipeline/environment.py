@@ -1,4 +1,4 @@
-"""The environment of every stage: this clone's package, this interpreter, no settings of the user's other tools."""
+"""The environment of every stage, free of the settings of the user's other tools."""
 
 import getpass
 import os
@@ -64,7 +64,7 @@ def _user() -> dict[str, str]:
 
 @contextmanager
 def kernel_environment() -> Iterator[Path]:
-    """Give this process the environment of a kernel for a while; yield a folder for the kernel's own files."""
+    """Give this process a kernel's environment for a while; yield the kernel's own folder."""
     before = dict(os.environ)
     with TemporaryDirectory(prefix="lab-kernel-", ignore_cleanup_errors=True) as folder:
         private = {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder}

@@ -49,7 +49,7 @@ def check_values(values: Mapping[str, Any], types: Mapping[str, str], notebook: 
 
 
 def check_by_hand() -> None:
-    """Refuse, in a notebook that runs by hand, wrong parameters and the package of another clone.
+    """Refuse wrong parameters and another clone's package in a notebook that runs by hand.
 
     The first cell that ran has the parameters. Papermill writes the values it was given into a cell behind it, and only
     logs unknown names.

@@ -97,7 +97,7 @@ def _finish(running: Path, output: Path, artefacts: Collection[Path]) -> None:
 
 
 def _leave_out(parameters: dict[str, Any], reason: str) -> str:
-    """Record why the protocol of stage 20 cannot be applied; return all reasons if no protocol remains, else ""."""
+    """Record why a protocol cannot be applied; return all reasons if none remains, else ""."""
     workspace, experiment = Workspace.open(parameters["workspace"]), load_experiment(parameters["config"])
     leave_out(workspace, parameters["protocol"], reason)
     print(f"{LEFT_OUT}{reason}", flush=True)
