@@ -18,6 +18,7 @@ from lab_utils.reporting.names import CHARACTER, readable, short
 from lab_utils.reporting.style import FEW, GREYS, OUTLINE, WIDTH, class_marks, name_rows, panels, spacing
 from lab_utils.reporting.text import percent
 
+SETS = ["train", "validation", "test"]
 __all__ = ["class_balance", "duplicate_pairs", "feature_scatter", "image_grid", "samples", "split_contents"]
 __all__ += ["stored_images"]
 
@@ -25,7 +26,7 @@ __all__ += ["stored_images"]
 def class_balance(manifest: pd.DataFrame) -> ReportFigure:
     """Show the number of images of each class in the training, the validation and the test set."""
     counts = pd.crosstab(manifest["class"], manifest["split"])
-    counts = counts[[side for side in ("train", "validation", "test") if side in counts]]
+    counts = counts[[side for side in SETS if side in counts]]
     figure, (ax,) = panels(1, 0.8 + len(counts) * (0.1 + 0.12 * counts.shape[1]), columns=1)
     order = {"order": list(counts.index), "hue_order": list(counts.columns)}
     palette = list(GREYS[: counts.shape[1]])
@@ -47,7 +48,8 @@ def split_contents(manifests: Mapping[str, pd.DataFrame]) -> ReportFigure:
     """Show how many images and lung masks the sets of each protocol hold."""
     table = pd.concat({name: manifest[["split", "kind"]] for name, manifest in manifests.items()}, names=["protocol"])
     counts = pd.crosstab([table.index.get_level_values("protocol"), table["split"]], table["kind"])
-    counts = counts.reindex(columns=["image", "mask"], fill_value=0).reindex(list(manifests), level=0)
+    counts = counts.reindex(columns=["image", "mask"], fill_value=0).reindex(SETS, level=1)
+    counts = counts.reindex(list(manifests), level=0)
     images, masks = counts.to_numpy().T
     figure, (ax,) = panels(1, 0.9 + 0.225 * len(counts), columns=1)
     at = np.arange(len(counts))

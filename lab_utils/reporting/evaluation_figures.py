@@ -128,10 +128,7 @@ def score_intervals(intervals: pd.DataFrame, scenarios: Sequence[Scenario]) -> R
         ax.set_xlabel(f"{name} (%)")
     accuracies = intervals[intervals["measure"] == "accuracy"]
     said = [f"{labels[row['scenario']]}, seed {row['seed']}: {interval(row)}" for row in accuracies.to_dict("records")]
-    caption = (
-        "Accuracy and macro F1 of every run with 95 % confidence intervals "
-        "(cluster bootstrap over near-duplicate groups)"
-    )
+    caption = "Accuracy and macro F1 of every run with 95 % confidence intervals (cluster bootstrap)"
     return ReportFigure(figure, caption, "fig-intervals", f"Accuracy with interval. {'; '.join(said)}.")
 
 

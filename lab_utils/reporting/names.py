@@ -14,6 +14,8 @@ from lab_utils.reporting import fonts
 # Control characters, line breaks, undecodable bytes, and marks that change the direction of the text around a name.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 ISOLATE, END = "\u2068", "\u2069"
+ISOLATED = re.compile(f"{ISOLATE}[^{ISOLATE}{END}]*{END}")
+UNISOLATED = dict.fromkeys(map(ord, ISOLATE + END))
 CHARACTER = 0.5  # ems: the width of an average character
 
 
@@ -25,10 +27,12 @@ def readable(name: str) -> str:
 def isolated(text: str) -> str:
     """Keep a text that runs from right to left from reordering what stands around it.
 
-    Source: Unicode Standard Annex 9, section 2.4, https://www.unicode.org/reports/tr9/.
+    Names that are isolated already stay so. Source: Unicode Standard Annex 9, https://www.unicode.org/reports/tr9/.
     """
-    text = CONTROLS.sub(" ", text)
-    return f"{ISOLATE}{text}{END}" if any(bidirectional(sign) in {"R", "AL"} for sign in text) else text
+    outside = ISOLATED.sub("", text)
+    if CONTROLS.search(outside) or CONTROLS.search(text.translate(UNISOLATED)):
+        text = outside = CONTROLS.sub(" ", text)
+    return f"{ISOLATE}{text}{END}" if any(bidirectional(sign) in {"R", "AL"} for sign in outside) else text
 
 
 @lru_cache(maxsize=10_000)

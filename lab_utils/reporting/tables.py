@@ -8,7 +8,8 @@ import pandas as pd
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting.exhibits import ReportTable
-from lab_utils.reporting.names import readable
+from lab_utils.reporting.names import isolated, readable
+from lab_utils.reporting.text import interval
 
 FORMATS = {  # of columns, by their printed names; other numbers are integers
     **dict.fromkeys(["Precision", "Recall", "F1-score"], ".2f"),
@@ -106,7 +107,7 @@ def finding_counts(findings: pd.DataFrame, protocol: str) -> ReportTable:
     rows = []
     for (check, action), group in findings.groupby(["check", "action"], sort=True):
         counts = group.loc[group["class"] != "", "class"].value_counts(sort=False)
-        classes = "; ".join(f"{readable(str(name))} {count:,}" for name, count in counts.items())
+        classes = "; ".join(f"{isolated(readable(str(name)))} {count:,}" for name, count in counts.items())
         rows.append((check, len(group), classes, action))
     table = pd.DataFrame(rows, columns=["Check", "Findings", "Classes", "Action"])
     return ReportTable(table, f"Problems of the data, protocol {protocol}", "tbl-findings")
@@ -135,6 +136,22 @@ def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
         "share among runs of one scenario (null)"
     )
     return _table(scaled, columns, caption, "tbl-comparisons", scenarios)
+
+
+def test_scores(intervals: pd.DataFrame, test_scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate accuracy and macro F1 of every run on the validation and the test set: the tables of these names."""
+    numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
+    names = {"accuracy": "accuracy", "macro_f1": "macro F1"}
+    keys = ["scenario", "seed", "measure"]
+    validation = intervals[intervals["class"] == ""].set_index(keys)
+    rows = [
+        (numbers[row["scenario"]], row["seed"], names[row["measure"]], interval(of_validation), interval(row))
+        for row in test_scores[test_scores["measure"].isin(names)].to_dict("records")
+        for of_validation in [validation.loc[tuple(row[key] for key in keys)]]
+    ]
+    table = pd.DataFrame(rows, columns=["Scenario", "Seed", "Score", "Validation set", "Test set"])
+    caption = "Scores on the validation set and on the test set that the data give, with 95 % confidence intervals"
+    return ReportTable(table, caption, "tbl-test")
 
 
 def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Scenario]) -> ReportTable:

@@ -58,7 +58,7 @@ def seconds(value: float) -> str:
 
 
 def interval(row: Any, value: str = "value", digits: int = 1) -> str:
-    """Return a row of a table as a fraction with its interval: 86.1 % [84.0, 88.1].
+    """Return a row of a table as a fraction with its interval, if it has one: 86.1 % [84.0, 88.1].
 
     Parameters
     ----------
@@ -68,8 +68,10 @@ def interval(row: Any, value: str = "value", digits: int = 1) -> str:
         The column of the fraction.
     """
     pick = row.__getitem__ if hasattr(row, "keys") else row.__getattribute__
-    low, high = (_number(100 * pick(name), f".{digits}f") for name in ("low", "high"))
-    return f"{percent(pick(value), digits)} [{low}, {high}]"
+    if pd.isna(pick(value)):
+        return MISSING
+    bounds = [_number(100 * pick(name), f".{digits}f") for name in ("low", "high") if pd.notna(pick(name))]
+    return percent(pick(value), digits) + (f" [{', '.join(bounds)}]" if bounds else "")
 
 
 def listing(values: Iterable[Any], last: str = "and") -> Markdown:

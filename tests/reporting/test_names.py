@@ -36,3 +36,17 @@ def test_no_name_turns_the_text_around_it() -> None:
     assert isolated("صورة") == f"{ISOLATE}صورة{END}"
     assert isolated(f"صورة{END}\u202e") == f"{ISOLATE}صورة {END}"
     assert isolated("COVID") == "COVID"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"a 1; {ISOLATE}صورة{END} 2", f"a 1; {ISOLATE}صورة{END} 2"),  # a list of names stays as it is
+        (f"صورة {ISOLATE}صورة{END}", f"{ISOLATE}صورة {ISOLATE}صورة{END}{END}"),
+        (f"{ISOLATE}a{END}{END}b", " a b"),
+        (f"{ISOLATE}a\u202e{END}", " a "),
+        (f"{ISOLATE}{ISOLATE}a{END}", " a "),
+    ],
+)
+def test_only_whole_pairs_of_isolates_are_kept(text: str, expected: str) -> None:
+    assert isolated(text) == expected

@@ -10,7 +10,7 @@ import pytest
 
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.tables import ranking, time_totals
-from lab_utils.reporting import exhibits
+from lab_utils.reporting import exhibits, tables
 from lab_utils.reporting.names import readable
 from lab_utils.reporting.text import render
 from tests.conftest import PROJECT
@@ -28,6 +28,19 @@ TIMES = pd.DataFrame(
         "training": [30.0, 20.0],
         "features": 5.0,
         "uncached": [600.0, 500.0],
+    }
+)
+TESTED = pd.DataFrame(
+    {
+        "scenario": ["one", "two"],
+        "seed": 0,
+        "measure": "accuracy",
+        "class": "",
+        "value": [0.75, 0.8],
+        "low": [0.7, None],
+        "high": [0.8, None],
+        "images": 100,
+        "patients": [40, 40],
     }
 )
 
@@ -186,7 +199,9 @@ def inputs(**accuracies: float) -> pd.DataFrame:
     return table.assign(above_majority=table["low"] > 0.5, retained=0.5)
 
 
-def concluded(best: float, weights: str, *, synthetic: bool, **accuracies: float) -> str:
+def concluded(
+    best: float, weights: str, *, synthetic: bool, tested: pd.DataFrame = TESTED[:0], **accuracies: float
+) -> str:
     return said(
         "reaches an accuracy of up to",
         metrics=metrics(one=[best]),
@@ -195,6 +210,7 @@ def concluded(best: float, weights: str, *, synthetic: bool, **accuracies: float
         record={"weights": weights},
         backbone="MobileNetV2",
         probes=inputs(**accuracies),
+        tested=tested,
     )
 
 
@@ -240,12 +256,14 @@ def test_coarse_inputs_are_named_and_the_null_is_checked() -> None:
 
 def test_attribution_in_words() -> None:
     row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2, "lungs_only": 0.6}
-    shown = SimpleNamespace(scenario=SCENARIOS[0])
-    text = said("Where do the networks look?", shown=shown, overall=pd.DataFrame([row]))
+    shown, nothing = SimpleNamespace(scenario=SCENARIOS[0]), pd.DataFrame()
+    text = said("Where do the networks look?", shown=shown, examples=pd.DataFrame([row]), overall=pd.DataFrame([row]))
     assert "- S1: title of one: 40.0 % [35.0, 45.0]" in text
     assert "The lungs cover 20.0 % of the image" in text
     assert "reaches 60.0 %." in text
-    assert "Too few images have a lung mask" in said("Where do the networks look?", shown=shown, overall=pd.DataFrame())
+    assert "Too few images have a lung mask" in said(
+        "Where do the networks look?", shown=shown, examples=nothing, overall=nothing
+    )
 
 
 def model_card(**changes: Any) -> str:
@@ -269,6 +287,8 @@ def model_card(**changes: Any) -> str:
         "leak": pd.Series({"copied": 0, "validation": 1000}),
         "has_masks": False,
         "unshared": pd.Series([], dtype=object),
+        "tested": TESTED[:0],
+        "sides": {"test": 0},
         "commit": "unknown (outside a git repository)",
         "memory": 800.0,
         "times": TIMES,
@@ -297,3 +317,78 @@ def test_shortcomings_are_what_speaks_against_the_networks() -> None:
     assert "Shortcoming:" not in clean
     assert "a head of 32 and 16 hidden units; untrained (random features)" in clean
     assert "commit unknown" in clean
+    tested = model_card(tested=TESTED, sides={"test": 100})
+    assert "11 images of the same collection for validation and 100 as a test set; no images of another" in tested
+    assert "Test set, S1: title of one, seed 0:** accuracy 75.0 % [70.0, 80.0]." in tested
+    assert "Test set, S2: title of two, seed 0:** accuracy 80.0 %." in tested
+
+
+def described(**changes: Any) -> str:
+    reason = "<script>alert(1)</script> [a](b) names 3 images."
+    classes = {"a_b": {"images": 1200}, "*c*": {"images": 3}}
+    dataset = SimpleNamespace(kind="folder", classes=classes, layout="table", layout_reason=reason)
+    total = SimpleNamespace(images=1203, masks=0)
+    values = {"dataset": dataset, "total": total, "patients": 0, "without_patient": 1203, **changes}
+    return said("The layout was recognised", **values)
+
+
+def test_the_layout_and_the_patients_are_named() -> None:
+    text = described()
+    assert "The layout was recognised as *table*. <script>alert(1)</script> [a](b) names 3 images." in text
+    assert "- a b: 1,200 images - *c*: 3 images **Patients are not known.** Images of one patient" in text
+    text = described(patients=400, without_patient=0)
+    assert "The data name 400 patients. Confidence intervals draw all images of a patient together." in text
+    assert "name 400 patients; 3 images have no patient" in described(patients=400, without_patient=3)
+
+
+def divided(rule: str, given: dict[str, int], left_out: dict[str, str], test: int = 0) -> str:
+    return said(
+        "Labels are one-hot",
+        lab=SimpleNamespace(experiment=SimpleNamespace(image_size=64), left_out=left_out),
+        protocol=SimpleNamespace(interpolation="bilinear", split=rule, masks=False),
+        dataset=SimpleNamespace(given=given),
+        scaling="divided by 255",
+        split_rule="as the data give them",
+        sides=SimpleNamespace(train=70, validation=30, test=test),
+        pooling=["described"],
+        problems=pd.Series([], dtype=int),
+        conversions=["<b>12 bits</b> were scaled."],
+    )
+
+
+def test_pooled_sets_and_protocols_left_out_are_named() -> None:
+    text = divided("stratified", {"train": 70, "validation": 10, "test": 20}, {"given": "class <b>: one image"}, 20)
+    assert "as the data give them: 70 for training and 30 (30 %) for validation." in text
+    assert "The data give a test set of 20 images. They were used for no training and for no choice" in text
+    assert "These protocols pool both and divide the images anew: described." in text
+    assert "**Left out:** protocol given: class <b>: one image." in text
+    text = divided("stratified", {"train": 80}, {})
+    assert "serve as an internal test set" in text
+    assert not re.search("pool|Left out|give a test set", text)
+
+
+def test_the_test_set_s_scores_stand_beside_those_of_the_validation_set() -> None:
+    intervals = TESTED.assign(value=0.9, low=0.85, high=0.95)
+    values = {"tables": tables, "intervals": intervals, "test_scores": TESTED, "scenarios": SCENARIOS}
+    assert "100 images of 40 patients. [Table 1](#tbl-test) compares" in said("## Test set", tested=TESTED, **values)
+    unknown = said("## Test set", tested=TESTED.assign(patients=pd.NA), **values)
+    assert "a test set of 100 images. [Table 1]" in unknown
+    assert said("## Test set", tested=TESTED[:0], **values) == ""
+    shown = tables.test_scores(intervals, TESTED, SCENARIOS).frame.to_numpy().tolist()
+    assert [cell.replace(exhibits.NBSP, " ") if isinstance(cell, str) else cell for cell in shown[0]] == [
+        "S1", 0, "accuracy", "90.0 % [85.0, 95.0]", "75.0 % [70.0, 80.0]",
+    ]  # fmt: skip
+    assert shown[1][-1] == f"80.0{exhibits.NBSP}%"
+    text = concluded(0.9, "imagenet", synthetic=False, tested=TESTED)
+    assert "On the test set that the data give, the accuracy is 75.0 % to 80.0 %." in text
+
+
+def test_audits_left_out_give_their_reason() -> None:
+    rows = pd.DataFrame({"audit": ["linear models"], "reason": ["<i>ten groups</i> are needed"]})
+    values = {"audit_times": pd.DataFrame(columns=["part", "per_protocol"]), "audit_total": 1.0, "training_total": 2.0}
+    text = said("The audits took", audits_left_out=rows, **values)
+    assert text.startswith("- **Left out:** linear models: <i>ten groups</i> are needed. The audits took 1.00 s")
+    assert said("The audits took", audits_left_out=rows[:0], **values).startswith("The audits took")
+    nothing = inputs()[:0]
+    assert "linear models of the audits were left out" in said("Do the networks use", probes=nothing, overall=nothing)
+    assert "The linear models were left out." in said("How does accuracy change", probes=nothing, coarse={})
