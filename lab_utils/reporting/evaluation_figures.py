@@ -187,13 +187,13 @@ def class_curves(
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x_name, ylabel=y_name)
         ax.set_title(short(name, 18, lines), fontsize=size, **spacing(name))
     label_outer(axes, columns=columns)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    handles = {line.get_label(): line for ax in axes for line in ax.get_legend_handles_labels()[0]}
+    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=2)
     caption, column, label = {
         "roc": ("One-vs-rest ROC curves; dotted, a specificity of 95 %", "auc", "fig-roc"),
         "precision_recall": ("Precision and recall of each class, one-vs-rest", "average_precision", "fig-pr"),
     }[kind]
-    smallest = points.groupby("class", sort=False)[column].min()
+    smallest = points.groupby("class", sort=False)[column].min().dropna()
     said = "; ".join(f"{readable(str(name))} {area:.3f}" for name, area in smallest.items())
     alt = f"A chart per class. Smallest area under the curve over the scenarios: {said}."
     return ReportFigure(figure, caption, label, alt)

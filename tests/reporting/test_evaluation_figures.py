@@ -72,15 +72,21 @@ def test_intervals_are_drawn_for_every_run() -> None:
         assert intervals_in(ax) == {(0.6, 0.95), (0.65, 0.96), (0.5, 0.71)}
     labels = [label.get_text() for label in shown.figure.axes[0].get_yticklabels()]
     assert labels == ["S1: title of one", "S2: title of two"]
+    few = both.assign(low=None, high=None).astype({"low": float, "high": float})  # too few images for an interval
+    shown = figures.score_intervals(few, [ONE, TWO])
+    assert intervals_in(shown.figure.axes[0]) == set()
+    assert "S2: title of two, seed 0: 70.0\N{NO-BREAK SPACE}%." in shown.alt
 
 
 def test_an_absent_class_has_no_curve() -> None:
     table = pd.DataFrame({"y_true": ["a", "b", "a"], "p_a": [0.9, 0.2, 0.4], "p_b": [0.1, 0.8, 0.6], "p_c": 0.0})
-    points = pd.DataFrame({"class": ["a", "c"], "auc": 0.5, "average_precision": 0.5})
+    points = pd.DataFrame({"class": ["c", "a"], "auc": [None, 0.5], "average_precision": [None, 0.5]})
     for kind in ("roc", "precision_recall"):
         shown = figures.class_curves({"one": table}, points, [ONE], kind)
         drawn = [[line for line in ax.lines if line.get_label() == ONE.label] for ax in shown.figure.axes]
-        assert [len(lines) for lines in drawn] == [1, 0]
+        assert [len(lines) for lines in drawn] == [0, 1]
+        assert [text.get_text() for text in shown.figure.legends[0].get_texts()] == [ONE.label]
+        assert shown.alt.endswith("over the scenarios: a 0.500.")
 
 
 def test_reliability_has_a_dot_per_bin() -> None:

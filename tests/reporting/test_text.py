@@ -32,6 +32,8 @@ def fresh_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
             f"2.37{NBSP}s, 14.0{NBSP}s, 1,234{NBSP}s",
         ),
         ("{{ {'value': 0.861, 'low': 0.84, 'high': 0.881} | interval }}", f"86.1{NBSP}% [84.0, 88.1]"),
+        ("{{ {'value': 0.861, 'low': missing, 'high': missing} | interval }}", f"86.1{NBSP}%"),
+        ("{{ {'value': missing, 'low': missing, 'high': missing} | interval }}", "not available"),
         ("{{ ['a_b', 'c', 'd'] | listing }}; {{ ['a'] | listing }}", r"a\_b, c and d; a"),
         ("{{ 'Lung_Opacity' | readable }}", "Lung Opacity"),
         ("{{ missing | percent }}", "not available"),
