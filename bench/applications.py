@@ -26,13 +26,14 @@ IMAGES = 12
 TOLERANCE = 1e-3  # of probabilities: before and after saving
 HEADER = """# Networks
 
-Every model of `keras.applications`, tried in the lab with untrained weights on images of 64 × 64 pixels, or of the
+Every model of `keras.applications`, tried in the lab with untrained weights on grey images of 64 × 64 pixels, or of the
 smallest size that the network takes. `.venv/bin/python bench/applications.py` writes this page.
 
 - **Parameters:** those of the backbone, without its classifier.
-- **Scaling:** *inside*: the network scales pixel values itself, so the lab does not. *mean*: the network takes pixel
-  values from which a mean was subtracted. In both cases values / 255 would be far too small, so `scaling: unit` in
-  `lab.yaml` is replaced by the network's own preprocessing, and a notice says so. *unit or own*: both settings apply.
+- **Scaling:** *inside*: the network scales pixel values itself, so the lab does not. Otherwise, the range to which the
+  network's own preprocessing (`scaling: backbone`) brings the pixel values 0 to 255. *or unit*: `scaling: unit` (values
+  / 255) is possible, too. For the other networks, such values would be 255 times too small. There `unit` is replaced by
+  the network's own preprocessing, and a notice says so.
 - **Smallest image:** side in pixels.
 - **Convolutions:** how many count for `trainable_convs`. They are ordered by the longest path of convolutions from the
   image. A shortcut convolution is thus placed in front of the block that it bypasses. Depthwise convolutions and
@@ -58,39 +59,51 @@ def images_of(side: int, folder: Path) -> Any:
     return LabelledImages(images, manifest, ("a", "b"), "generated", folder)
 
 
-def smallest_image(name: str) -> tuple[int, str]:
-    """Find the smallest image of a network, and a text for the table, from its message about one that is too small."""
+def smallest_image(name: str) -> int:
+    """Find the smallest image of a network from its message about one that is too small."""
     from lab_utils.models.pretrained import obtain_backbone
 
-    found = []
-    for weights in ("random", "imagenet"):
-        try:
-            obtain_backbone(name, 8, weights=weights, synthetic=False)
-        except LabError as error:
-            found += re.findall(r"(\d+)x\d+ (?:or more|alone)", str(error))
-    least = int(found[0])
-    return least, f"{least}" if found[0] == found[-1] else f"{least} (ImageNet: {found[-1]} only)"
+    try:
+        obtain_backbone(name, 8, weights="random", synthetic=False)
+    except LabError as error:
+        (least,) = re.findall(r"expected (\d+)x", str(error))
+        return int(least)
+    return 8
+
+
+def scaling_of(name: str) -> str:
+    """Say to what a network's own scaling maps pixel values of 0 and 255, and whether `unit` is possible."""
+    from lab_utils.models.backbone import scaling_layer, scaling_used
+
+    pixels = np.array([[[[0, 0, 0], [255, 255, 255]]]], np.float32)
+    values = np.asarray(scaling_layer(name, "backbone")(pixels))
+    if np.array_equal(values, pixels):
+        return "inside"
+    text = f"{values.min():.3g} to {values.max():.3g}".replace("-", "−")
+    return f"{text} or unit" if scaling_used(name, "unit") == "unit" else text
 
 
 def try_network(name: str) -> dict[str, Any]:
     """Build, cut, train, save, load and explain one network; raise what goes wrong."""
-    from lab_utils.models.backbone import scaling_layer, scaling_used
+    from lab_utils.models import engine
+    from lab_utils.models.backbone import scaling_layer
     from lab_utils.models.convolutions import last_convolutions, ordered_convolutions
     from lab_utils.models.cut import graph_of
     from lab_utils.models.features import features_by_depth
     from lab_utils.models.pretrained import frozen_backbone
+    from lab_utils.models.runtime import tf
 
+    tf.config.run_functions_eagerly(True)  # to compile a network of hundreds of layers takes minutes
+    engine.fastest_engine = lambda: "tensorflow"
     began = time.perf_counter()
-    least, note = smallest_image(name)
+    least = smallest_image(name)
     with TemporaryDirectory() as folder:
         data = images_of(max(SIDE, least), Path(folder))
         scaling = scaling_layer(name, "unit")
         backbone, _ = frozen_backbone(name, data, scaling, weights="random", synthetic=True)
-        inside = "inside" if type(scaling).__name__ == "Identity" else "mean"
         row = {
             "parameters": f"{backbone.count_params():,}",
-            "scaling": "unit or own" if scaling_used(name, "unit") == "unit" else inside,
-            "smallest image": note,
+            "smallest image": least,
             "convolutions": len(ordered_convolutions(graph_of(backbone))),
             "last two": ", ".join(layer.name for layer in last_convolutions(backbone, 2)),
         }
@@ -113,16 +126,15 @@ def trained(depth: Any, backbone: Any, scaling: Any, data: Any) -> Any:
     model = build_model(plan, backbone, scaling, data.shape, 2)
     before = [(layer, layer.get_weights()) for layer in leaf_layers(backbone)]
     history = fit(model, data, epochs=1, batch_size=IMAGES)
-    for layer, weights in before:
-        moved = [bool((old != new).any()) for old, new in zip(weights, layer.get_weights(), strict=True)]
-        if any(moved) and not layer.trainable:
-            raise LabError(f"{layer.name}: frozen, and moved")
-    if not any(
-        (old != new).any() for layer, weights in before for old, new in zip(weights, layer.get_weights(), strict=True)
-    ):
-        raise LabError(f"depth {depth}: no layer of the backbone moved")
-    if not np.isfinite(history[["loss", "val_loss"]].to_numpy()).all():
-        raise LabError(f"depth {depth}: the loss is not finite")
+    moved = [
+        layer
+        for layer, weights in before
+        if any((old != new).any() for old, new in zip(weights, layer.get_weights(), strict=True))
+    ]
+    if wrong := [layer.name for layer in moved if not layer.trainable]:
+        raise LabError(f"depth {depth}: frozen layers moved: {', '.join(wrong)}")
+    if not moved or not np.isfinite(history[["loss", "val_loss"]].to_numpy()).all():
+        raise LabError(f"depth {depth}: no layer of the backbone moved, or the loss is not finite")
     return model
 
 
@@ -186,6 +198,8 @@ def main() -> None:
         "grad-cam",
         "result",
     ]
+    for name, row in rows.items():
+        row["scaling"] = scaling_of(name)
     table = pd.DataFrame(sorted(rows.values(), key=lambda row: str(row["network"])), columns=columns).fillna("")
     lines = [columns, ["---"] * len(columns), *table.astype(str).values.tolist()]
     page = HEADER + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -52,7 +52,7 @@ def announce_epochs(model: Any, batch: Any, share: float, train: int, validation
     part = "the whole network" if share == 1 else f"{share:.0%} of the network's arithmetic"
     print(
         f"Every epoch runs {part} on {train:,} training images: about {_duration(epoch)} per epoch, "
-        f"{_duration(epochs * epoch)} for {epochs} epochs.",
+        f"{_duration(epochs * epoch)} in all.",
         flush=True,
     )
 
@@ -60,5 +60,5 @@ def announce_epochs(model: Any, batch: Any, share: float, train: int, validation
 def _duration(seconds: float) -> str:
     """Write seconds in the unit that suits them: "40 s", "12 min", "3.5 h"."""
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

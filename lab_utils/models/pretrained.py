@@ -86,13 +86,9 @@ def _cache_folder() -> Path:
 
 
 def _wrong_size(name: str, size: int, error: Exception) -> LabError:
-    """Say which sizes a backbone takes; Keras' message has the number."""
-    if least := re.search(r"at least (\d+)", str(error)):
-        expected = f"expected {least[1]}x{least[1]} or more"
-    elif only := re.search(r"should be \((\d+)", str(error)):
-        expected = f"its ImageNet weights are for {only[1]}x{only[1]} alone"
-    else:
-        expected = first_line(error)
+    """Say which sizes a backbone takes; Keras' message has the smallest."""
+    least = re.search(r"at least (\d+)", str(error))
+    expected = f"expected {least[1]}x{least[1]} or more" if least else first_line(error)
     return LabError(
         f"{name}: cannot be built for images of {size}x{size}: {expected}; change image_size in lab.yaml, or choose "
         "another backbone"

@@ -191,3 +191,16 @@ def test_columns_of_a_table_have_known_roles(tmp_path: Path) -> None:
     assert load_experiment(str(path)).columns == {"image": "File", "label": "Dx"}
     with pytest.raises(LabError, match=r"columns.class: Input should be 'image', 'label', .* found 'class'"):
         load_experiment(str(write_config(tmp_path / "lab.yaml", dataset="t.csv", columns={"class": "Dx"})))
+
+
+def test_the_depth_of_fine_tuning_is_a_number_or_all(tmp_path: Path) -> None:
+    scenarios = {"every": {"trainable_convs": "all"}, "three": {"trainable_convs": 3}}
+    path = write_config(tmp_path / "lab.yaml", scenarios=scenarios, run={"scenarios": ["three", "every"]})
+    assert load_experiment(str(path)).convs_of("MobileNetV2") == ["all", 3, 0]
+    for wrong in (-1, "many", True, 1.5):
+        path = write_config(tmp_path / "lab.yaml", scenarios={"every": {"trainable_convs": wrong}})
+        with pytest.raises(
+            LabError, match=r"scenarios.every.trainable_convs: expected a number .* or all, found"
+        ) as info:
+            load_experiment(str(path))
+        assert "1 problem(s)" in str(info.value)

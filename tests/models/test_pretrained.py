@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,19 @@ def test_an_unknown_backbone_lists_the_known() -> None:
         obtain_backbone("MobilNetV2", 64, weights="random", synthetic=True)
 
 
-def test_a_size_the_backbone_cannot_take() -> None:
-    with pytest.raises(LabError, match="InceptionV3: cannot be built for images of 40x40"):
-        obtain_backbone("InceptionV3", 40, weights="random", synthetic=True)
+@pytest.mark.usefixtures("no_weights")
+@pytest.mark.parametrize("weights", ["auto", "imagenet", "random"])
+def test_a_size_the_backbone_cannot_take_is_not_a_matter_of_weights(weights: Any) -> None:
+    with pytest.raises(
+        LabError, match="InceptionV3: cannot be built for images of 40x40: expected 75x75 or more; change"
+    ):
+        obtain_backbone("InceptionV3", 40, weights=weights, synthetic=False)
+
+
+def test_weights_that_cannot_be_read_are_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError("no access to mobilenet.h5")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", fail)
+    with pytest.raises(LabError, match="ImageNet weights cannot be loaded .*: no access to mobilenet.h5"):
+        obtain_backbone("MobileNet", 32, weights="imagenet", synthetic=False)
