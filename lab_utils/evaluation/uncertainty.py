@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from lab_utils.data.proportions import wilson_interval
 from lab_utils.evaluation.predictions import classes_of, predicted_of
 from lab_utils.evaluation.runs import Run
 
@@ -33,6 +34,9 @@ def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     13). It draws groups of images: near-duplicates and images of one patient are no independent evidence. Bounds are
     NaN with fewer than ten groups of images, or of images of the class. Classes without images have no scores.
 
+    All resamples of a perfect score are perfect, so the bootstrap knows no uncertainty there. Accuracy, precision and
+    recall then have Wilson's interval, F1 and macro F1 have none.
+
     Parameters
     ----------
     predictions : DataFrame
@@ -51,14 +55,25 @@ def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         samples = np.concatenate([block[name] for block in resampled])
         labels, groups = (classes, groups_per_class) if value.ndim else ([""], [len(counts)])
         for place, label in enumerate(labels):
-            bounds = _bounds(np.atleast_2d(samples.T)[place], groups[place])
-            rows.append((name, label, np.atleast_1d(value)[place], *bounds))
+            low, high = _bounds(np.atleast_2d(samples.T)[place], groups[place])
+            if low == high:
+                low, high = _constant_bounds(predictions, name, label)
+            rows.append((name, label, np.atleast_1d(value)[place], low, high))
     return pd.DataFrame(rows, columns=INTERVAL)
 
 
 def _bounds(samples: Array, groups: int) -> Array:
     """Low and high bound from resampled scores (RESAMPLES,) of so many groups: (2,)."""
     return np.nanquantile(samples, BOUNDS) if groups >= LEAST_GROUPS else np.full(2, np.nan)
+
+
+def _constant_bounds(predictions: pd.DataFrame, measure: str, label: str) -> tuple[float, float]:
+    """Wilson's interval of a score that all resamples share; NaN for a measure that is no share of images."""
+    true, predicted = predictions["y_true"], predicted_of(predictions)
+    images = {"accuracy": true.notna(), "precision": predicted == label, "recall": true == label}.get(measure)
+    if images is None or not images.any():
+        return np.nan, np.nan
+    return wilson_interval((true == predicted)[images], predictions["group"][images])
 
 
 def mean_interval(values: Array, groups: NDArray[np.int64], *, seed: int = 0) -> tuple[float, float, float]:

@@ -66,10 +66,15 @@ def test_scores_are_scikit_learn_s() -> None:
         assert found[measure].to_numpy() == pytest.approx(values)
 
 
-def test_all_correct_leaves_no_doubt_and_an_absent_class_has_no_scores() -> None:
+def test_all_correct_has_wilson_s_interval_and_an_absent_class_no_scores() -> None:
     table = uncertainty.intervals(predictions(["a", "b"] * 20, ["a", "b"] * 20)).set_index(["measure", "class"])
-    assert table.loc[("accuracy", ""), ["value", "low", "high"]].tolist() == [1, 1, 1]
-    assert table.loc[("macro_f1", ""), ["value", "low", "high"]].tolist() == [1, 1, 1]
+    assert table.loc[("accuracy", ""), ["value", "low", "high"]].tolist() == pytest.approx(
+        [1, 40 / (40 + 1.959964**2), 1]
+    )
+    for measure in ("precision", "recall"):
+        assert table.loc[(measure, "b"), ["low", "high"]].tolist() == pytest.approx([20 / (20 + 1.959964**2), 1])
+    assert table.loc[("macro_f1", ""), "value"] == 1
+    assert table.loc[[("macro_f1", ""), ("f1", "a")], ["low", "high"]].isna().all(axis=None)
     assert table.xs("c", level="class").isna().all(axis=None)
 
 
@@ -97,7 +102,7 @@ def test_twenty_classes_of_which_one_is_rare_have_scores() -> None:
     found = uncertainty.intervals(table).set_index(["measure", "class"])
     assert found.loc[("recall", names[-1]), "value"] == 1
     assert np.isnan(found.loc[("recall", names[-1]), "low"]), "one image has no interval"
-    assert found.loc[("recall", names[0]), ["low", "high"]].tolist() == [1, 1]
+    assert found.loc[("recall", names[0]), ["low", "high"]].tolist() == pytest.approx([12 / (12 + 1.959964**2), 1])
 
 
 def test_an_interval_has_the_width_of_the_binomial_s() -> None:
