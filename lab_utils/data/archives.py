@@ -108,6 +108,8 @@ def _format(archive: Path) -> str:
         raise LabError(f"{archive}: the archive is {kind}; expected {ARCHIVES}; {BY_HAND}")
     if archive.suffix.lower() in (".z01", ".001") or archive.with_suffix(".z01").is_file():
         raise LabError(f"{archive}: one part of a divided archive; join its parts, or {BY_HAND}")
+    if not kind and zipfile.is_zipfile(archive):  # behind a program that unpacks it
+        return "zip"
     return kind or ("tar" if start[257:262] == b"ustar" else "")
 
 

@@ -87,6 +87,12 @@ def test_a_zip_is_read_whatever_its_writer_makes_of_names(tmp_path: Path) -> Non
         assert files_of(archive.rename(tmp_path / str(number) / "x.dat")) == CONTENT
 
 
+def test_a_zip_is_read_behind_a_program_that_unpacks_it(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "a.exe", lambda _: None)
+    archive.write_bytes(b"MZ" + bytes(1000) + archive.read_bytes())
+    assert files_of(archive) == CONTENT
+
+
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress, bz2.compress])
 def test_a_tar_is_read_in_every_format(compress: Callable[[bytes], bytes], format: int, tmp_path: Path) -> None:
