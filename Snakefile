@@ -135,6 +135,8 @@ RUN_FOLDER = place(workspace.run("{protocol}", "{scenario}", "{seed}"))
 
 # Stages 10 and 20 are checkpoints: when they end, Snakemake asks these functions again, which read what they recorded.
 # The data may give splits, which adds a protocol, or admit no split of a protocol, which is then left out.
+# After a checkpoint, Snakemake compares the contents of inputs. What follows it therefore reads its executed notebook,
+# which is new each time: the manifest may be the same, although the images have another size.
 def of_protocols(pattern, protocols=applied_protocols, **values):
     """Name a file of every protocol that is applied, or planned."""
     return lambda wildcards: expand(pattern, protocol=protocols(experiment, workspace), **values)
@@ -198,6 +200,7 @@ checkpoint download:
 checkpoint preprocess:
     input:
         place(workspace.dataset()),  # not `ancient`: Snakemake then overlooks changes further down
+        "notebooks/10_download.ipynb",
     output:
         **tables("20_preprocess"),
         record=update(place(workspace.preprocessing("{protocol}"))),
@@ -222,6 +225,7 @@ checkpoint preprocess:
 rule features:
     input:
         MANIFEST,
+        "notebooks/20_preprocess-{protocol}.ipynb",
     output:
         record=update(FEATURES),
         notebook="notebooks/25_features-{protocol}-{backbone}.ipynb",

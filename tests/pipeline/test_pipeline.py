@@ -114,6 +114,17 @@ def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Pa
     assert planned(workspace, config) == set()
 
 
+def test_what_follows_a_stage_that_ran_again_runs_again(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    """Stage 20 with another image size writes the same manifest."""
+    workspace = shutil.copytree(finished[0], tmp_path / "workspace")
+    config = write_config(tmp_path / "lab.yaml", image_size=48)
+    done = snakemake(workspace, config, "notebooks/20_preprocess-described.ipynb")
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = planned(workspace, config)
+    assert {"25_features-described-MobileNetV2", "30_train-described-fc_only-0", "45_audit", "lab_report"} < jobs
+    assert not {"10_download", "20_preprocess-described"} & jobs
+
+
 def test_a_profile_of_the_user_hides_no_change(
     finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
