@@ -21,10 +21,11 @@ from pydicom.uid import (
 )
 from scipy.special import expit
 
+from lab_utils.data.names import NAMES
 from lab_utils.data.record import INVERTED, RANGE, WINDOW, ImageError, Record, to_8_bits
 
 META_BYTES = 2000  # in which the file meta information names the transfer syntax
-PLACEHOLDERS = {"", "0", "anon", "anonymous", "anonymized", "anonymised", "n/a", "none", "unknown"}  # for a patient ID
+PLACEHOLDERS = {*NAMES["blank"], *NAMES["nobody"], "0"}  # for a patient ID
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module=r"pydicom\.")  # they quote values, and so could print a patient's name
