@@ -31,13 +31,15 @@ Float = NDArray[np.float32]
 def linear_model(values: Float, labels: NDArray[np.object_]) -> Pipeline:
     """Fit a linear probe (Alain and Bengio, arXiv 1610.01644): logistic regression.
 
-    The inputs are standardised.
+    The inputs are standardised. Raises AuditError if some are infinite or not a number.
 
     Parameters
     ----------
     values : float32 (n, K)
     labels : str (n,)
     """
+    if not np.isfinite(values).all():
+        raise AuditError("some features are infinite or not a number; storage float16 holds values up to 65,504")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=LOOSENESS / values.shape[1], max_iter=2000))
     return model.fit(values, labels)
 

@@ -100,14 +100,12 @@ class ProtocolAudit:
             return np.load(path, mmap_mode="r", allow_pickle=False)
 
     @cached_property
-    def reference(self) -> Attribution | None:
+    def reference(self) -> Attribution:
         """The lungs-only reference: attribution of a linear model that sees only lungs.
 
         Maps of so few cells cannot lie inside the lungs altogether; this is what they reach. It is of the validation
-        images, and None without lung masks.
+        images, and needs lung masks.
         """
-        if "lungs_only" not in self.inputs:
-            return None
         train = self.images.positions("train")
         model = linear_model(self.inputs["lungs_only"][train], self.images.manifest["class"].to_numpy()[train])
         masked = self.images.inputs["lungs_only"]
@@ -128,7 +126,12 @@ class ProtocolAudit:
             self.left_out[f"Grad-CAM, {run.scenario.label}"] = str(error)
             return pd.DataFrame(columns=SHARES), pd.DataFrame(columns=EXAMPLES)
         examples = attribution_examples(attribution, manifest, self.data.classes)
-        if self.images.masks is None or self.reference is None:
+        if self.images.masks is None:
             return pd.DataFrame(columns=SHARES), examples
         cover = coverage(self.images.masks, rows, *attribution.maps.shape[1:])
-        return attribution_shares(attribution, self.reference, cover, manifest, self.data.classes), examples
+        shares = self._attempt(
+            "attribution inside the lungs",
+            SHARES,
+            lambda: attribution_shares(attribution, self.reference, cover, manifest, self.data.classes),
+        )
+        return shares, examples

@@ -102,3 +102,10 @@ def test_few_patients_are_too_few_for_a_probe() -> None:
     values = np.random.default_rng(3).normal(size=(60, 2)).astype(np.float32)
     with pytest.raises(AuditError, match="validation images form 3 groups; an interval needs 10"):
         probe_scores({"full": values}, manifest)
+
+
+def test_infinite_features_are_said_to_be_infinite() -> None:
+    values = np.random.default_rng(3).normal(size=(60, 2)).astype(np.float32)
+    values[5] = np.inf
+    with pytest.raises(AuditError, match="infinite or not a number; storage float16"):
+        probe_scores({"full": values}, manifest_of(list("ab") * 30))
