@@ -33,7 +33,7 @@ def class_balance(manifest: pd.DataFrame) -> ReportFigure:
     sns.countplot(manifest, y="class", hue="split", **order, palette=palette, saturation=1, ax=ax)
     for bars in ax.containers:
         ax.bar_label(bars, fmt=" {:,.0f}", fontsize=8)  # type: ignore[arg-type]
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.set(xlabel="images", xlim=(0, 1.08 * counts.to_numpy().max()))
     name_rows(ax, order["order"])
     ax.legend(title="", loc="upper left", bbox_to_anchor=(1, 1))
@@ -137,7 +137,7 @@ def image_grid(
         if image is not None:
             _draw_radiograph(ax, image, lungs[place] if lungs else None, heats[place] if heats else None)
             ax.set_title(title, fontsize=size, loc="left" if title_columns > 1 else "center", **spacing(title))
-    shown = [" ".join(title.split()) for title, image in zip(titles, images, strict=True) if image is not None]
+    shown = [readable(title).strip() for title, image in zip(titles, images, strict=True) if image is not None]
     kind = "Heat maps over chest radiographs" if heats else "Chest radiographs"
     return ReportFigure(figure, caption, label, f"{kind}: {'; '.join(shown)}.", photographic=True)
 
