@@ -46,9 +46,11 @@ class FileTree:
 
     def below(self, path: str) -> Iterator[str]:
         """Iterate over the files below a folder, its own first."""
-        yield from self.files[path]
-        for child in self.subfolders[path]:
-            yield from self.below(child)
+        waiting = [path]
+        while waiting:
+            folder = waiting.pop()
+            yield from self.files[folder]
+            waiting += reversed(self.subfolders[folder])
 
     @cached_property
     def images(self) -> frozenset[str]:

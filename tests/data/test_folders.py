@@ -1,6 +1,7 @@
 """The walk over the files of a data set: what is listed, what is passed over, what changes the fingerprint."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,19 @@ def test_the_description_counts_the_kinds_of_files_and_stays_short(tmp_path: Pat
     assert "    f0/: 1 .jfif" in text
     assert "... and 3 more folders" in text
     assert len(text.splitlines()) < 40
+
+
+def test_a_tree_may_be_as_deep_as_the_disk_admits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        Path("a").mkdir()
+        os.chdir("a")
+    Path("x.txt").touch()
+    os.chdir(tmp_path)
+    tree = FileTree.read(tmp_path)
+    subprocess.run(["rm", "-r", str(tmp_path / "a")], check=True)  # pytest's own removal recurses
+    assert len(list(tree.below(""))) == 1
+    assert tree.describe().count("\n") == 4
 
 
 def test_a_folder_that_cannot_be_listed_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
