@@ -95,6 +95,7 @@ def obtain(
         choose("fault", fault, get_args(Fault))
     if faults and dataset != "phantom":
         raise LabError(f"{dataset}: faults ({', '.join(faults)}) are planted in phantoms only; leave them out")
+    columns = {} if dataset in ("phantom", "kaggle") else columns
     raw = workspace.writable.raw()
     with atomic_write(raw) as draft:
         draft.mkdir(parents=True)

@@ -80,7 +80,7 @@ class FileTree:
 
     def describe(self, path: str = "", level: int = 1) -> str:
         """Describe the folders and the kinds of their files, one line per folder, for a message."""
-        kinds = Counter(PurePosixPath(file).suffix.lower() or "without ending" for file in self.files[path])
+        kinds = Counter(map(self._kind, self.files[path]))
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4)) or "no files"
         counts += ", ..." * (len(kinds) > 4)
         lines = ["    " * level + f"{PurePosixPath(path).name if path else '.'}/: {counts}"]
@@ -91,6 +91,12 @@ class FileTree:
         if hidden:
             lines.append("    " * (level + 1) + f"... and {len(hidden):,} more folders")
         return "\n".join(lines)
+
+    def _kind(self, path: str) -> str:
+        """The ending of a file, or the format of an image whose ending tells nothing."""
+        ending = PurePosixPath(path).suffix.lower()
+        is_hidden_image = path in self.images and ending not in IMAGE_ENDINGS
+        return (format_of(self.root / path) if is_hidden_image else ending) or "without ending"
 
 
 def _entries(root: Path, path: str) -> tuple[list[str], list[str]]:

@@ -43,6 +43,9 @@ def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Column
             layout = by_folders(tree, place, shown_as)
         is_end = table or len(tree.images_in(place)) > MOST_STRAYS
         place = None if is_end else single_folder(tree, place)
+    if columns and (layout is None or layout.name != "table"):
+        why = "; ".join(reasons) or "there is no table (CSV, TSV, XLSX, Parquet)"
+        raise refusal(tree, shown_as, f"the experiment file names columns of a table, but {why}")
     if layout is None:
         raise refusal(tree, shown_as, "; ".join(reasons if table else [_reason(tree, last), *reasons]))
     classes = sorted(set(layout.listing["class"]))

@@ -59,9 +59,13 @@ def test_the_description_counts_the_kinds_of_files_and_stays_short(tmp_path: Pat
     for number in range(9):
         (tmp_path / f"f{number}" / "x" / "y" / "z").mkdir(parents=True)
         (tmp_path / f"f{number}" / "a.JFIF").touch()
+    image = next(write_classes(tmp_path / "d", {"a": 1}).glob("a/*.png")).read_bytes()
+    for name in ("image.0001", "image.0002"):
+        (tmp_path / name).write_bytes(image)
     text = FileTree.read(tmp_path).describe()
+    assert "./: 2 PNG" in text
     assert "    f0/: 1 .jfif" in text
-    assert "... and 3 more folders" in text
+    assert "... and 4 more folders" in text
     assert len(text.splitlines()) < 40
 
 

@@ -114,6 +114,8 @@ def test_columns_can_be_named_in_the_experiment_file(root: Path, lab: Workspace)
     assert obtain(str(root), lab, columns={"label": "Dx"}).classes["a"] == {"images": 3, "masks": 0}
     with pytest.raises(LabError, match=r"labels\.csv: no column 'Dxx'.*did you mean 'Dx'"):
         layout_of(root, label="Dxx")
+    with pytest.raises(LabError, match="names columns of a table, but there is no table"):
+        layout_of(write_tree(root.parent / "plain", "a/x*2.png", "b/y*2.png"), label="Dx")
 
 
 @pytest.mark.parametrize(
