@@ -10,9 +10,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "calibration": ["brier_score", "reliability"],
         "metrics": ["classification_report", "confusion", "curve_summary", "operating_points", "scores"],
-        "published": ["published_supports", "published_table", "read_published"],
-        "runs": ["Run", "finished_runs", "planned_runs", "settings_that_differ"],
-        "tables": ["evaluation_tables", "over_runs"],
-        "uncertainty": ["comparisons", "intervals", "mean_interval"],
+        "published": ["published_supports", "read_published"],
+        "runs": ["Run", "planned_runs", "settings_that_differ"],
+        "tables": ["evaluation_tables"],
+        "uncertainty": ["comparisons", "intervals"],
     },
 )
