@@ -35,7 +35,8 @@ WEB_FILES = (  # in the order in which a glyph is looked for
     "NotoEmoji[wght].ttf",
 )
 JOINERS = {0x200C, 0x200D, 0x25CC}  # what the letters of many scripts are shaped with
-VARIATIONS = ["fvar", "gvar", "avar", "HVAR", "MVAR", "STAT"]  # without these tables a font has its normal weight
+DROPPED = ["fvar", "gvar", "avar", "HVAR", "MVAR", "STAT"]  # without these tables a font has its normal weight
+DROPPED += ["FFTM", "TSI0", "TSI1", "TSI2", "TSI3", "TSI5"]  # notes of the editors that made the fonts
 
 
 def folders() -> list[Path]:
@@ -62,7 +63,7 @@ def web_fonts(text: str) -> str:
         with TTFont(paths[name], lazy=True) as font:
             covered = wanted & font.getBestCmap().keys()
             if covered:
-                options = Options(flavor="woff", drop_tables=[*Options().drop_tables, *VARIATIONS])
+                options = Options(flavor="woff", drop_tables=[*Options().drop_tables, *DROPPED])
                 subsetter = Subsetter(options)
                 subsetter.populate(unicodes=covered | JOINERS)
                 subsetter.subset(font)

@@ -11,6 +11,7 @@ from lab_utils.reporting.exhibits import ReportTable
 from lab_utils.reporting.names import isolated, readable
 from lab_utils.reporting.text import interval
 
+MOST_CLASSES = 5  # in a cell
 FORMATS = {  # of columns, by their printed names; other numbers are integers
     **dict.fromkeys(["Precision", "Recall", "F1-score"], ".2f"),
     **dict.fromkeys(["Accuracy", "Macro F1", "Weighted F1", "ECE", "Brier score"], ".3f"),
@@ -107,8 +108,10 @@ def finding_counts(findings: pd.DataFrame, protocol: str) -> ReportTable:
     rows = []
     for (check, action), group in findings.groupby(["check", "action"], sort=True):
         counts = group.loc[group["class"] != "", "class"].value_counts(sort=False)
+        others = f"; {len(counts) - MOST_CLASSES:,} other classes" if len(counts) > MOST_CLASSES else ""
+        counts = counts.nlargest(MOST_CLASSES) if others else counts
         classes = "; ".join(f"{isolated(readable(str(name)))} {count:,}" for name, count in counts.items())
-        rows.append((check, len(group), classes, action))
+        rows.append((check, len(group), classes + others, action))
     table = pd.DataFrame(rows, columns=["Check", "Findings", "Classes", "Action"])
     return ReportTable(table, f"Problems of the data, protocol {protocol}", "tbl-findings")
 

@@ -31,6 +31,9 @@ def test_findings_are_counted_by_check_and_class() -> None:
         ["a", 1, "", "reported"],
         ["b", 3, "x y 1; z 2", "kept"],
     ]
+    many = pd.DataFrame([("b", name, "kept") for name in "abcdefgg"], columns=["check", "class", "action"])
+    (row,) = tables.finding_counts(many, "described").frame["Classes"]
+    assert row == "g 2; a 1; b 1; c 1; d 1; 2 other classes"
 
 
 def test_columns_and_scenarios_are_printed_as_in_the_text() -> None:
