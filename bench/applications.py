@@ -1,7 +1,7 @@
 """Every model of keras.applications in the lab: what is cut, trained, saved and explained. Writes docs/networks.md.
 
 Untrained weights and generated images suffice, because the structure of the networks is tried. Each network has a
-process of its own. Names on the command line limit the run; the other rows stay as an earlier run left them.
+process of its own. Rows of an earlier run are kept in workspace/bench/applications.json, so a stopped run resumes.
 """
 
 import argparse
@@ -167,10 +167,24 @@ def tried(name: str) -> dict[str, Any]:
         return {"network": name, "result": str(error).strip().splitlines()[-1][:200]}
 
 
+def write_page(rows: dict[str, dict[str, Any]]) -> None:
+    """Write the rows of the networks, which `tried` returns, as docs/networks.md."""
+    columns = ["network", "parameters", "scaling", "smallest image", "convolutions", "last two", "cut"]
+    columns += ["grad-cam", "result"]
+    lines = [columns, ["---"] * len(columns)]
+    for name in sorted(rows):
+        row = {**rows[name], "scaling": scaling_of(name)}
+        lines.append([str(row.get(column, "")) for column in columns])
+    page = HEADER + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    if missing := [name for name in all_networks() if name not in rows]:
+        page += f"\nNot tried yet: {', '.join(missing)}.\n"
+    (project_root() / "docs" / "networks.md").write_text(page, encoding="utf-8")
+
+
 def main() -> None:
     """Try the networks and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("networks", nargs="*")
+    parser.add_argument("networks", nargs="*", help="default: those that an earlier run has not tried")
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -186,24 +200,8 @@ def main() -> None:
         kept.write_text(json.dumps(rows, indent=1))
 
     with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(keep, given.networks or all_networks()))
-    columns = [
-        "network",
-        "parameters",
-        "scaling",
-        "smallest image",
-        "convolutions",
-        "last two",
-        "cut",
-        "grad-cam",
-        "result",
-    ]
-    for name, row in rows.items():
-        row["scaling"] = scaling_of(name)
-    table = pd.DataFrame(sorted(rows.values(), key=lambda row: str(row["network"])), columns=columns).fillna("")
-    lines = [columns, ["---"] * len(columns), *table.astype(str).values.tolist()]
-    page = HEADER + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    (project_root() / "docs" / "networks.md").write_text(page, encoding="utf-8")
+        list(pool.map(keep, given.networks or [name for name in all_networks() if name not in rows]))
+    write_page(rows)
 
 
 def all_networks() -> list[str]:
