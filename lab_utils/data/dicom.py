@@ -79,8 +79,8 @@ def _refuse_unsupported(dataset: pydicom.Dataset) -> None:
     frames, photometric = int(dataset.get("NumberOfFrames") or 1), str(dataset.PhotometricInterpretation)
     if frames > 1:
         raise ImageError(f"DICOM with {frames} frames; expected one; export the frame as a file of its own")
-    if int(dataset.SamplesPerPixel) != 1 or not photometric.startswith("MONOCHROME"):
-        raise ImageError(f"DICOM in colour ({photometric}); expected MONOCHROME1 or MONOCHROME2; export it as PNG")
+    if int(dataset.SamplesPerPixel) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise ImageError(f"DICOM in colour ({photometric[:16]}); expected MONOCHROME1 or MONOCHROME2; export it as PNG")
     if Image.MAX_IMAGE_PIXELS and int(dataset.Rows) * int(dataset.Columns) > 2 * Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError
     syntax = dataset.file_meta.TransferSyntaxUID
