@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +35,7 @@ from lab_utils.core.paths import Workspace
 from lab_utils.data.archives import unpack
 from lab_utils.data.decode import FORMATS, ImageError, read_record
 from lab_utils.data.sheets import read_sheet
+from lab_utils.data.table_files import read_text_table
 from lab_utils.evaluation.predictions import read_predictions
 from tests.conftest import tiny_settings
 from tests.dicom import write_dicom
@@ -167,11 +169,38 @@ def test_an_archive_is_unpacked_inside_its_folder_or_refused(data: bytes) -> Non
 
 @FUZZ
 @given(st.one_of(spoilt(sheet()), spoilt_inside(sheet()), st.binary(max_size=300)))
-def test_a_metadata_sheet_gives_sources_or_none(data: bytes) -> None:
-    with TemporaryDirectory() as place:
+def test_a_metadata_sheet_gives_sources_or_is_refused(data: bytes) -> None:
+    with TemporaryDirectory() as place, suppress(LabError):
         (Path(place) / "a.metadata.xlsx").write_bytes(data)
         urls = read_sheet(Path(place), "a")
         assert all(isinstance(url, str) for url in urls)
+
+
+def parquet() -> bytes:
+    with TemporaryDirectory() as place:
+        path = Path(place) / "t.parquet"
+        duckdb.sql("select 'a/' || i || '.png' as image, 'a' as label, i as age from range(30) t(i)").write_parquet(
+            str(path)
+        )
+        return path.read_bytes()
+
+
+LABELS = 'image;label;patient\na/1.png;"a;b";7\nb/2.png;b;\n'
+
+
+@FUZZ
+@given(
+    st.one_of(
+        st.tuples(st.just(".csv"), st.one_of(spoilt(LABELS.encode()), spoilt(LABELS.encode("utf-16")))),
+        st.tuples(st.just(".parquet"), spoilt(parquet())),
+    )
+)
+def test_a_table_of_labels_is_text_or_is_refused(file: tuple[str, bytes]) -> None:
+    ending, data = file
+    with TemporaryDirectory() as place, suppress(LabError):
+        path = Path(place) / f"t{ending}"
+        path.write_bytes(data)
+        assert all(isinstance(cell, str) for cell in read_text_table(path).to_numpy().ravel())
 
 
 KEYS = [
@@ -262,7 +291,7 @@ TABLE = b"image_id,group,y_true,p_a,p_b\na/1.png,0,a,0.75,0.25\nb/1.png,1,b,0.1,
 @given(st.one_of(spoilt(TABLE), st.binary(max_size=200)))
 def test_tables_are_read_or_refused(data: bytes) -> None:
     with TemporaryDirectory() as place:
-        path = Path(place) / "t.csv"
+        path = Path(place) / "predictions.csv"
         path.write_bytes(data)
         for read in (lambda: read_table_file(path, "predictions"), lambda: read_predictions(path)):
             try:
