@@ -28,11 +28,12 @@ def parameters_cell(notebook: Path) -> nbformat.NotebookNode:
 
 
 def text_of(notebook: Path) -> str:
-    """All that an executed notebook shows."""
+    """All text that an executed notebook shows; any word may occur in the letters that encode an image."""
     texts = []
     for cell in nbformat.read(notebook, 4).cells:
         for output in cell.get("outputs", []):
-            texts.append(output.get("text", "") + "".join(str(value) for value in output.get("data", {}).values()))
+            data = {kind: value for kind, value in output.get("data", {}).items() if kind != "image/png"}
+            texts.append(output.get("text", "") + "".join(map(str, data.values())))
     return "\n".join(texts)
 
 
