@@ -51,7 +51,8 @@ def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Column
     classes = sorted(set(layout.listing["class"]))
     some = ", ".join(classes[:MOST_NAMES]) + ", ..." * (len(classes) > MOST_NAMES)
     if len(classes) < 2:
-        raise refusal(tree, shown_as, f"one class only ({some}); a classifier needs two or more")
+        why = f"one class only ({some}); a classifier needs two or more"
+        raise refusal(tree, shown_as, "; ".join([why, *reasons]))
     folded = [name.casefold() for name in classes]
     if alike := [name for name in classes if folded.count(name.casefold()) > 1]:
         raise refusal(tree, shown_as, f"the classes {', '.join(alike)} differ in case only; spell them alike")
@@ -78,6 +79,7 @@ def _reason(tree: FileTree, place: str) -> str:
         return f"no class folders in {where}, and no table that gives its images labels"
     if not any(map(is_class_name, inner)):
         return f"no class folders in {where}, because {names} cannot be classes by their names; no table gives labels"
-    if any(class_folders(tree, child) for child in tree.subfolders[place]):
+    deeper = [PurePosixPath(path).name for child in tree.subfolders[place] for path in class_folders(tree, child)]
+    if len(set(deeper)) < len(deeper):  # the same classes in several folders
         return f"class folders in each of {names}; give one of these as the data set"
     return f"no images in {names} themselves, only deeper; put all images of a class into one folder"

@@ -19,6 +19,7 @@ A, B = "a/x*3.png", "b/y*2.png"
         (["images_001/x*3.png", "images_002/y*3.png"], "cannot be classes"),
         (["patient1/x*3.png", "patient2/y*3.png"], "cannot be classes"),
         (["a/patient1/x*2.png", "b/patient1/y*2.png"], "no images in 'a', 'b' themselves, only deeper; put all"),
+        (["a/p01/x*2.png", "a/p02/x*2.png", "b/p03/y*2.png"], "no images in 'a', 'b' themselves, only deeper; put all"),
         (["s1/" + A, "s1/" + B, "s2/" + A, "s2/" + B], "class folders in each of 's1', 's2'; give one of these"),
         (["COVID1.png", "NORMAL1.png"], "no class folders in the data set, and no table"),
         (["a/x*3.png"], r"one class only \(a\); a classifier needs two"),
