@@ -27,7 +27,7 @@ def class_balance(manifest: pd.DataFrame) -> ReportFigure:
     """Show the number of images of each class in the training, the validation and the test set."""
     counts = pd.crosstab(manifest["class"], manifest["split"])
     counts = counts[[side for side in SETS if side in counts]]
-    figure, (ax,) = panels(1, 0.8 + len(counts) * (0.1 + 0.12 * counts.shape[1]), columns=1)
+    figure, (ax,) = panels(1, 0.8 + min(len(counts) * (0.1 + 0.12 * counts.shape[1]), 7.7), columns=1)
     order = {"order": list(counts.index), "hue_order": list(counts.columns)}
     palette = list(GREYS[: counts.shape[1]])
     sns.countplot(manifest, y="class", hue="split", **order, palette=palette, saturation=1, ax=ax)

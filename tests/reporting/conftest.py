@@ -25,7 +25,7 @@ def lab_style() -> None:
 
 def axis_of(shown: ReportFigure) -> Axes:
     """The only axes of a figure, which can be drawn."""
-    shown.figure.canvas.draw()
+    shown.figure.draw_without_rendering()
     (ax,) = shown.figure.axes
     return ax
 

@@ -28,7 +28,7 @@ def test_radiographs_with_and_without_lungs() -> None:
     lungs[5:15, 5:15] = True
     image = np.zeros((30, 30), np.uint8)
     shown = figures.image_grid([image, image], ["a", "b"], "c", "fig-x", lungs=[lungs, None], columns=2)
-    shown.figure.canvas.draw()
+    shown.figure.draw_without_rendering()
     assert [len(ax.collections) > 0 for ax in shown.figure.axes] == [True, False]
 
 

@@ -17,7 +17,7 @@ def test_any_class_name_can_be_drawn() -> None:
     ]
     counts = pd.DataFrame([{"y_true": a, "y_pred": b, "images": 1} for a in names for b in names])
     shown = figures.confusion_matrices(counts, [run(ONE)])
-    shown.figure.canvas.draw()
+    shown.figure.draw_without_rendering()
     labels = [label.get_text() for label in shown.figure.axes[0].get_yticklabels()]
     assert labels[1] == "a name of sixty cha…\nit, and then some"
 
@@ -26,7 +26,7 @@ def test_many_classes_are_named_at_rows_and_numbered_at_columns() -> None:
     names = [f"a class with a name of forty characters {number}" for number in range(20)]
     counts = pd.DataFrame([{"y_true": a, "y_pred": b, "images": int(a == b)} for a in names for b in names])
     shown = figures.confusion_matrices(counts, [run(ONE), run(TWO)])
-    shown.figure.canvas.draw()
+    shown.figure.draw_without_rendering()
     for ax in shown.figure.axes:
         assert [label.get_text() for label in ax.get_xticklabels()] == [str(number) for number in range(1, 21)]
         rows = ax.get_yticklabels()

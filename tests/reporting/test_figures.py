@@ -1,7 +1,14 @@
 import inspect
 
+import numpy as np
+import pandas as pd
+from matplotlib.text import Text
+
 from lab_utils.reporting import figures
 from lab_utils.reporting.exhibits import ReportFigure
+from tests.reporting.conftest import ONE
+
+PAGE = 9.3  # inches: the height of the report's page
 
 
 def test_every_figure_of_every_topic_is_offered() -> None:
@@ -9,3 +16,27 @@ def test_every_figure_of_every_topic_is_offered() -> None:
     topics = {"training_figures", "evaluation_figures", "data_figures", "audit_figures"}
     assert {function.__module__.rpartition(".")[2] for function in functions.values()} == topics
     assert all(inspect.signature(function).return_annotation is ReportFigure for function in functions.values())
+
+
+def test_figures_of_twenty_classes_fit_on_a_page_with_every_name() -> None:
+    names = [f"पैटर्न {number} of forty characters, more or less" for number in range(20)]
+    manifest = pd.DataFrame({"class": names * 3, "split": np.repeat(["train", "validation", "test"], 20)})
+    points = pd.DataFrame({"class": names, "auc": 0.5, "average_precision": 0.5})
+    table = pd.DataFrame({"y_true": names * 2, **{f"p_{name}": np.linspace(0, 1, 40) for name in names}})
+    shares = pd.DataFrame({"class": names, "outcome": "correct", "share": 0.5, "low": 0.4, "high": 0.6, "images": 9})
+    drawn = [
+        figures.class_balance(manifest),
+        figures.feature_scatter(np.zeros((60, 2)), manifest["class"], [0.5, 0.1]),
+        figures.class_curves({ONE.name: table}, points, [ONE]),
+        figures.attribution_shares(shares.assign(area=0.2, lungs_only=0.6), ONE),
+        figures.image_grid([np.zeros((9, 9), np.uint8)] * 20, names, "c", "fig-x", columns=8),
+    ]
+    for shown in drawn:
+        shown.figure.draw_without_rendering()
+        assert shown.figure.get_figheight() < PAGE, shown.label
+        texts = [text for text in shown.figure.findobj(Text) if "पैटर्न" in text.get_text()]
+        assert len({text.get_text() for text in texts}) == 20, shown.label
+        assert all(text.get_fontsize() >= 6 for text in texts), shown.label
+        width, boxes = shown.figure.bbox.width, [text.get_window_extent() for text in texts]
+        outside = [(box.x0, box.x1) for box in boxes if box.x0 < -2 or box.x1 > width + 2]
+        assert not outside, (shown.label, width)

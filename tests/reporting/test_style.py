@@ -38,4 +38,4 @@ def test_what_the_user_has_set_for_other_figures_does_not_hold(tmp_path: Path) -
     assert dict(mpl.rcParams) == expected
     figure, (ax,) = style.panels(1, 1.0, columns=1)
     ax.set_title("no TeX is needed")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
