@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from lab_utils.core.config import read_yaml
+from lab_utils.core.yaml_files import read_yaml
 
 NAMES = read_yaml(Path(__file__).with_name("names.yaml"))
 SIDES = {word: side for side, words in NAMES["splits"].items() for word in words}

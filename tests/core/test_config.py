@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lab_utils.core.config import Experiment, load_experiment, read_yaml
+from lab_utils.core.config import Experiment, load_experiment
 from lab_utils.core.errors import LabError
 from tests.conftest import PROJECT, write_config
 
@@ -163,11 +163,6 @@ def test_without_a_choice_everything_is_run(config: Path) -> None:
     experiment = load_experiment(str(config), run={"seeds": [0]})
     assert experiment.protocols == tuple(experiment.known_protocols)
     assert [scenario.name for scenario in experiment.chosen_scenarios()] == list(experiment.known_scenarios)
-
-
-def test_a_merged_key_may_be_replaced(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("base: &base {epochs: 1, head: [8]}\nmine: {<<: *base, epochs: 2}\n")
-    assert read_yaml(tmp_path / "a.yaml")["mine"] == {"epochs": 2, "head": [8]}
 
 
 @pytest.mark.parametrize(
