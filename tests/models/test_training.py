@@ -158,7 +158,7 @@ def test_a_student_s_variation_trains_evaluates_and_can_be_loaded(
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
     assert all((a != np.asarray(b)).any() for a, b in zip(before, model.trainable_weights, strict=True))
     assert ("top_2" in history) == (change is smoothed)
-    assert ("every epoch runs the whole network" in capsys.readouterr().out) == (change is unfrozen)
+    assert ("Every epoch runs the whole network" in capsys.readouterr().out) == (change is unfrozen)
     probabilities = predict(model, data)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
