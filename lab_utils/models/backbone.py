@@ -95,6 +95,12 @@ def freeze(backbone: keras.Model) -> None:
     """
     for layer in leaf_layers(backbone):
         layer.trainable = False
+    disable_dropout(backbone)
+
+
+def disable_dropout(backbone: keras.Model) -> None:
+    """Set the rate of every Dropout layer to zero."""
+    for layer in leaf_layers(backbone):
         if hasattr(layer, "rate"):
             layer.rate = 0.0
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from lab_utils.core.errors import LabError, choose
 from lab_utils.data.labelled import LabelledImages
-from lab_utils.models.backbone import freeze, leaf_layers
+from lab_utils.models.backbone import disable_dropout, freeze, leaf_layers
 from lab_utils.models.convolutions import is_depthwise
 from lab_utils.models.engine import Float, first_line, to_rgb
 from lab_utils.models.runtime import keras, tf
@@ -134,6 +134,8 @@ def randomise(backbone: keras.Model, *, seed: int = 0) -> None:
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.Add):
             _, branch = max((sources[id(tensor)] for tensor in layer.input), key=itemgetter(0))
+            if isinstance(branch, keras.layers.Dropout):  # of a whole branch, in EfficientNet
+                _, branch = sources[id(branch.input)]
             if isinstance(branch, keras.layers.BatchNormalization):
                 branch.gamma.assign(branch.gamma * RESIDUAL_GAIN)
 
@@ -143,7 +145,9 @@ def set_batchnorm_statistics(backbone: keras.Model, images: Float) -> None:
 
     The images (N, H, W, 3) are scaled. Without this an untrained MobileNetV2 gives values near 1e-12. One forward pass
     in training mode with momentum 0 suffices: a layer normalises by the batch's statistics before the next one sees it.
+    Dropout is switched off, because the statistics are for inference.
     """
+    disable_dropout(backbone)
     norms = [layer for layer in leaf_layers(backbone) if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

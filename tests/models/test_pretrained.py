@@ -35,6 +35,15 @@ def test_batchnorm_statistics_normalise_every_layer(mobilenet: keras.Model) -> N
     assert {layer.momentum for layer in mobilenet.layers if hasattr(layer, "momentum")} == {0.999}
 
 
+def test_batchnorm_statistics_are_those_without_dropout() -> None:
+    norm = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Dropout(0.9), norm])
+    images = noise(size=8)
+    set_batchnorm_statistics(model, images)
+    assert np.allclose(norm.moving_variance, images.var(axis=(0, 1, 2)), rtol=1e-3)
+    assert np.allclose(norm.moving_mean, images.mean(axis=(0, 1, 2)), rtol=1e-3)
+
+
 def test_random_weights_are_the_same_each_time(mobilenet: keras.Model) -> None:
     again = obtain_backbone("MobileNetV2", 64, weights="random", synthetic=True)[0]
     assert np.array_equal(again.get_layer("Conv_1").kernel, mobilenet.get_layer("Conv_1").kernel)
