@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
@@ -22,10 +23,10 @@ from pydicom.uid import (
 from scipy.special import expit
 
 from lab_utils.data.names import NAMES
-from lab_utils.data.record import INVERTED, RANGE, WINDOW, ImageError, Record, to_8_bits
+from lab_utils.data.record import INVERTED, NO_PIXELS, RANGE, WINDOW, ImageError, Record, to_8_bits
 
 META_BYTES = 2000  # in which the file meta information names the transfer syntax
-PLACEHOLDERS = {*NAMES["blank"], *NAMES["nobody"], "0"}  # for a patient ID
+PLACEHOLDERS = {*NAMES["blank"], *NAMES["nobody"]}  # for a patient ID
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", module=r"pydicom\.")  # they quote values, and so could print a patient's name
@@ -51,7 +52,7 @@ def read_dicom(data: bytes) -> Record:
     if "TransferSyntaxUID" not in dataset.file_meta:  # files of before 1996, and of careless writers, have no header
         is_implicit, _ = dataset.original_encoding
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-    _refuse_unsupported(dataset)
+    _refuse_unsupported(dataset, len(data))
     raw = _pixel_array(dataset)
     padding, values = _is_padding(dataset, raw), apply_modality_lut(_stored_bits(dataset, raw), dataset)
     conversions = []
@@ -73,9 +74,9 @@ def read_dicom(data: bytes) -> Record:
     return Record(pixels, "DICOM", mode, bits, tuple(conversions), _hash_patient(dataset))
 
 
-def _refuse_unsupported(dataset: pydicom.Dataset) -> None:
+def _refuse_unsupported(dataset: pydicom.Dataset, size: int) -> None:
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
-        raise ImageError("DICOM without pixel data, or truncated before them")
+        raise ImageError("DICOM truncated before its pixel data" if _is_truncated(dataset, size) else NO_PIXELS)
     frames, photometric = int(dataset.get("NumberOfFrames") or 1), str(dataset.PhotometricInterpretation)
     if frames > 1:
         raise ImageError(f"DICOM with {frames} frames; expected one; export the frame as a file of its own")
@@ -90,6 +91,12 @@ def _refuse_unsupported(dataset: pydicom.Dataset) -> None:
         is_available = False
     if not is_available:
         raise _undecodable(syntax)
+
+
+def _is_truncated(dataset: pydicom.Dataset, size: int) -> bool:
+    """Whether the last element does not end where the file of `size` bytes does, or there is none."""
+    last = dataset.get_item(max(dataset.keys())) if dataset else None
+    return last is None or (isinstance(last, RawDataElement) and last.value_tell + last.length != size)
 
 
 def _undecodable(syntax: UID) -> ImageError:

@@ -12,7 +12,10 @@ from lab_utils.core.files import digest
 from lab_utils.data.decode import format_of
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom")
-SYSTEM_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir", "icon\r")
+SYSTEM_NAMES = (
+    *("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir", "icon\r"),
+    "dicomdir",  # a list of DICOM files in DICOM's format
+)
 MOST_FOLDERS, MOST_LEVELS = 6, 3  # of a tree in a message
 
 
@@ -105,7 +108,7 @@ def _entries(root: Path, path: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(root / path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith(".") or entry.name.lower() in SYSTEM_NAMES:
+                if entry.name.startswith((".", "~$")) or entry.name.lower() in SYSTEM_NAMES:
                     continue
                 _refuse_undecodable(entry)
                 target = Path(entry.path) if entry.is_symlink() else entry  # an entry cannot follow a circle of links

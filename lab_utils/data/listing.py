@@ -7,7 +7,7 @@ import pandas as pd
 
 from lab_utils.core.errors import LabError
 from lab_utils.data.folders import FileTree
-from lab_utils.data.masks import pair_masks, unpaired_masks
+from lab_utils.data.masks import lung_masks, pair_masks, unpaired_masks
 from lab_utils.data.names import is_mask_file
 
 TEXTS = ["source", "mask", "patient", "sex"]  # columns that are "" where nothing is known
@@ -29,6 +29,12 @@ class Layout:
     place: str  # folder inside the data set that the paths of the listing are relative to
     listing: pd.DataFrame  # columns as in the catalogue
     problems: list[Row]
+
+    def labels(self) -> "pd.Series[str]":
+        """Return the class of each image by its path from the root of the data set."""
+        images = self.listing[self.listing["kind"] == "image"]
+        paths = f"{self.place}/" * bool(self.place) + images["image_id"]
+        return pd.Series(images["class"].to_numpy(), index=paths.to_numpy())
 
 
 def refusal(tree: FileTree, shown_as: str, why: str) -> LabError:
@@ -56,13 +62,15 @@ def make_layout(
     folders : dict
         Path of each class folder to its class and given side; empty for a table.
     """
-    masks = [path for path in tree.below("") if path in tree.images and is_mask_file(path)]
+    candidates = [path for path in tree.below("") if path in tree.images and is_mask_file(path)]
+    masks = lung_masks(candidates, images["class"].unique())
+    others = sorted(set(candidates) - set(masks))
     paired, mask_rows = pair_masks(images, masks, folders)
     images["mask"] = images["mask"].where(images["mask"] != "", paired) if "mask" in images else paired
-    used = {*images["image_id"], *images["mask"], *masks}
+    used = {*images["image_id"], *images["mask"], *candidates}
     while place and not all(mask.startswith(f"{place}/") for mask in mask_rows["image_id"]):
         place = place.rpartition("/")[0]
-    problems = [*problems, *_unused(tree, place, used, folders), *unpaired_masks(images, masks)]
+    problems = [*problems, *_unused(tree, place, used, folders), *unpaired_masks(images, masks, others)]
     listing = pd.concat([images.assign(kind="image"), mask_rows.assign(kind="mask")], ignore_index=True)
     listing = listing.reindex(columns=COLUMNS).astype({"age": float, **dict.fromkeys(TEXTS, object)})
     listing[TEXTS] = listing[TEXTS].fillna("")
@@ -96,14 +104,19 @@ def _unused(tree: FileTree, place: str, used: Collection[str], folders: Mapping[
                 first = paths[0].removeprefix(f"{place}/" if place else "")
                 yield check, name, "", f"{len(paths):,} {what}, the first {first}.", action
         remaining = remaining.difference(files)
-    if remaining:
-        names = {path.rpartition("/")[2] for path in used}
-        are_copies = all(path.rpartition("/")[2] in names for path in remaining)
-        what = "have the names of images that are used" if are_copies else "have no class"
-        yield (
-            "image not used",
-            "",
-            "",
-            f"{len(remaining):,} image files {what}, the first {min(remaining)}.",
-            "left out",
-        )
+    sizes = {(path.rpartition("/")[2], _size(tree, path)) for path in used if path}
+    copies = {path for path in remaining if (path.rpartition("/")[2], _size(tree, path)) in sizes}
+    for what, unused in (
+        ("have the names and the sizes of images that are used", copies),
+        ("have no class", remaining - copies),
+    ):
+        if unused:
+            detail = f"{len(unused):,} image files {what}, the first {min(unused)}."
+            yield "image not used", "", "", detail, "left out"
+
+
+def _size(tree: FileTree, path: str) -> int:
+    try:
+        return (tree.root / path).stat().st_size
+    except OSError:  # a dead link
+        return -1

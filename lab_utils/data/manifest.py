@@ -18,6 +18,7 @@ from lab_utils.core.machine import in_parallel
 from lab_utils.core.progress import progress
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import ImageError, lungs_in, read_bytes, read_image, read_record
+from lab_utils.data.record import NO_PIXELS
 from lab_utils.data.splits import UNDIVIDED, split
 
 MOST_UNREADABLE, HANDFUL = 0.05, 5  # share of a class, and files: above both the data set is refused
@@ -53,6 +54,7 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     reasons = [reading for reading in readings if isinstance(reading, str)]
     left_out = listing.loc[failed, ["class", "image_id"]].assign(check="unreadable", reason=reasons)
     _refuse_damaged_classes(listing, left_out)
+    left_out["check"] = left_out["check"].where(left_out["reason"] != NO_PIXELS, "no image")
     manifest = listing[~failed].reset_index(drop=True)
     manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
     manifest["patient"] = manifest["patient"].where(manifest["patient"] != "", manifest["patient_hash"])
@@ -120,8 +122,13 @@ def _lung_share(path: Path) -> float:
 
 
 def _refuse_damaged_classes(listing: pd.DataFrame, unreadable: pd.DataFrame) -> None:
-    for name, lost in unreadable.groupby("class"):
-        count = (listing["class"] == name).sum()
+    for name, failed in unreadable.groupby("class"):
+        lost = failed[failed["reason"] != NO_PIXELS]
+        count = (listing["class"] == name).sum() - (len(failed) - len(lost))
+        if not count:
+            raise LabError(
+                f"class {name}: all {len(failed)} files hold no image ({NO_PIXELS}); add images, or remove it"
+            )
         if len(lost) > max(MOST_UNREADABLE * count, HANDFUL) or len(lost) == count:
             first = lost.iloc[0]
             raise LabError(

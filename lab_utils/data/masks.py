@@ -1,14 +1,20 @@
 """Lung masks: which file is the mask of which image, by the usual conventions."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 import pandas as pd
 
-from lab_utils.data.names import image_key, split_side
+from lab_utils.data.names import image_key, is_mask_folder, mask_subject, plain_name, split_side, words_of
 
 Scope = tuple[str, str]  # class and given side, "" for any
+
+
+def lung_masks(masks: list[str], classes: Iterable[str]) -> list[str]:
+    """Select the masks whose folders name lungs or a class alone; not infection masks, or segmented images."""
+    subjects = {frozenset[str](), *map(words_of, classes)}
+    return [mask for mask in masks if all(mask_subject(step) in subjects for step in _mask_folders(mask))]
 
 
 def pair_masks(images: pd.DataFrame, masks: list[str], folders: Mapping[str, Scope]) -> tuple[pd.Series, pd.DataFrame]:
@@ -61,13 +67,27 @@ def _scope_of(mask: str, folders: Mapping[str, Scope]) -> Scope:
             return folders[parent]
     names = {name for name, _ in folders.values()}
     steps = PurePosixPath(mask).parts[:-1]
-    name = next((step for step in steps if step in names), "")
+    subjects = [mask_subject(step) for step in _mask_folders(mask)]
+    by_words = [name for name in names if words_of(name) and words_of(name) in subjects]
+    name = next((name for name in map(plain_name, steps) if name in names), by_words[0] if len(by_words) == 1 else "")
     return name, next(filter(None, map(split_side, steps)), "")
 
 
-def unpaired_masks(images: pd.DataFrame, masks: list[str]) -> Iterator[tuple[str, str, str, str, str]]:
-    """Report masks that belong to no image, with the numbers of masks, images and pairs."""
+def _mask_folders(mask: str) -> list[str]:
+    return [step for step in PurePosixPath(mask).parts[:-1] if is_mask_folder(step)]
+
+
+def unpaired_masks(
+    images: pd.DataFrame, masks: list[str], others: list[str]
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """Report lung masks that belong to no image, with the numbers of masks, images and pairs, and other masks."""
     used = set(images["mask"])
+    if unused_others := [mask for mask in others if mask not in used]:
+        detail = (
+            f"{len(unused_others):,} image files lie in folders that are named after masks, but neither after lungs "
+            f"alone nor after a class, the first {unused_others[0]}."
+        )
+        yield "mask not paired", "", "", detail, "not used as a mask; rename the folder if it holds lung masks"
     if unused := [mask for mask in masks if mask not in used]:
         paired = int((images["mask"] != "").sum())
         detail = (

@@ -1,6 +1,7 @@
 """What the names of folders and files say: splits, masks, images, and names that no class can have."""
 
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -8,18 +9,27 @@ from lab_utils.core.yaml_files import read_yaml
 
 NAMES = read_yaml(Path(__file__).with_name("names.yaml"))
 SIDES = {word: side for side, words in NAMES["splits"].items() for word in words}
-MASKS, IMAGES, LUNGS = (set(NAMES[kind]) for kind in ("masks", "images", "lungs"))
+MASKS, CUTOUTS, IMAGES, LUNGS = (set(NAMES[kind]) for kind in ("masks", "cutouts", "images", "lungs"))
 ASIDE = {*NAMES["labels"], *NAMES["documents"]}
 NO_CLASS = {*SIDES, *MASKS, *IMAGES, *ASIDE, *NAMES["parts"]}
 PATIENT = re.compile(r"(patient|pat|subject|sub|study|series|case)[ _-]?\d+", re.IGNORECASE)
 MASK_AFFIX = re.compile(r"^(mask|seg)[ _-]+|[ _-]+(lung[ _-]?)?(masks?|seg|segmentation)$", re.IGNORECASE)
 
 
+def plain_name(path: str) -> str:
+    """Return the last part of a path, with accents in one of the forms in which file systems store them."""
+    return unicodedata.normalize("NFC", PurePosixPath(path).name)
+
+
 @cache
+def _word_list(path: str) -> tuple[str, ...]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain_name(path))
+    return tuple(re.findall(r"[^\W\d_]+", spaced.casefold()))
+
+
 def words_of(path: str) -> frozenset[str]:
     """Split a folder's name into its words: {"cxr", "png"} for CXR_png and CxrPng."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", PurePosixPath(path).name)
-    return frozenset(re.findall(r"[^\W\d_]+", spaced.casefold()))
+    return frozenset(_word_list(path))
 
 
 def is_class_name(name: str) -> bool:
@@ -31,9 +41,8 @@ def is_class_name(name: str) -> bool:
 
 def split_side(name: str) -> str:
     """Return the side of a split that a name means, such as "validation" for val or valid_images; else ""."""
-    words = words_of(name)
-    sides = {SIDES[word] for word in words & SIDES.keys()}
-    return sides.pop() if len(sides) == 1 and words <= NO_CLASS - MASKS else ""
+    sides = sides_in(name)
+    return sides.pop() if len(sides) == 1 and words_of(name) <= NO_CLASS - MASKS else ""
 
 
 def is_image_folder(name: str) -> bool:
@@ -41,10 +50,21 @@ def is_image_folder(name: str) -> bool:
     return bool(words := words_of(name)) and words <= IMAGES
 
 
+def sides_in(name: str) -> set[str]:
+    """Return the sides of a split that a name mentions, such as {"train"} for stage_2_train_images."""
+    return {SIDES[word] for word in words_of(name) & SIDES.keys()}
+
+
 def is_mask_folder(name: str) -> bool:
-    """Whether a folder's name says that it holds masks, such as masks, Lung Mask or leftMask."""
-    words = words_of(name)
-    return bool(words & MASKS) and words <= MASKS | IMAGES | LUNGS
+    """Whether a folder's name ends in a word for masks or cutouts, such as Lung Mask, leftMask or tb_masks_v2."""
+    last = next((word for word in reversed(_word_list(name)) if word not in IMAGES | LUNGS), "")
+    return last in MASKS | CUTOUTS or last.endswith(("mask", "masks"))
+
+
+def mask_subject(name: str) -> frozenset[str]:
+    """Return what the masks of a folder show besides lungs: {"tb"} for tb_masks and tbmasks, {} for Lung Mask."""
+    words = (re.sub("masks?$", "", word) for word in words_of(name) - MASKS)
+    return frozenset(words) - IMAGES - LUNGS
 
 
 def is_set_aside(name: str) -> bool:
@@ -62,6 +82,15 @@ def is_mask_file(path: str) -> bool:
 def image_key(path: str) -> str:
     """Return what an image and its mask share: the name without its ending and the words for a mask."""
     return MASK_AFFIX.sub("", _stem(path.rpartition("/")[2])).casefold()
+
+
+def unread_ending(path: str, *kinds: str) -> str:
+    """Return the ending of a known format that is not read, such as gif; "" for any other file.
+
+    `kinds` are pictures, volumes and archives; by default all three.
+    """
+    endings = (ending for kind in kinds or ("pictures", "volumes", "archives") for ending in NAMES[kind])
+    return next((ending for ending in endings if path.lower().endswith(f".{ending}")), "")
 
 
 @cache

@@ -14,6 +14,8 @@ UPRIGHT = "EXIF orientation"
 OPAQUE = "transparency on black"
 FIRST_FRAME = "first frame"
 
+NO_PIXELS = "DICOM without pixel data, such as a structured report"  # a reason that is no damage
+
 
 class ImageError(ValueError):
     """An image that cannot be read. The text is the reason in the findings, and the same in each run."""

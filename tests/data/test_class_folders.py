@@ -1,5 +1,7 @@
 """Class folders and given splits: which folders are classes, and why."""
 
+import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -55,16 +57,20 @@ def test_the_best_known_pneumonia_set(tmp_path: Path) -> None:
     copy = [f"{s}/{c}/{s}{c}*2.jpeg" for s in ("train", "val", "test") for c in ("NORMAL", "PNEUMONIA")]
     clutter = ["chest_xray/.DS_Store.txt", "chest_xray/__MACOSX/chest_xray/train/NORMAL/._x.jpeg", "__MACOSX/x.jpeg"]
     nested = [f"chest_xray/{top}{path}" for top in ("", "chest_xray/") for path in copy]
-    layout = layout_of(write_tree(tmp_path, *nested, *clutter))
+    write_tree(tmp_path, *nested, *clutter)
+    for path in (tmp_path / "chest_xray").glob("chest_xray/*/*/*"):
+        shutil.copy(str(path).replace("chest_xray/chest_xray", "chest_xray"), path)
+    layout = layout_of(tmp_path)
     assert (layout.name, layout.place) == ("given splits", "chest_xray")
     assert layout.listing["given"].value_counts().to_dict() == {"train": 4, "validation": 4, "test": 4}
     ((check, _, _, detail, _),) = layout.problems
     assert check == "image not used"
-    assert detail.startswith("12 image files have the names of images that are used")
+    assert detail.startswith("12 image files have the names and the sizes of images that are used")
 
 
 def test_names_of_folders_that_mean_something_else_are_never_classes(tmp_path: Path) -> None:
     others = ("Masks", "lung masks", "images", "Test", "validation_set", "annotations", "part2", "__MACOSX", ".cache")
+    others += ("augmented", "resized_224", "heatmaps", "gradcam", "assets", "screenshots", "unsorted", "backup")
     layout = layout_of(write_tree(tmp_path, A, B, *(f"{name}/z*2.png" for name in others if name != "Test")))
     assert set(classes_of(layout)) == {"a", "b"}
     assert [row[0] for row in layout.problems] == ["image not used", "mask not paired"]
@@ -75,3 +81,68 @@ def test_an_empty_folder_beside_the_classes_is_a_class_without_images(tmp_path: 
     (tmp_path / "c").mkdir()
     with pytest.raises(LabError, match="class 'c' holds no images of its own"):
         layout_of(tmp_path)
+
+
+@pytest.mark.parametrize("top", ["", "train/"])
+@pytest.mark.parametrize("ending", ["gif", "heic", "jp2", "npy", "nii.gz", "mp4", "zip"])
+def test_a_class_in_a_format_that_is_not_read_is_refused(ending: str, top: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, *(f"{top}{path}" for path in (A, B, "test/x*2.txt")))
+    for number in range(12):
+        write_tree(tmp_path, f"{top}tb/{number}.{ending}")
+    with pytest.raises(LabError, match=rf"class '{top}tb' holds 12 \.{ending}, which .*, or move the folder away"):
+        layout_of(tmp_path if top else write_tree(tmp_path, "notes/a.txt"))
+
+
+def test_an_archive_of_a_class_beside_the_class_folders_is_refused(tmp_path: Path) -> None:
+    write_tree(tmp_path, A, B, "a.zip", "dataset.zip")
+    assert classes_of(layout_of(tmp_path)) == {"a": 3, "b": 2}
+    with pytest.raises(LabError, match=r"the archive tb\.zip lies beside class folders; unpack it"):
+        layout_of(write_tree(tmp_path, "tb.zip"))
+
+
+def test_a_folder_of_documents_is_a_finding(tmp_path: Path) -> None:
+    layout = layout_of(write_tree(tmp_path, A, B, "patients/p*2.txt"))
+    assert layout.problems == [
+        ("folder not used", "", "", "Folder patients holds 2 files, the first patients/p1.txt.", "no class")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"), [("train/c", "no images of its own; fill"), ("test/c/deep", "no images of its own, the others")]
+)
+def test_sets_of_a_given_split_are_checked_as_class_folders_are(folder: str, why: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, *(f"{side}/{path}" for side in ("train", "test") for path in (A, B)))
+    (tmp_path / folder).mkdir(parents=True)
+    if folder.endswith("deep"):
+        write_tree(tmp_path, f"{folder}/x*2.png")
+    with pytest.raises(LabError, match=f"class '{folder.removesuffix('/deep')}' holds {why}"):
+        layout_of(tmp_path)
+
+
+def test_a_test_set_may_lack_a_class(tmp_path: Path) -> None:
+    layout = layout_of(write_tree(tmp_path, "train/" + A, "train/" + B, "train/c/z*2.png", "test/" + A, "test/" + B))
+    ((check, name, _, detail, _),) = layout.problems
+    assert (check, name, detail) == ("class not in a set", "c", "The test set has no images of the class c.")
+
+
+def test_accents_are_stored_in_two_ways(tmp_path: Path) -> None:
+    forms = [unicodedata.normalize(form, "Größe") for form in ("NFD", "NFC")]
+    sets = [
+        f"{side}/{name}/x*2.png" for side, form in zip(("train", "test"), forms, strict=True) for name in (form, "b")
+    ]
+    assert classes_of(layout_of(write_tree(tmp_path, *sets))) == {forms[1]: 4, "b": 4}
+
+
+@pytest.mark.parametrize("table", ["a-b", "A,B!", "b-a"])
+def test_a_table_beside_class_folders_must_give_the_same_labels(table: str, tmp_path: Path) -> None:
+    first, second = table.replace("-", ",").split(",")
+    rows = [f"a/x{n}.png,{first}" for n in (1, 2, 3)] + [f"b/y{n}.png,{second}" for n in (1, 2)]
+    write_tree(tmp_path, A, B)
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *rows]))
+    assert layout_of(tmp_path, "t.csv").name == "table"
+    if first == "b":
+        why = r"the table t\.csv give different labels to 5 of 5 images.*a/x1\.png: a by its folder, b by the table"
+        with pytest.raises(LabError, match=why):
+            layout_of(tmp_path)
+    else:
+        assert layout_of(tmp_path).name == "table"

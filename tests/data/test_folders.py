@@ -12,7 +12,15 @@ from tests.conftest import write_classes
 
 def test_files_are_listed_in_lexicographic_order_without_hidden_and_system_ones(tmp_path: Path) -> None:
     write_classes(tmp_path, {"a": 11, "b": 1}, size=4)
-    for name in (".DS_Store", "a/._a-1.png", "a/Thumbs.db", "__MACOSX/a/a-1.png", ".git/x.png", "b/DESKTOP.INI"):
+    for name in (
+        ".DS_Store",
+        "a/._a-1.png",
+        "a/Thumbs.db",
+        "__MACOSX/a/a-1.png",
+        ".git/x.png",
+        "b/DESKTOP.INI",
+        "DICOMDIR",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("no image")
     tree = FileTree.read(tmp_path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,6 +14,7 @@ from lab_utils.data.dataset import Dataset, obtain
 from lab_utils.data.manifest import build_manifest, list_items
 from lab_utils.data.quality import collect_findings
 from tests.conftest import write_classes
+from tests.dicom import write_dicom
 
 PROTOCOL = Protocol(name="described", title="described")
 
@@ -57,6 +59,20 @@ def test_an_unreadable_image_is_left_out_and_reported(tmp_path: Path, lab: Works
     findings = collect_findings(data, manifest, unreadable, PROTOCOL)
     assert findings[findings["check"] == "unreadable"]["action"].tolist() == ["left out", "left out"]
     assert "unknown format" in findings["detail"].iloc[0]
+
+
+def test_dicom_files_without_pixels_are_left_out_and_are_no_damage(tmp_path: Path, lab: Workspace) -> None:
+    root = write_classes(tmp_path / "d", {"a": 10, "b": 10}, size=16)
+    report = write_dicom(np.zeros((4, 4), np.uint8), PixelData=None)
+    for number in range(9):
+        (root / "a" / f"report-{number}").write_bytes(report)
+    data = obtain(str(root), lab)
+    manifest, left_out = build_manifest(data, PROTOCOL)
+    assert (len(manifest), left_out["check"].tolist()) == (20, ["no image"] * 9)
+    for number in range(9):
+        (root / "a" / f"report-{number}").write_bytes(report[:-3])
+    with pytest.raises(LabError, match=r"class a: 9 of 19 images cannot be decoded.*DICOM truncated before its pixel"):
+        build_manifest(data, PROTOCOL)
 
 
 def test_too_many_unreadable_images_of_a_class_are_fatal(tmp_path: Path, lab: Workspace) -> None:

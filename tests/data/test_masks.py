@@ -15,6 +15,10 @@ from tests.data.conftest import layout_of, write_tree
         ["a/masks/x1_mask.png", "a/masks/x2_mask.png", "a/masks/x3-seg.png"],
         ["a/x1_mask.png", "a/x2_mask.png", "a/X3_Mask.png"],
         ["masks/a/x*3.png"],
+        ["a_masks/x*3.png"],
+        ["amasks/x*3.png"],
+        ["lung_masks_v2/x*3.png"],
+        ["a/GT/x*3.png"],
         ["masks/x*3.png"],
         ["segmentation/mask_x1.png", "segmentation/mask_x2.png", "segmentation/mask_x3.png"],
     ],
@@ -54,3 +58,13 @@ def test_masks_of_the_left_and_of_the_right_lung_are_not_taken_for_both(tmp_path
     layout = layout_of(write_tree(tmp_path, "a/x1.png", "b/y1.png", "leftMask/x1.png", "rightMask/x1.png"))
     assert (layout.listing["mask"] == "").all()
     assert layout.problems[0][3].startswith("2 of 2 mask files are paired with no image")
+
+
+@pytest.mark.parametrize("folder", ["infection masks", "a/infection masks", "a_segmented", "predicted masks/a"])
+def test_masks_of_anything_but_lungs_are_not_paired(folder: str, tmp_path: Path) -> None:
+    layout = layout_of(write_tree(tmp_path, "a/x*3.png", "b/y*2.png", "masks/x*3.png", f"{folder}/x*3.png"))
+    assert set(layout.listing["class"]) == {"a", "b"}
+    assert (layout.listing["mask"] != "").sum() == 3
+    ((check, _, _, detail, _),) = layout.problems
+    assert check == "mask not paired"
+    assert detail.startswith("3 image files lie in folders that are named after masks")

@@ -29,6 +29,7 @@ OTHERS = [
     "images_001",
     "part 2",
 ]
+OTHERS += ["normal_masks", "tbmasks", "infection masks", "lung_masks_v2", "COVID_segmented", "augmented", "Screenshots"]
 OTHERS += ["annotations", "docs", "fold-3", "patient12", "Study 5", "segmentations", "data", "metadata", "thumbnails"]
 
 
