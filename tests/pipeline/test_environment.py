@@ -132,7 +132,7 @@ def test_a_stranger_without_a_home_can_plan(tmp_path: Path) -> None:
     """As in a container: a user whom the system does not know, in a clone that is somebody else's."""
     tmp_path.chmod(0o777)
     for folder in tmp_path.parents:
-        if folder.stat().st_uid == os.getuid() and folder.name.startswith("pytest-"):
+        if folder.stat().st_uid == os.getuid() and folder.name.startswith(("pytest-", "popen-")):
             folder.chmod(0o755)
     script = (
         "import getpass, os, pwd\nfrom pathlib import Path\nfrom lab_utils.core.provenance import provenance\n"

@@ -58,6 +58,7 @@ def test_everything_is_there(finished: tuple[Path, Path]) -> None:
             "history.csv",
             "model.keras",
             "predictions.csv",
+            "predictions_test.csv",
             "run.json",
             "train.ipynb",
         ]
