@@ -17,11 +17,11 @@ from lab_utils.data.archives import split_archive_path, unpack
 from lab_utils.data.decode import ImageError, format_of, read_bytes, read_record
 from lab_utils.data.folders import FileTree
 from lab_utils.data.kaggle import download_database
-from lab_utils.data.label_tables import Columns
 from lab_utils.data.layouts import recognise
 from lab_utils.data.listing import Layout, Row
 from lab_utils.data.phantoms import write_phantoms
-from lab_utils.data.table_files import TABLE_ENDINGS
+from lab_utils.data.table_columns import Columns
+from lab_utils.data.table_files import NOT_READ, OTHER_TABLES, TABLE_ENDINGS
 
 SIDES = ("train", "validation", "test")
 LISTING = "listing.csv"  # beside dataset.json
@@ -188,6 +188,8 @@ def _open_path(dataset: str, workspace: Workspace, files: Path) -> tuple[str, st
         )
     if folder.is_dir():
         return "folder", _files_digest(path), folder, path.name if folder != path else ""
+    if path.suffix.lower() in OTHER_TABLES:
+        raise LabError(f"{path}: {NOT_READ}")
     unpack(path, files)
     target = files / inner
     if not target.exists():

@@ -1,52 +1,26 @@
 """Tables of labels: one row per image, with its class and what else is known of it."""
 
-import re
-import unicodedata
-from collections import defaultdict
-from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 import pandas as pd
 
-from lab_utils.core.config import TableColumn
-from lab_utils.core.errors import LabError, unknown
-from lab_utils.data.folders import IMAGE_ENDINGS, FileTree
+from lab_utils.core.errors import LabError
+from lab_utils.data.file_names import FileNames
+from lab_utils.data.folders import FileTree
+from lab_utils.data.label_cells import BLANK, NO_LABEL, has_several, label_of, plain
 from lab_utils.data.listing import Layout, Row, make_layout
-from lab_utils.data.names import NAMES, is_mask_file, split_side
-from lab_utils.data.table_files import TABLE_ENDINGS, read_text_table
+from lab_utils.data.names import NAMES, is_mask_file, split_side, words_of
+from lab_utils.data.sheets import SHEETS
+from lab_utils.data.table_columns import ROLES, Columns, find_columns, split_cells
+from lab_utils.data.table_files import NOT_READ, OTHER_TABLES, TABLE_ENDINGS, read_text_table
 
-ROLES: dict[str, list[str]] = NAMES["columns"]  # common names of each column, the more specific ones first
-Columns = Mapping[TableColumn, str]  # role to name of a column
-SHEETS = ".metadata.xlsx"  # the database's sheets give sources, not labels
-BLANK, NOBODY = set(NAMES["blank"]), {*NAMES["blank"], *NAMES["nobody"]}
+NOBODY = {*NAMES["blank"], *NAMES["nobody"]}
 SEXES = {"male": "M", "m": "M", "female": "F", "f": "F"}
 MOST_CONTRADICTIONS, HANDFUL = 0.05, 5  # share and number of images: above both the table is refused
-SAMPLE = 300  # rows that decide which column names the images
 
 
-class FileNames:
-    """Files that cells of a table name: by path, by the end of a path, by name, or by name without ending."""
-
-    def __init__(self, paths: Collection[str], place: str) -> None:
-        """Index `paths`; cells are relative to the folder `place`."""
-        self._count, self.first = len(paths), next(iter(paths), "")
-        self._paths: dict[str, list[str]] = defaultdict(list)
-        for path in paths:
-            inner = _key(path.removeprefix(f"{place}/" if place else ""))
-            name = PurePosixPath(inner).name
-            for key in {inner, name, _stem(name)}:
-                self._paths[key].append(path)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def find(self, cell: str) -> str:
-        """Return the path of the one file that a cell names; "" where it names none, or several."""
-        parts = PurePosixPath(_key(cell.replace("\\", "/"))).parts
-        keys = ["/".join(parts[start:]) for start in range(len(parts))]
-        keys += [_stem(key) for key in keys[-1:]]
-        paths = next((self._paths[key] for key in keys if key in self._paths), [])
-        return paths[0] if len(paths) == 1 else ""
+class AmbiguousTableError(LabError):
+    """A table of labels whose cells name several files each; it is refused, whatever else the data set holds."""
 
 
 def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[Layout | None, list[str]]:
@@ -69,10 +43,16 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
     files = [asked] if asked else [path for folder in folders for path in tree.files[folder]]
     files = [path for path in files if path.lower().endswith(TABLE_ENDINGS) and not path.lower().endswith(SHEETS)]
     if not files:
-        return None, []
+        return None, _other_tables(tree, place)
     paths = [path for path in tree.below(place) if path in tree.images]
     images = FileNames([path for path in paths if not is_mask_file(path)], place)
     tables, reasons = _read_tables(tree, files, images, columns)
+    if not asked and len(tables) > 1:
+        large = [path for path, frame in tables.items() if 2 * _count_images(frame, images) >= len(images)]
+        if len(large) == 1:
+            small = "labels less than half of the images; to use those alone, give it as the data set"
+            reasons += [f"{path} {small}" for path in tables if path not in large]
+            tables = {path: tables[path] for path in large}
     if len(tables) != 1:
         several = f"several tables of labels: {', '.join(tables)}; give one of them as the data set"
         return None, [*reasons, *[several] * bool(tables)]
@@ -81,11 +61,16 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
     if not asked and 2 * len(rows) < len(images):
         few = f"{path} labels {len(rows):,} of {len(images):,} images; to use those alone, give it as the data set"
         return None, [*reasons, few]
-    if "split" not in frame:
+    if not (rows["given"] != "").any():
+        frame.attrs.pop("split", None)
         rows["given"] = _sides_of_folders(rows["image_id"])
     used = ", ".join(f"{role} {name!r}" for role, name in frame.attrs.items())
     reason = f"{path} names {len(rows):,} of {len(images):,} image files (columns: {used})."
     return make_layout(tree, "table", reason, place, rows, {}, problems), reasons
+
+
+def _count_images(frame: pd.DataFrame, images: FileNames) -> int:
+    return len(set(frame["image"].map(images.find)) - {""})
 
 
 def _read_tables(
@@ -96,6 +81,8 @@ def _read_tables(
     for path in files:
         try:
             tables[path] = _label_columns(tree, path, images, columns)
+        except AmbiguousTableError:
+            raise
         except LabError as error:
             reasons.append(str(error))
     if len(tables) > 1 and all(map(split_side, tables)):  # train.csv and test.csv
@@ -104,72 +91,113 @@ def _read_tables(
     return tables, reasons
 
 
+def _other_tables(tree: FileTree, place: str) -> list[str]:
+    """Name the tables of labels in `place` that the lab does not read, and those in the folders of a split."""
+    reasons = [f"{path}: {NOT_READ}" for path in tree.files[place] if _is_unread_table(path)]
+    sides = [child for child in tree.subfolders[place] if split_side(child)]
+    tables = [path for side in sides for path in tree.files[side] if path.lower().endswith(TABLE_ENDINGS)]
+    if tables:
+        way_out = "join them in one table above these folders, with the columns image, label and split"
+        reasons.append(f"tables lie in the folders of a split ({', '.join(tables)}); {way_out}")
+    return reasons
+
+
+def _is_unread_table(path: str) -> bool:
+    stem, _, ending = path.rpartition("/")[2].rpartition(".")
+    is_table = bool(words_of(stem) & set(NAMES["labels"])) or split_side(stem) != ""
+    return is_table and f".{ending.lower()}" in OTHER_TABLES
+
+
 def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Columns) -> pd.DataFrame:
     """Read a table's columns under the names of their roles; a LabError says why it is no table of labels."""
     frame = read_text_table(tree.root / path)
-    present = [str(name) for name in frame]
-    for column in columns.values():
-        if column not in present:
-            raise LabError(f"{path}: {unknown('column', column, present)} (see columns: in the experiment file)")
-    plain = {re.sub(r"[\W_]+", "", column).casefold(): column for column in reversed(present)}
-    names = {role: next((plain[name] for name in common if name in plain), "") for role, common in ROLES.items()}
-    hits = {column: sum(bool(images.find(cell)) for cell in frame[column].head(SAMPLE)) for column in present}
-    best = max(hits, key=lambda column: (hits[column], column == names["image"]), default="")
-    names["image"] = best if hits.get(best) else names["image"]
-    names.update({str(role): name for role, name in columns.items()})
-    lacking = [role for role in ("image", "label") if not names[role]]
-    if lacking:
-        raise LabError(
-            f"{path}: no column for {' and '.join(lacking)} under a common name, its columns are "
-            f"{', '.join(present[:12]) or 'none'}; name it in the experiment file, columns: {{{lacking[0]}: NAME}}"
-        )
-    if not any(map(images.find, frame[names["image"]])):
-        first = frame[names["image"]].iloc[0] if len(frame) else ""
-        raise LabError(
-            f"{path}: column {names['image']!r} names none of the {len(images):,} images beside and below the table, "
-            f"the first cell is {first!r}, the first image is {images.first!r}; put the table beside or above them"
-        )
-    used = {role: name for role, name in names.items() if name}
+    used = find_columns(path, frame, images, columns)
     table = pd.DataFrame({role: frame[name] for role, name in used.items()})
+    if side := split_side(PurePosixPath(path).stem):  # train.csv names the images in train/ first
+        same_side = images.select(lambda file: side in map(split_side, PurePosixPath(file).parts[:-1]))
+        table["image"] = table["image"].map(lambda cell: same_side.find(cell) or cell)
+    if "split" in table:
+        table["split"] = split_cells(used["split"], table["split"])
+    images.allow_other_folders(table["image"])
+    _refuse_unusable_cells(path, used["image"], table["image"], images)
+    table["label"] = plain(table["label"]).map(label_of)
     _refuse_several_labels(path, table)
     table.attrs.update(used)
     return table
 
 
+def _refuse_unusable_cells(path: str, column: str, cells: pd.Series, images: FileNames) -> None:
+    """Refuse a table whose cells name no images, or mostly several each."""
+    if cells.empty:
+        raise LabError(f"{path}: a header without rows")
+    if not len(images):
+        raise LabError(f"{path}: no images lie beside or below the table; put it beside or above them")
+    counts = cells.map(lambda cell: len(images.matches(cell)))
+    if (counts > 1).sum() > (counts == 1).sum():
+        first = cells[counts > 1].iloc[0]
+        some = " and ".join(images.matches(first)[:2])
+        each = f"each cell names {counts.max()} files" if (counts == counts.max()).all() else "cells name several files"
+        raise AmbiguousTableError(
+            f"{path}: column {column!r}: {each}, {first!r} for example {some}; "
+            "give the path in the column, such as folder/name.png, or remove the table"
+        )
+    if not counts.any():
+        raise LabError(
+            f"{path}: column {column!r} names none of the {len(images):,} images beside and below the table, "
+            f"the first cell is {cells.iloc[0]!r}, the first image is {images.first!r}; "
+            "put the table beside or above them"
+        )
+
+
 def table_rows(frame: pd.DataFrame, images: FileNames, files: FileNames) -> tuple[pd.DataFrame, list[Row]]:
     """Turn a table of labels into rows of the listing by class and path, and findings about the rows left out."""
+    images.allow_other_folders(frame["image"])
     columns = {role: frame.get(role, pd.Series("", frame.index)) for role in ROLES}
     rows = pd.DataFrame(
         {
             "image_id": frame["image"].map(images.find),
-            "class": frame["label"].where(~frame["label"].str.casefold().isin(BLANK), ""),
-            "source": columns["source"].where(~columns["source"].str.casefold().isin(NOBODY), ""),
+            "class": frame["label"].where(~frame["label"].str.casefold().isin(NO_LABEL), ""),
+            "source": columns["source"].where(~columns["source"].str.casefold().isin(NOBODY - {"0"}), ""),
             "mask": columns["mask"].map(files.find),
-            "patient": columns["patient"].where(~columns["patient"].str.casefold().isin(NOBODY), ""),
+            "patient": _patients(columns["patient"]),
             "age": pd.to_numeric(columns["age"].str.extract(r"^(\d+(?:\.\d*)?)\s*[Yy]?$")[0]),
             "sex": columns["sex"].map(lambda sex: SEXES.get(sex.casefold(), sex)),
             "given": columns["split"].map(split_side),
         }
     )
     rows["mask"] = rows["mask"].where(rows["mask"] != rows["image_id"], "")
-    no_label, no_file = rows["class"] == "", rows["image_id"] == ""
-    sound = rows[~no_label & ~no_file]
-    labels = sound.groupby("image_id")["class"].transform("nunique")
+    no_label, no_file, no_set = rows["class"] == "", rows["image_id"] == "", rows["given"] == ""
+    has_split = not no_set.all()
+    is_sound = ~no_label & ~no_file & ~(has_split & no_set)
+    labels = rows[is_sound].groupby("image_id")["class"].transform("nunique")
+    sound = rows[is_sound]
     repeated = sound.duplicated("image_id") & (labels == 1)
-    bad_split = (columns["split"] != "") & (rows["given"] == "")
+    is_blank = frame["label"].str.casefold().isin(BLANK)
+    words = sorted(set(frame["label"][no_label & ~is_blank]))
+    no_name = "name no set among train, validation and test"
     cases = (
-        ("row without label", frame[no_label], "have no label", "left out"),
+        ("row without label", frame[no_label & is_blank], "have no label", "left out"),
+        ("unknown label", frame[no_label & ~is_blank], f"have {' or '.join(map(repr, words))} as label", "left out"),
         ("row without file", frame[no_file & ~no_label], "name no file, or several", "left out"),
         ("image in several rows", frame.loc[repeated.index[repeated]], "repeat an image and its label", "used once"),
         ("contradictory labels", frame.loc[labels.index[labels > 1]], "give one image different labels", "left out"),
-        ("unknown split", frame[bad_split], "name a set that is not train, validation or test", "taken as training"),
+        ("unknown split", frame[has_split & no_set & ~no_label & ~no_file], no_name, "left out"),
+        ("unknown split", frame[(not has_split) & (columns["split"] != "")], no_name, "column not used"),
     )
     problems = []
     for check, lines, what, action in cases:
         if len(lines):
-            detail = f"{len(lines):,} of {len(frame):,} rows {what}, the first for {lines['image'].iloc[0]}."
+            first = lines["image"].iloc[0] or "an empty cell"
+            detail = f"{len(lines):,} of {len(frame):,} rows {what}, the first for {first}."
             problems.append((check, "", "", detail, action))
     return sound[(labels == 1) & ~repeated].sort_values(["class", "image_id"], ignore_index=True), problems
+
+
+def _patients(cells: pd.Series) -> pd.Series:
+    """Return the patients' names, "" where unknown; 0 is unknown, unless patients are numbered from it."""
+    names = plain(cells)
+    unknown = NOBODY - {"0"} if (names == "1").any() else NOBODY
+    return names.where(~names.str.casefold().isin(unknown), "")
 
 
 def _sides_of_folders(paths: pd.Series) -> pd.Series:
@@ -179,18 +207,13 @@ def _sides_of_folders(paths: pd.Series) -> pd.Series:
 
 
 def _refuse_several_labels(path: str, frame: pd.DataFrame) -> None:
-    """Refuse a table whose images have several labels: in one cell ("Effusion|Mass"), or in several rows.
+    """Refuse a table whose images have several labels, in one cell or in several rows.
 
-    "Effusion, Mass" counts as several where another row has one of them alone. A few contradictory rows are findings.
+    A few contradictory rows are findings.
     """
-    labels, known = frame["label"], set(frame["label"])
-
-    def is_several(label: str) -> bool:
-        parts = {part.strip() for part in re.split(r"[|;]", label)} - {""}
-        return len(parts) > 1 or bool(known & (set(re.split(r"\s*[,/]\s*", label)) - {"", label}))
-
-    cells = labels.map(is_several)
-    images = frame.groupby("image")["label"].nunique() > 1
+    labels = frame["label"]
+    cells = has_several(labels)
+    images = frame[labels != ""].groupby("image")["label"].nunique() > 1
     if cells.any():
         what = f"{cells.sum():,} of {len(labels):,} rows have several labels, the first {labels[cells].iloc[0]!r}"
     elif images.sum() > max(MOST_CONTRADICTIONS * len(images), HANDFUL):
@@ -201,12 +224,3 @@ def _refuse_several_labels(path: str, frame: pd.DataFrame) -> None:
         f"{path}: {what}; the lab gives each image one class: keep the rows with one label, or add a column with one "
         "label and name it in the experiment file, columns: {label: NAME}"
     )
-
-
-def _key(text: str) -> str:
-    """Reduce letters to one case, and accents to one of the forms in which file systems store them."""
-    return unicodedata.normalize("NFC", text).casefold()
-
-
-def _stem(name: str) -> str:
-    return next((name[: -len(ending)] for ending in IMAGE_ENDINGS if name.lower().endswith(ending)), name)

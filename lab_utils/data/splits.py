@@ -72,11 +72,17 @@ def split(items: pd.DataFrame, protocol: Protocol) -> pd.Series:
     Raises
     ------
     SplitError
-        If the data give no split and the protocol asks for it, or training or validation set lack a class.
+        If the data give no split and the protocol asks for it, or a class lacks images for training or validation.
     """
     if protocol.split == "given" and not (items["given"] != "").any():
         raise SplitError(f"protocol {protocol.name}: the data give no split, neither as folders nor in a table")
     side = items["given"].where(items["given"] == "test", "train")
+    for name, count in side.groupby(items["class"]):
+        if (count == "test").all():
+            raise SplitError(
+                f"protocol {protocol.name}: all {len(count):,} images of class {name} are in the test set; "
+                "give some of them to training and validation, or leave the class out"
+            )
     pool = side.index[side != "test"]
     is_validation = SPLIT_RULES[protocol.split](items.loc[pool], protocol)
     side[pool] = np.where(is_validation, "validation", "train")
@@ -93,12 +99,13 @@ def _is_divided(keys: pd.Series, side: pd.Series) -> pd.Series:
 
 
 def _refuse_missing_classes(classes: pd.Series, side: pd.Series, protocol: Protocol) -> None:
-    counts = pd.crosstab(classes, side).reindex(columns=["train", "validation"], fill_value=0)
+    counts = pd.crosstab(classes, side).reindex(columns=["train", "validation", ""], fill_value=0)
     for name, count in counts.iterrows():
         for lacking, other in (("train", "validation"), ("validation", "train")):
             if not count[lacking]:
+                left_out = f", {count['']} share a patient or group with another set" if count[""] else ""
                 raise SplitError(
-                    f"class {name}: no image falls into {lacking}, {count[other]} into {other} "
+                    f"class {name}: no image falls into {lacking}, {count[other]} into {other}{left_out} "
                     f"(protocol {protocol.name}, val_fraction {protocol.val_fraction}); "
                     "add images or change val_fraction"
                 )

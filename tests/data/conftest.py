@@ -12,9 +12,9 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import load_dataset, obtain
 from lab_utils.data.folders import FileTree
-from lab_utils.data.label_tables import Columns
 from lab_utils.data.layouts import recognise
 from lab_utils.data.listing import Layout
+from lab_utils.data.table_columns import Columns
 
 
 def pack(folder: Path, archive: Path, *, below: str = "COVID-19_Radiography_Dataset") -> Path:

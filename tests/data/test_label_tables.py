@@ -83,9 +83,41 @@ def test_rows_that_cannot_be_used_are_findings(root: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("first", "second"), [("a|b", "b"), ("a; b", "c"), ("a, b", "b"), ("a/b", "a")])
-def test_several_labels_in_a_cell_are_refused_with_the_way_out(first: str, second: str, root: Path) -> None:
-    write(root, [*ROWS[:4], ("x5.png", first), ("x6.png", second)])
+def test_cells_that_say_that_something_is_unknown(root: Path) -> None:
+    rows = [("x1.png", "?", "0"), ("x2.png", "unknown", "7"), ("x3.png", "a", "0"), ("x4.png", "b", "not available")]
+    layout = layout_of(write(root, [*rows, ("x5.png", "a", "7.0"), ("x6.png", "['b']", "8")], "image,label,patient"))
+    assert classes_of(layout) == {"a": 2, "b": 2}
+    assert layout.listing["patient"].tolist() == ["", "7", "", "8"]
+    assert layout.problems[0][3] == "2 of 6 rows have '?' or 'unknown' as label, the first for x1.png."
+    rows = [(name, label, str(n // 2)) for n, (name, label) in enumerate(ROWS)]
+    layout = layout_of(write(root, rows, "image,label,patient"))
+    assert set(layout.listing["patient"]) == {"0", "1", "2"}  # numbered from 0
+
+
+@pytest.mark.parametrize(
+    ("sets", "given", "action"),
+    [
+        (["train", "train", "eval", "test", "", "exclude"], {"train": 2, "validation": 1, "test": 1}, "left out"),
+        (list("001122"), {"": 6}, "column not used"),
+    ],
+)
+def test_images_of_no_set_are_not_trained_on(sets: list[str], given: dict[str, int], action: str, root: Path) -> None:
+    rows = [(*row, side) for row, side in zip(ROWS, sets, strict=True)]
+    layout = layout_of(write(root, rows, "image,label,split"), "labels.csv")
+    assert layout.listing["given"].value_counts().to_dict() == given
+    assert layout.problems[0][::4] == ("unknown split", action)
+
+
+def test_cells_that_name_several_files_each_are_refused_whatever_else_is_there(tmp_path: Path) -> None:
+    root = write(write_tree(tmp_path, "a/x*6.png", "b/x*6.png"))
+    with pytest.raises(
+        LabError, match=r"each cell names 2 files, 'x1.png' for example a/x1.png and b/x1.png; give the"
+    ):
+        layout_of(root)
+
+
+def test_several_labels_in_a_cell_are_refused_with_the_way_out(root: Path) -> None:
+    write(root, [*ROWS[:4], ("x5.png", "a|b"), ("x6.png", "b")])
     with pytest.raises(LabError, match=r"1 of 6 rows have several labels, the first '.*one class: keep the rows with"):
         layout_of(root)
 
@@ -121,6 +153,7 @@ def test_columns_can_be_named_in_the_experiment_file(root: Path, lab: Workspace)
 @pytest.mark.parametrize(
     ("header", "cells", "why"),
     [
+        ("image,label", 0, "labels.csv: a header without rows"),
         ("image,weight", 2, "no column for label under a common name, its columns are image, weight; name it"),
         (
             "image,label",
@@ -143,6 +176,40 @@ def test_several_tables_are_refused_unless_they_are_the_sets_of_a_split(root: Pa
     write(root, name="final.csv")
     with pytest.raises(LabError, match="several tables of labels: final.csv, test.csv, train.csv; give one"):
         layout_of(root)
+
+
+def test_tables_of_sets_name_the_images_of_their_folders_first(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, "train/x*6.png", "test/x*6.png")
+    for side in ("train", "test"):
+        write(root, name=f"{side}.csv")
+    assert layout_of(root).listing["given"].value_counts().to_dict() == {"train": 6, "test": 6}
+
+
+def test_one_table_of_half_of_the_images_wins_over_smaller_ones(root: Path) -> None:
+    write(write(root, name="all.csv"), ROWS[:2], name="boxes.csv")
+    layout = layout_of(root)
+    assert (layout.reason[:7], layout.problems[0][3][:38]) == ("all.csv", "boxes.csv labels less than half of the")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("labels.xls", r"labels.xls: not a table that the lab reads \(CSV, TSV, XLSX, Parquet\); save it as CSV"),
+        ("train.txt", "train.txt: not a table"),
+        (
+            "train/labels.csv",
+            r"tables lie in the folders of a split \(train/labels.csv\); join them in one table above",
+        ),
+        ("~$labels.csv", "no class folders and no images in it"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_named(name: str, why: str, tmp_path: Path, lab: Workspace) -> None:
+    root = write(write_tree(tmp_path, *["train/x*6.png", "test/y*2.png"] * ("$" not in name)), name=name)
+    with pytest.raises(LabError, match=why):
+        layout_of(root)
+    if name.endswith((".xls", ".txt")):
+        with pytest.raises(LabError, match=why):
+            obtain(str(root / name), lab)
 
 
 def test_folders_of_sets_are_a_given_split_where_the_table_has_none(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ def test_a_sheet_gives_each_file_its_source_however_it_spells_the_name(tmp_path:
     urls = read_sheet(tmp_path, "Normal")
     assert [urls[sheet_key(f"Normal-{n}.png")] for n in (1, 2, 3)] == ["x", "y", "z"]
     assert len(read_sheet(tmp_path, "COVID")) == 0
+    (tmp_path / "Normal.metadata.xlsx").rename(tmp_path / "COVID.matadata.xlsx")  # as in the database's first version
+    assert len(read_sheet(tmp_path, "COVID")) == 3
 
 
 @pytest.mark.parametrize("columns", [["FILE NAME"], ["URL"], []])

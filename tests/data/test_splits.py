@@ -119,6 +119,23 @@ def test_a_given_split_is_kept_and_its_test_images_stay_out_of_every_protocol() 
     assert drawn.value_counts().to_dict() == {"train": 14, "validation": 6, "test": 10}
 
 
+@pytest.mark.parametrize("name", ["described", "given"])
+def test_a_class_of_test_images_alone_is_refused(name: str) -> None:
+    items = with_groups(pd.DataFrame({"class": ["a", "b", "c"] * 10}), range(30))
+    items["given"] = items["class"].map({"a": "train", "b": "train", "c": "test"})
+    with pytest.raises(SplitError, match="all 10 images of class c are in the test set; give some of them to training"):
+        split(items, protocol(name))
+
+
+def test_a_class_whose_patients_are_all_in_the_test_set_is_refused() -> None:
+    items = with_groups(pd.DataFrame({"class": ["a", "b"] * 20}), range(40))
+    items["given"], items["patient"] = ["train"] * 20 + ["test"] * 20, [str(n % 20) for n in range(40)]
+    with pytest.raises(
+        SplitError, match="class a: no image falls into train.* 10 share a patient or group with another"
+    ):
+        split(items, protocol("given"))
+
+
 def test_data_without_a_split_cannot_have_the_given_one() -> None:
     with pytest.raises(SplitError, match="protocol given: the data give no split"):
         split(real_listing(masks=False), protocol("given"))

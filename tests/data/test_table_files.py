@@ -39,6 +39,38 @@ def test_a_damaged_file_is_a_message(name: str, tmp_path: Path) -> None:
         read_text_table(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nfile;label\n1.png;a, b\n",
+        "Study of Dr. X, 2024\n\nfile,label\n1.png,'a, b'\n",
+        "# exported\nfile,label\n1.png,'a, b'\n",
+        "# exported\nscan,dx\n1.png,'a, b'\n",
+        "file;label\r1.png;a, b\r",
+        "file;label;size (x,y,z,t)\n1.png;a, b;\n2.png;a;\n",
+        "file;label;note\n1.png;a, b;c, d, e\n2.png;a;c, d, e\n",
+    ],
+)
+def test_delimiter_and_header_fit_the_rows(text: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text.replace("'", '"'), newline="")
+    table = read_text_table(tmp_path / "t.csv")
+    assert list(table)[:2] in (["file", "label"], ["scan", "dx"])
+    assert table.iloc[0, :2].tolist() == ["1.png", "a, b"]
+
+
+def test_the_sheet_with_labels_is_read(tmp_path: Path) -> None:
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        pd.DataFrame({"Notes": ["made by me"]}).to_excel(book, sheet_name="Info", index=False)
+        CELLS.to_excel(book, sheet_name="Labels", index=False, startrow=2)
+    assert read_text_table(tmp_path / "t.xlsx").to_numpy().tolist() == EXPECTED
+
+
+def test_an_empty_file_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("")
+    with pytest.raises(LabError, match=r"t\.csv: the table is empty"):
+        read_text_table(tmp_path / "t.csv")
+
+
 def test_a_row_with_too_many_cells_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,label\n1.png,a\n2.png,b,c\n")
     with pytest.raises(LabError, match="row 3 has 3 cells, the header 2; put text with the delimiter in quotes"):
