@@ -36,6 +36,7 @@ os.chdir(PROJECT)
 Config = Callable[..., Path]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a module in one process, and all tests of the finished run: it is made once."""
     for item in items:
