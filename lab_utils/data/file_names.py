@@ -92,7 +92,9 @@ def _ending(path: str) -> str:
 
 
 def _key(text: str) -> str:
-    """Reduce a path to what cell and file share: slashes, one case, one form of accents, no ending of an image."""
+    """Reduce a path to what cell and file share: slashes, one case, one form of accents, no query, no image ending."""
+    if "://" in text:
+        text = text.partition("?")[0]
     path = PurePosixPath(unicodedata.normalize("NFC", text.replace("\\", "/")).casefold())
     name = path.as_posix() if path.parts else ""
     return name.removesuffix(_ending(name)) if _ending(name) else name

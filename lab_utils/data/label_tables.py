@@ -58,8 +58,8 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
         return None, [*reasons, *[several] * bool(tables)]
     ((path, frame),) = tables.items()
     rows, problems = table_rows(frame, images, FileNames(paths, place))
-    if not asked and 2 * len(rows) < len(images):
-        few = f"{path} labels {len(rows):,} of {len(images):,} images; to use those alone, give it as the data set"
+    if not asked and 2 * (count := _count_images(frame, images)) < len(images):
+        few = f"{path} labels {count:,} of {len(images):,} images; to use those alone, give it as the data set"
         return None, [*reasons, few]
     if not (rows["given"] != "").any():
         frame.attrs.pop("split", None)
@@ -70,7 +70,8 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
 
 
 def _count_images(frame: pd.DataFrame, images: FileNames) -> int:
-    return len(set(frame["image"].map(images.find)) - {""})
+    """Count the images that a table of labels names in rows with a label, whether or not the rows are used."""
+    return len(set(frame["image"][frame["label"] != ""].map(images.find)) - {""})
 
 
 def _read_tables(

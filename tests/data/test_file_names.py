@@ -13,6 +13,7 @@ FILES = ["set/p1/s1/a.png", "set/p2/s1/a.png", "set/p2/s2/b.jpg", "set/0007.png"
         ("p1/s1/a.png", FILES[:1]),
         ("/home/me/p1/s1/a.jpg", FILES[:1]),
         ("D:\\study\\P2\\S1\\A.PNG", FILES[1:2]),
+        ("https://host.org/p1/s1/a.png?download=1", FILES[:1]),
         ("a.png", FILES[:2]),
         ("b", FILES[2:3]),
         ("p3/s2/b.jpg", []),  # of another patient

@@ -98,12 +98,13 @@ def test_cells_that_say_that_something_is_unknown(root: Path) -> None:
     ("sets", "given", "action"),
     [
         (["train", "train", "eval", "test", "", "exclude"], {"train": 2, "validation": 1, "test": 1}, "left out"),
+        (["train", "test", *["exclude"] * 4], {"train": 1, "test": 1}, "left out"),
         (list("001122"), {"": 6}, "column not used"),
     ],
 )
 def test_images_of_no_set_are_not_trained_on(sets: list[str], given: dict[str, int], action: str, root: Path) -> None:
     rows = [(*row, side) for row, side in zip(ROWS, sets, strict=True)]
-    layout = layout_of(write(root, rows, "image,label,split"), "labels.csv")
+    layout = layout_of(write(root, rows, "image,label,split"))
     assert layout.listing["given"].value_counts().to_dict() == given
     assert layout.problems[0][::4] == ("unknown split", action)
 
