@@ -106,19 +106,19 @@ def _image_column(
     numbers = {name for name in present if is_number(frame[name])}
     named = {name: count for name in common if (count := _hits(frame, name, images))}
     if named:
-        return max(named, key=lambda name: (name not in numbers, named[name]))
+        texts = {name: count for name, count in named.items() if name not in numbers}
+        return _only_one(path, frame, images, texts or named)
     taken = {name for role, name in roles.items() if role != "image"}
     hits = {name: _hits(frame, name, images) for name in present if name not in taken}
     texts = {name: count for name, count in hits.items() if count and name not in numbers}
     if texts:
-        rivals = [name for name, count in texts.items() if 2 * count > max(texts.values())]
-        return _only_one(path, frame, images, sorted(rivals, key=lambda name: -texts[name]))
+        return _only_one(path, frame, images, texts)
     if common:
         return common[0]
     counts = {name: count for name, count in hits.items() if count and name in numbers}
     titled = [name for name in counts if name and not name.startswith("Unnamed:")]
     if counts:
-        return _only_one(path, frame, images, titled or list(counts))
+        return _only_one(path, frame, images, dict.fromkeys(titled or counts, 1))  # their hits say nothing
     patient = roles["patient"]
     names_images = patient and patient not in numbers and any(map(images.matches, frame[patient]))
     return patient if names_images else ""
@@ -128,11 +128,13 @@ def _hits(frame: pd.DataFrame, column: str, images: FileNames) -> int:
     return sum(1 for cell in frame[column] if images.matches(cell))
 
 
-def _only_one(path: str, frame: pd.DataFrame, images: FileNames, names: list[str]) -> str:
-    """Return the first of several columns that name the same images; different ones are a LabError."""
-    first, *others = names
+def _only_one(path: str, frame: pd.DataFrame, images: FileNames, hits: Mapping[str, int]) -> str:
+    """Return the column with most `hits`; another with more than half of them must name the same images."""
+    first, *others = sorted(hits, key=lambda name: -hits[name])
     for other in others:
-        if any(images.matches(a) != images.matches(b) for a, b in zip(frame[first], frame[other], strict=True)):
+        cells = zip(frame[first], frame[other], strict=True)
+        differ = any(images.matches(a) != images.matches(b) for a, b in cells if a and b)
+        if differ and 2 * hits[other] > hits[first]:
             raise LabError(
                 f"{path}: the columns {first!r} and {other!r} name different images; "
                 f"choose one in the experiment file, columns: {{image: {first}}}"

@@ -30,7 +30,8 @@ def columns_of(**cells: list[str]) -> dict[str, str]:
         ({"Unnamed: 0": NUMBERS, "id": REVERSED}, "id"),
         ({"patient": NAMES}, "patient"),
         ({"image": NUMBERS, "path": NAMES}, "path"),
-        ({"a": NAMES, "b": NAMES}, "a"),
+        ({"a": NAMES, "b": [*NAMES[:4], "", ""]}, "a"),
+        ({"previous": [*NAMES[1:4], "", "", ""], "xray": NAMES}, "xray"),
     ],
 )
 def test_the_image_column(cells: dict[str, list[str]], image: str) -> None:
@@ -42,6 +43,7 @@ def test_the_image_column(cells: dict[str, list[str]], image: str) -> None:
     [
         ({"lfd": NUMBERS, "Bildnr": REVERSED}, "'lfd' and 'Bildnr' name different images; .*columns: {image: lfd}"),
         ({"front": NAMES, "side": NAMES[::-1]}, "columns 'front' and 'side' name different images"),
+        ({"image": NAMES, "path": NAMES[::-1]}, "columns 'image' and 'path' name different images"),
         ({"patient": NUMBERS}, "no column for image under a common name"),
         ({"1.png": NAMES}, "first line is no header, it names the image '1.png'"),
     ],
