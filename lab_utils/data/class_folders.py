@@ -163,7 +163,9 @@ def _given_splits(tree: FileTree, place: str, sides: dict[str, str], shown_as: s
         why = (
             f"class {', '.join(lacking)} has no training images, the classes of train are {', '.join(sorted(trained))}"
         )
-        raise refusal(tree, shown_as, f"{why}; give the class folders of each set the same names")
+        folded = set(map(str.casefold, trained))
+        alike = " (they differ in case only)" if all(name.casefold() in folded for name in lacking) else ""
+        raise refusal(tree, shown_as, f"{why}{alike}; give the class folders of each set the same names")
     problems = [
         ("class not in a set", name, "", f"The {side} set has no images of the class {name}.", "not scored in this set")
         for side, names in classes.items()

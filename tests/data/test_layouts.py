@@ -34,7 +34,7 @@ A, B = "a/x*3.png", "b/y*2.png"
         ([A, B, "train/" + A, "train/" + B], "class folders lie beside train; move them into a folder train"),
         (
             ["train/" + A, "train/" + B, "test/a/x.png", "test/B/x.png"],
-            "class B has no training images, the classes of train are a, b",
+            r"class B has no training images, the classes of train are a, b \(they differ in case only\); give",
         ),
         (
             [A, B, "c/deep/x*2.png"],
