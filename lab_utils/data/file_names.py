@@ -72,8 +72,10 @@ class FileNames:
             paths = self._ends.get(key.rpartition("/")[2], [])
         if not paths and (number := WHOLE_NUMBER.fullmatch(key)):
             paths = self._numbers.get(number[1], [])
-        exact = [path for path in paths if _ending(path) == _ending(cell)] if len(paths) > 1 else []
-        return exact or paths
+        if len(paths) > 1:
+            same_name = [path for path in paths if _name(path) == _name(cell)]
+            paths = same_name or [path for path in paths if _ending(path) == _ending(cell)] or paths
+        return paths
 
 
 def is_number(cells: Iterable[str]) -> bool:
@@ -85,6 +87,10 @@ def _ends(key: str) -> list[str]:
     """List the ends of a path, the path first: a/b/c, b/c, c."""
     parts = PurePosixPath(key).parts
     return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _name(path: str) -> str:
+    return unicodedata.normalize("NFC", path.replace("\\", "/").rpartition("/")[2])
 
 
 def _ending(path: str) -> str:

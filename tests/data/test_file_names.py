@@ -11,7 +11,7 @@ FILES = ["set/p1/s1/a.png", "set/p2/s1/a.png", "set/p2/s2/b.jpg", "set/0007.png"
     ("cell", "paths"),
     [
         ("p1/s1/a.png", FILES[:1]),
-        ("/home/me/p1/s1/a.jpg", FILES[:1]),
+        ("/mnt/disk/p1/s1/a.jpg", FILES[:1]),
         ("D:\\study\\P2\\S1\\A.PNG", FILES[1:2]),
         ("https://host.org/p1/s1/a.png?download=1", FILES[:1]),
         ("a.png", FILES[:2]),
@@ -30,9 +30,9 @@ def test_a_cell_names_files_whose_folders_do_not_contradict(cell: str, paths: li
     assert names.find(cell) == (paths[0] if len(paths) == 1 else "")
 
 
-def test_an_equal_ending_decides_between_files_of_one_name() -> None:
-    names = FileNames(["a.jpg", "a.png"], "")
-    assert names.find("a.png") == "a.png"
+def test_case_and_ending_decide_between_files_of_one_name() -> None:
+    names = FileNames(["a.jpg", "a.png", "B.png", "b.png"], "")
+    assert [names.find(cell) for cell in ("a.png", "A.PNG", "b.png", "B.png")] == ["a.png", "a.png", "b.png", "B.png"]
     assert names.find("a") == ""
 
 
