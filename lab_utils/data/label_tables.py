@@ -20,7 +20,7 @@ MOST_CONTRADICTIONS, HANDFUL = 0.05, 5  # share and number of images: above both
 
 
 class AmbiguousTableError(LabError):
-    """A table of labels whose cells name several files each; it is refused, whatever else the data set holds."""
+    """Cells of a table name several files each, or tables compete; refused, whatever else the data set holds."""
 
 
 def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[Layout | None, list[str]]:
@@ -53,6 +53,11 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
             small = "labels less than half of the images; to use those alone, give it as the data set"
             reasons += [f"{path} {small}" for path in tables if path not in large]
             tables = {path: tables[path] for path in large}
+        elif large:
+            several = ", ".join(tables)
+            raise AmbiguousTableError(
+                f"several tables of labels: {several}; give one of them as the data set, or move them away"
+            )
     if len(tables) != 1:
         several = f"several tables of labels: {', '.join(tables)}; give one of them as the data set"
         return None, [*reasons, *[several] * bool(tables)]

@@ -146,3 +146,11 @@ def test_a_table_beside_class_folders_must_give_the_same_labels(table: str, tmp_
             layout_of(tmp_path)
     else:
         assert layout_of(tmp_path).name == "table"
+
+
+def test_two_tables_of_labels_beside_class_folders_are_refused(tmp_path: Path) -> None:
+    write_tree(tmp_path, A, B)
+    for name in ("t.csv", "u.csv"):
+        (tmp_path / name).write_text("\n".join(["image,label", "a/x1.png,a", "a/x2.png,a", "b/y1.png,b"]))
+    with pytest.raises(LabError, match=r"several tables of labels: t\.csv, u\.csv; give one of them as the data set"):
+        layout_of(tmp_path)
