@@ -39,7 +39,7 @@ view: .venv/ready  ## open the report in the browser
 
 test: .venv/ready lint  ## run every test (as root on Debian, installs chromium for the tests of the report)
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 || echo "There is no chromium, so tests in a browser are skipped."
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: .venv/ready  ## kill runs at 72 moments in all stages, fill the disk, and check what is left (an hour)
 	LAB_FAULTS=72 $(BIN)/python -m pytest -s tests/faults tests/data

@@ -36,14 +36,6 @@ os.chdir(PROJECT)
 Config = Callable[..., Path]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module in one process, and all tests of the finished run: it is made once."""
-    for item in items:
-        module = item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group("finished" if "finished" in item.fixturenames else module))  # type: ignore[attr-defined]
-
-
 def tiny_settings(**changes: Any) -> dict[str, Any]:
     """lab.yaml made small: 48 phantoms at 64 pixels, 2 epochs; `changes` replace top-level keys or add to mappings."""
     settings = yaml.safe_load((PROJECT / "lab.yaml").read_text())

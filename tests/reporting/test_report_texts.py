@@ -326,7 +326,7 @@ def test_shortcomings_are_what_speaks_against_the_networks() -> None:
 def described(**changes: Any) -> str:
     reason = "<script>alert(1)</script> [a](b) names 3 images."
     classes = {"a_b": {"images": 1200}, "*c*": {"images": 3}}
-    dataset = SimpleNamespace(kind="folder", classes=classes, layout="table", layout_reason=reason)
+    dataset = SimpleNamespace(kind="folder", classes=classes, layout="table", layout_reason=reason, synthetic=False)
     total = SimpleNamespace(images=1203, masks=0)
     values = {"dataset": dataset, "total": total, "patients": 0, "without_patient": 1203, **changes}
     return said("The layout was recognised", **values)
