@@ -47,25 +47,22 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
     paths = [path for path in tree.below(place) if path in tree.images]
     images = FileNames([path for path in paths if not is_mask_file(path)], place)
     tables, reasons = _read_tables(tree, files, images, columns)
-    if not asked and len(tables) > 1:
-        large = [path for path, frame in tables.items() if 2 * _count_images(frame, images) >= len(images)]
-        if len(large) == 1:
-            small = "labels less than half of the images; to use those alone, give it as the data set"
-            reasons += [f"{path} {small}" for path in tables if path not in large]
-            tables = {path: tables[path] for path in large}
-        elif large:
+    if not asked:
+        counts = {path: _count_images(frame, images) for path, frame in tables.items()}
+        large = [path for path, count in counts.items() if 2 * count >= len(images)]
+        if len(large) > 1:
             several = ", ".join(tables)
             raise AmbiguousTableError(
                 f"several tables of labels: {several}; give one of them as the data set, or move them away"
             )
-    if len(tables) != 1:
-        several = f"several tables of labels: {', '.join(tables)}; give one of them as the data set"
-        return None, [*reasons, *[several] * bool(tables)]
+        for path in [path for path in counts if path not in large]:
+            share = "less than half of the" if large else f"{counts[path]:,} of {len(images):,}"
+            reasons.append(f"{path} labels {share} images; to use those alone, give it as the data set")
+        tables = {path: tables[path] for path in large}
+    if not tables:
+        return None, reasons
     ((path, frame),) = tables.items()
     rows, problems = table_rows(frame, images, FileNames(paths, place))
-    if not asked and 2 * (count := _count_images(frame, images)) < len(images):
-        few = f"{path} labels {count:,} of {len(images):,} images; to use those alone, give it as the data set"
-        return None, [*reasons, few]
     if not (rows["given"] != "").any():
         frame.attrs.pop("split", None)
         rows["given"] = _sides_of_folders(rows["image_id"])
