@@ -62,14 +62,19 @@ class Member(NamedTuple):
 
 
 def split_archive_path(text: str) -> tuple[Path, str]:
-    """Split "archive.zip/sub/folder" into the archive's path and the folder inside it, "" for the whole archive."""
+    """Split "archive.zip/sub/folder" into the path of the archive and the folder inside it.
+
+    The folder is "" for the whole archive.
+    """
     path = Path(text).expanduser()
     archive = next((parent for parent in path.parents if parent.is_file()), path)
     return archive, "" if archive == path else path.relative_to(archive).as_posix()
 
 
 def unpack(archive: Path, folder: Path, *, delete_damaged: bool = False) -> None:
-    """Unpack a zip or tar, recognised by its content; refuse unsafe members before anything is written.
+    """Unpack a zip or tar archive, recognised by its content.
+
+    Unsafe members are refused before anything is written.
 
     Names in a zip may have backslashes, or be UTF-8 without a flag that says so. What macOS adds is left out. Every
     checksum is verified. With `delete_damaged`, a damaged archive is deleted: the next run would otherwise use the
@@ -100,7 +105,10 @@ def unpack(archive: Path, folder: Path, *, delete_damaged: bool = False) -> None
 
 
 def _format(archive: Path) -> str:
-    """Return an archive's format by its first bytes, "" if it is none; one that the lab cannot read is a LabError."""
+    """Return an archive's format by its first bytes, "" if it is no archive.
+
+    One that the lab cannot read is a LabError.
+    """
     with archive.open("rb") as file:
         start = file.read(TAR_BLOCK)
     kind = next((name for signature, name in SIGNATURES.items() if start.startswith(signature)), "")
@@ -157,7 +165,7 @@ class _ShortReads:
 
 
 def _safe_members(archive: Path, members: Iterator[Member], folder: Path) -> list[Member]:
-    """List the files; refuse the archive at the first unsafe member, and at the first that makes it too large."""
+    """List the files; refuse unsafe members and an archive that would become too large."""
     files, unpacked = [], 0
     for member in members:
         unpacked += member.size + TAR_BLOCK

@@ -65,7 +65,9 @@ def possible_classes(tree: FileTree, place: str) -> list[str]:
 
 
 def single_folder(tree: FileTree, place: str) -> str | None:
-    """Return the only subfolder with images, masks and documents aside; None with several, or none.
+    """Return the only subfolder besides those with images, masks and documents.
+
+    None with several, or none.
 
     Sets without class folders, such as the test images of a competition, are also aside.
     """
@@ -76,7 +78,10 @@ def single_folder(tree: FileTree, place: str) -> str | None:
 
 
 def _class_place(tree: FileTree, place: str | None) -> str | None:
-    """Find the folder of the class folders: `place`, or one below it at the end of a chain of single folders."""
+    """Find the folder that holds the class folders.
+
+    It is `place`, or lies below it at the end of a chain of single folders.
+    """
     while place is not None and not class_folders(tree, place):
         place = single_folder(tree, place)
     return place
@@ -90,7 +95,10 @@ def _class_images(tree: FileTree, folder: str) -> list[str]:
 
 
 def _refuse_unusable_classes(tree: FileTree, place: str, shown_as: str) -> None:
-    """Refuse a folder whose classes are not all usable: one has no images, unread formats, or is an archive."""
+    """Refuse a folder with a class that cannot be used.
+
+    Such a class has no images, has unread formats, or is an archive.
+    """
     classes = possible_classes(tree, place)
     with_images = class_folders(tree, place)
     for child in classes:
@@ -107,7 +115,10 @@ def _refuse_unusable_classes(tree: FileTree, place: str, shown_as: str) -> None:
 
 
 def _why_unusable(tree: FileTree, folder: str) -> str:
-    """Say what the folder of a class holds instead of images that can be used; "" if it is usable or has documents."""
+    """Say what a class folder holds instead of usable images.
+
+    "" if it has usable images, or documents only.
+    """
     files = list(tree.below(folder))
     own, images = _class_images(tree, folder), [path for path in files if path in tree.images]
     deeper = [
@@ -135,7 +146,7 @@ def _why_unusable(tree: FileTree, folder: str) -> str:
 
 
 def unread_files(endings: Counter[str]) -> str:
-    """Describe files of formats that are not read, with the way out: "12 .gif, which ...; convert them to PNG"."""
+    """Describe files of formats that are not read: "12 .gif, which ...; convert them to PNG"."""
     counts = ", ".join(f"{count:,} .{ending}" for ending, count in endings.most_common(4))
     are_archives = all(unread_ending(f".{ending}", "archives") == ending for ending in endings)
     return f"{counts}, which the lab does not read; {'unpack them' if are_archives else 'convert them to PNG'}"

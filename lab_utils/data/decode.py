@@ -43,7 +43,10 @@ RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling
 
 
 def format_of(path: Path) -> str:
-    """Return an image file's format by its first 132 bytes, one of `FORMATS`, or "" for any other file."""
+    """Return the format of an image file: one of `FORMATS`, or "" for any other file.
+
+    Only its first 132 bytes are read.
+    """
     try:
         with path.open("rb") as file:
             return _format(file.read(132))

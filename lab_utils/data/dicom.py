@@ -94,7 +94,7 @@ def _refuse_unsupported(dataset: pydicom.Dataset, size: int) -> None:
 
 
 def _is_truncated(dataset: pydicom.Dataset, size: int) -> bool:
-    """Whether the last element does not end where the file of `size` bytes does, or there is none."""
+    """Whether a file lacks elements, or its last one does not end at byte `size`."""
     last = dataset.get_item(max(dataset.keys())) if dataset else None
     return last is None or (isinstance(last, RawDataElement) and last.value_tell + last.length != size)
 
@@ -145,7 +145,10 @@ def _is_grey_level(dataset: pydicom.Dataset) -> bool:
 
 
 def _windowed(dataset: pydicom.Dataset, values: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Apply the VOI LUT or the first window (PS3.3 C.11.2), with 0 as black and 1 as white; None without either."""
+    """Apply the VOI LUT or the first window (PS3.3 C.11.2).
+
+    Black becomes 0 and white 1. None for a file without either.
+    """
     if dataset.get("VOILUTSequence"):
         most = 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
         return apply_voi(values.astype(np.int64), dataset) / most

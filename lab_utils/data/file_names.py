@@ -1,4 +1,4 @@
-"""Files that the cells of a table name: by path, by the end of a path, by name, or by number."""
+"""Files that the cells of a table name: by path, end of a path, name, or number."""
 
 import re
 import unicodedata
@@ -13,7 +13,10 @@ WHOLE_NUMBER = re.compile(r"0*(\d+)(\.0*)?")  # 7, 007 and 7.0
 
 
 class FileNames:
-    """An index of files. A cell matches a file if one path ends with the other; endings of images may differ."""
+    """An index of files by the ends of their paths.
+
+    A cell matches a file if one path ends with the other. Endings of images may differ.
+    """
 
     def __init__(self, paths: Collection[str], place: str) -> None:
         """Index `paths`; cells are relative to the folder `place`."""
@@ -51,7 +54,9 @@ class FileNames:
         return self._known[cell]
 
     def allow_other_folders(self, cells: Iterable[str]) -> None:
-        """Let names alone decide, if no cell matches, and no two files and no two cells have the same name.
+        """Let names alone decide if no cell matches.
+
+        No two files and no two cells may have the same name.
 
         The folders of the table are then those of another machine.
         """
@@ -98,7 +103,10 @@ def _ending(path: str) -> str:
 
 
 def _key(text: str) -> str:
-    """Reduce a path to what cell and file share: slashes, one case, one form of accents, no query, no image ending."""
+    """Reduce a path to the form that cells and files share.
+
+    It has slashes, one case, one form of accents, no query and no image ending.
+    """
     if "://" in text:
         text = text.partition("?")[0]
     path = PurePosixPath(unicodedata.normalize("NFC", text.replace("\\", "/")).casefold())

@@ -13,13 +13,18 @@ SEPARATOR = re.compile(r"\s*[,/+]\s*")  # also part of a name: "Pneumonia, viral
 
 
 def plain(cells: pd.Series) -> pd.Series:
-    """Write any run of blanks as one blank, whole numbers without ".0", and words for an empty cell as ""."""
+    """Write a cell in one form.
+
+    Any run of blanks is one blank, whole numbers have no ".0", and words for an empty cell are "".
+    """
     cells = cells.str.replace(r"\s+", " ", regex=True).str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
     return cells.where(~cells.str.casefold().isin(BLANK), "")
 
 
 def label_of(cell: str) -> str:
-    """Return the label of a cell: the element of a list of one, such as ['normal']; "" of an empty list.
+    """Return the label of a cell: the element of a list of one, such as ['normal'].
+
+    An empty list gives "".
 
     The elements of a longer list are joined with "|".
     """

@@ -20,11 +20,16 @@ MOST_CONTRADICTIONS, HANDFUL = 0.05, 5  # share and number of images: above both
 
 
 class AmbiguousTableError(LabError):
-    """Cells of a table name several files each, or tables compete; refused, whatever else the data set holds."""
+    """A table that is refused, whatever else the data set holds.
+
+    Its cells name several files each, or it competes with another table.
+    """
 
 
 def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[Layout | None, list[str]]:
-    """Recognise a table of labels: the one `asked` for, or one in `place` or in a subfolder without images.
+    """Recognise a table of labels.
+
+    It is the one `asked` for, or lies in `place` or in a subfolder without images.
 
     A table that nobody asked for must name half of the images or more.
 
@@ -72,14 +77,17 @@ def by_table(tree: FileTree, place: str, asked: str, columns: Columns) -> tuple[
 
 
 def _count_images(frame: pd.DataFrame, images: FileNames) -> int:
-    """Count the images that a table of labels names in rows with a label, whether or not the rows are used."""
+    """Count the images in rows with a label, whether or not the rows are used."""
     return len(set(frame["image"][frame["label"] != ""].map(images.find)) - {""})
 
 
 def _read_tables(
     tree: FileTree, files: list[str], images: FileNames, columns: Columns
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Read the tables of labels among `files`, those of the sets of a split as one; return why others are not used."""
+    """Read the tables of labels among `files`; return why others are not used.
+
+    Those of the sets of a split are read as one.
+    """
     tables, reasons = {}, []
     for path in files:
         try:
@@ -95,7 +103,7 @@ def _read_tables(
 
 
 def _other_tables(tree: FileTree, place: str) -> list[str]:
-    """Name the tables of labels in `place` that the lab does not read, and those in the folders of a split."""
+    """Name tables of labels that the lab does not read, in `place` and in split folders."""
     reasons = [f"{path}: {NOT_READ}" for path in tree.files[place] if _is_unread_table(path)]
     sides = [child for child in tree.subfolders[place] if split_side(child)]
     tables = [path for side in sides for path in tree.files[side] if path.lower().endswith(TABLE_ENDINGS)]
@@ -112,7 +120,10 @@ def _is_unread_table(path: str) -> bool:
 
 
 def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Columns) -> pd.DataFrame:
-    """Read a table's columns under the names of their roles; a LabError says why it is no table of labels."""
+    """Read a table's columns under the names of their roles.
+
+    A LabError says why it is no table of labels.
+    """
     frame = read_text_table(tree.root / path)
     used = find_columns(path, frame, images, columns)
     table = pd.DataFrame({role: frame[name] for role, name in used.items()})
@@ -153,7 +164,10 @@ def _refuse_unusable_cells(path: str, column: str, cells: pd.Series, images: Fil
 
 
 def table_rows(frame: pd.DataFrame, images: FileNames, files: FileNames) -> tuple[pd.DataFrame, list[Row]]:
-    """Turn a table of labels into rows of the listing by class and path, and findings about the rows left out."""
+    """Turn a table of labels into rows of the listing by class and path.
+
+    Findings describe the rows that are left out.
+    """
     images.allow_other_folders(frame["image"])
     columns = {role: frame.get(role, pd.Series("", frame.index)) for role in ROLES}
     rows = pd.DataFrame(
@@ -197,7 +211,10 @@ def table_rows(frame: pd.DataFrame, images: FileNames, files: FileNames) -> tupl
 
 
 def _patients(cells: pd.Series) -> pd.Series:
-    """Return the patients' names, "" where unknown; 0 is unknown, unless patients are numbered from it."""
+    """Return the names of the patients, "" where unknown.
+
+    0 is unknown, unless patients are numbered from it.
+    """
     names = plain(cells)
     unknown = NOBODY - {"0"} if (names == "1").any() else NOBODY
     return names.where(~names.str.casefold().isin(unknown), "")

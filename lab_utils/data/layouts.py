@@ -1,4 +1,4 @@
-"""Layouts of a data set: class folders, given splits, or a table of labels; all else is refused."""
+"""Layouts of a data set: class folders, given splits, or a table of labels."""
 
 import re
 from collections import Counter
@@ -77,7 +77,10 @@ def recognise(tree: FileTree, shown_as: str, *, table: str = "", columns: Column
 
 
 def _refuse_contradictory_labels(tree: FileTree, place: str, table: Layout, shown_as: str) -> None:
-    """Refuse class folders beside a table that gives their images other labels; accents, case and signs aside."""
+    """Refuse class folders beside a table that gives their images other labels.
+
+    Differences of accents, case and signs do not count.
+    """
     folders = _folders_below(tree, place, shown_as)
     if folders is None:
         return
@@ -96,7 +99,7 @@ def _refuse_contradictory_labels(tree: FileTree, place: str, table: Layout, show
 
 
 def _folders_below(tree: FileTree, start: str, shown_as: str) -> Layout | None:
-    """Recognise class folders in a folder, or below it in single folders; None if there are none to use."""
+    """Recognise class folders in a folder, or below it in single folders; None without any."""
     place: str | None = start
     while place is not None:
         try:

@@ -12,7 +12,10 @@ Scope = tuple[str, str]  # class and given side, "" for any
 
 
 def lung_masks(masks: list[str], classes: Iterable[str]) -> list[str]:
-    """Select the masks whose folders name lungs or a class alone; not infection masks, or segmented images."""
+    """Select the masks whose folders name lungs or a class alone.
+
+    Infection masks and segmented images are none.
+    """
     subjects = {frozenset[str](), *map(words_of, classes)}
     return [mask for mask in masks if all(mask_subject(step) in subjects for step in _mask_folders(mask))]
 
@@ -60,7 +63,10 @@ def pair_masks(images: pd.DataFrame, masks: list[str], folders: Mapping[str, Sco
 
 
 def _scope_of(mask: str, folders: Mapping[str, Scope]) -> Scope:
-    """Return the class and the given side of a mask: of the class folder above it, or by the names of its folders."""
+    """Return the class and the given side of a mask.
+
+    They are those of the class folder above it, or follow from the names of its folders.
+    """
     parents = [str(parent) for parent in PurePosixPath(mask).parents]
     for parent in parents:
         if parent in folders:
@@ -80,7 +86,10 @@ def _mask_folders(mask: str) -> list[str]:
 def unpaired_masks(
     images: pd.DataFrame, masks: list[str], others: list[str]
 ) -> Iterator[tuple[str, str, str, str, str]]:
-    """Report lung masks that belong to no image, with the numbers of masks, images and pairs, and other masks."""
+    """Report lung masks that belong to no image, and masks of other things.
+
+    The numbers of masks, images and pairs are given.
+    """
     used = set(images["mask"])
     if unused_others := [mask for mask in others if mask not in used]:
         detail = (

@@ -1,4 +1,4 @@
-"""What the names of folders and files say: splits, masks, images, and names that no class can have."""
+"""Meanings of folder and file names: splits, masks, images, and no classes."""
 
 import re
 import unicodedata
@@ -17,7 +17,7 @@ MASK_AFFIX = re.compile(r"^(mask|seg)[ _-]+|[ _-]+(lung[ _-]?)?(masks?|seg|segme
 
 
 def plain_name(path: str) -> str:
-    """Return the last part of a path, with accents in one of the forms in which file systems store them."""
+    """Return the last part of a path, with accents in one form (file systems differ)."""
     return unicodedata.normalize("NFC", PurePosixPath(path).name)
 
 
@@ -33,36 +33,45 @@ def words_of(path: str) -> frozenset[str]:
 
 
 def is_class_name(name: str) -> bool:
-    """Whether a folder can be a class; splits, masks, images, labels, parts of an archive and patients cannot."""
+    """Whether a folder can be a class.
+
+    Splits, masks, images, labels, parts of an archive and patients cannot.
+    """
     words = words_of(name)
     is_patient = PATIENT.fullmatch(PurePosixPath(name).name)
     return not (words and words <= NO_CLASS) and not is_mask_folder(name) and not is_patient
 
 
 def split_side(name: str) -> str:
-    """Return the side of a split that a name means, such as "validation" for val or valid_images; else ""."""
+    """Return the side of a split that a name means: "validation" for val or valid_images.
+
+    "" for any other name.
+    """
     sides = sides_in(name)
     return sides.pop() if len(sides) == 1 and words_of(name) <= NO_CLASS - MASKS else ""
 
 
 def is_image_folder(name: str) -> bool:
-    """Whether a folder's name says that it holds the images of something, such as images or CXR_png."""
+    """Whether a folder's name says that it holds images, such as images or CXR_png."""
     return bool(words := words_of(name)) and words <= IMAGES
 
 
 def sides_in(name: str) -> set[str]:
-    """Return the sides of a split that a name mentions, such as {"train"} for stage_2_train_images."""
+    """Return the split sides that a name mentions: {"train"} for stage_2_train_images."""
     return {SIDES[word] for word in words_of(name) & SIDES.keys()}
 
 
 def is_mask_folder(name: str) -> bool:
-    """Whether a folder's name ends in a word for masks or cutouts, such as Lung Mask, leftMask or tb_masks_v2."""
+    """Whether a folder's name ends in a word for masks or cutouts.
+
+    Examples are Lung Mask, leftMask and tb_masks_v2.
+    """
     last = next((word for word in reversed(_word_list(name)) if word not in IMAGES | LUNGS), "")
     return last in MASKS | CUTOUTS or last.endswith(("mask", "masks"))
 
 
 def mask_subject(name: str) -> frozenset[str]:
-    """Return what the masks of a folder show besides lungs: {"tb"} for tb_masks and tbmasks, {} for Lung Mask."""
+    """Return what masks show besides lungs: {"tb"} for tb_masks, {} for Lung Mask."""
     words = (re.sub("masks?$", "", word) for word in words_of(name) - MASKS)
     return frozenset(words) - IMAGES - LUNGS
 
@@ -74,13 +83,13 @@ def is_set_aside(name: str) -> bool:
 
 
 def is_mask_file(path: str) -> bool:
-    """Whether a file is a mask by its own name, such as x_mask.png, or by that of a folder above it."""
+    """Whether a file is a mask by its name, such as x_mask.png, or by a folder above it."""
     folder, _, name = path.rpartition("/")
     return bool(MASK_AFFIX.search(_stem(name))) or _is_below_masks(folder)
 
 
 def image_key(path: str) -> str:
-    """Return what an image and its mask share: the name without its ending and the words for a mask."""
+    """Return what an image and its mask share: the name without ending and mask words."""
     return MASK_AFFIX.sub("", _stem(path.rpartition("/")[2])).casefold()
 
 

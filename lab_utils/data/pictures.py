@@ -71,7 +71,10 @@ def _tiff_tags(image: ImageFile.ImageFile) -> dict[int, Any]:
 
 
 def _values(image: Image.Image, is_turned: bool) -> NDArray[Any]:
-    """Return the values of an image in its EXIF orientation: (H, W), or (H, W, 3), or (H, W, 4) with transparency."""
+    """Return the values of an image in its EXIF orientation.
+
+    Their shape is (H, W), (H, W, 3), or (H, W, 4) with transparency.
+    """
     image.load()  # which turns a TIFF
     if is_turned:
         image = ImageOps.exif_transpose(image)

@@ -57,7 +57,10 @@ def mask_images(manifest: pd.DataFrame) -> Iterator[Row]:
 
 
 def divided_patients(images: pd.DataFrame) -> Iterator[Row]:
-    """Report patients with images on both sides of a split, and how many images have no patient where others have."""
+    """Report patients on both sides of a split, and the number of images without one.
+
+    That number is given only where other images have a patient.
+    """
     known = images[images["patient"] != ""]
     for patient, rows in known.groupby("patient", sort=False):
         if rows["split"].nunique() > 1:
@@ -86,7 +89,10 @@ def mask_faults(images: pd.DataFrame) -> Iterator[Row]:
 
 
 def unusual_formats(images: pd.DataFrame) -> Iterator[Row]:
-    """Report images whose size or mode differs from that of nearly all images; nothing below ten images."""
+    """Report images whose size or mode differs from that of nearly all images.
+
+    Fewer than ten images are not judged.
+    """
     if len(images) < LEAST_IMAGES:
         return
     sizes = images["width"].astype(str) + "\N{MULTIPLICATION SIGN}" + images["height"].astype(str)

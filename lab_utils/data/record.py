@@ -1,4 +1,4 @@
-"""The content of one image file: 8-bit pixels, how the file stores them, and how they were converted."""
+"""The content of one image file: 8-bit pixels, stored form, and conversion."""
 
 from typing import Any, NamedTuple
 
@@ -18,7 +18,10 @@ NO_PIXELS = "DICOM without pixel data, such as a structured report"  # a reason 
 
 
 class ImageError(ValueError):
-    """An image that cannot be read. The text is the reason in the findings, and the same in each run."""
+    """An image that cannot be read.
+
+    The text is the reason in the findings, and the same in each run.
+    """
 
 
 class Record(NamedTuple):
@@ -33,7 +36,9 @@ class Record(NamedTuple):
 
 
 def to_8_bits(values: NDArray[Any], low: float | None = None, high: float | None = None) -> Pixels:
-    """Map values linearly to [0, 255], `low` to 0 and `high` to 255; by default their smallest and largest.
+    """Map values linearly to [0, 255], `low` to 0 and `high` to 255.
+
+    By default these are the smallest and largest value.
 
     Values outside are clipped. Values that are not finite become 0, and so do all if there is no range.
     """

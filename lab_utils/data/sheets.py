@@ -33,7 +33,10 @@ def read_sheet(root: Path, name: str) -> pd.Series:
 
 
 def read_workbook(path: Path, header: int | None) -> dict[str, pd.DataFrame]:
-    """Read the sheets of an XLSX file as text, NaN for empty cells; one above 50 MB is a LabError."""
+    """Read the sheets of an XLSX file as text, NaN for empty cells.
+
+    A sheet above 50 MB is a LabError.
+    """
     with zipfile.ZipFile(path) as opened:
         size = sum(member.file_size for member in opened.infolist())
     if size > SHEET_BYTES:

@@ -27,7 +27,9 @@ def stratified(items: pd.DataFrame, protocol: Protocol) -> Mask:
 
 
 def grouped(items: pd.DataFrame, protocol: Protocol) -> Mask:
-    """Draw a random share of each class's groups (near-duplicates, patients); a group is never divided.
+    """Draw a random share of each class's groups (near-duplicates, patients).
+
+    A group is never divided.
 
     A group has the class of its first image.
     """

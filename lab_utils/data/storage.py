@@ -1,4 +1,4 @@
-"""Storage of the images: what was converted on reading, and which class is stored differently from the others."""
+"""Storage of the images: conversions, and classes that are stored differently."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,9 @@ def conversions(images: pd.DataFrame) -> Iterator[Row]:
 
 
 def storage_confounding(images: pd.DataFrame) -> Iterator[Row]:
-    """Report classes whose files differ from those of every other class in format, mode, depth, size or conversion.
+    """Report classes whose files are stored differently from every other class.
+
+    Format, mode, depth, size and conversion are compared.
 
     A network may learn the traces of the storage instead of the disease. A class is reported if the lower bound of the
     95 % interval (Wilson) of its share of one value lies clearly above the share of that value in any other class.

@@ -17,7 +17,9 @@ Columns = Mapping[TableColumn, str]  # role to name of a column
 
 
 def find_columns(path: str, frame: pd.DataFrame, images: FileNames, columns: Columns) -> dict[str, str]:
-    """Return role to column: the one that `columns` names, one with a common name, or one found by its cells.
+    """Return role to column.
+
+    It is the column that `columns` names, one with a common name, or one found by its cells.
 
     The image column is, in this order, one with a common name that names images; another with text that names images;
     one of numbers, if no column has a common name; or the patient's. The split is also known by its cells.
@@ -66,7 +68,10 @@ def _by_common_name(present: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _split_column(frame: pd.DataFrame, roles: Mapping[str, str]) -> str:
-    """Return the column with a common name for the split, or one whose cells all name a side of a split."""
+    """Return the column with a common name for the split.
+
+    Otherwise it is one whose cells all name a side of a split.
+    """
     others = [name for name in map(str, frame) if name not in (roles["split"], roles["image"], roles["label"])]
     for column in [roles["split"]] * bool(roles["split"]) + others:
         sides = [bool(split_side(cell)) for cell in frame[column].unique() if cell]
@@ -129,7 +134,10 @@ def _hits(frame: pd.DataFrame, column: str, images: FileNames) -> int:
 
 
 def _only_one(path: str, frame: pd.DataFrame, images: FileNames, hits: Mapping[str, int]) -> str:
-    """Return the column with most `hits`; another with more than half of them must name the same images."""
+    """Return the column with most `hits`.
+
+    Another with more than half of them must name the same images.
+    """
     first, *others = sorted(hits, key=lambda name: -hits[name])
     for other in others:
         cells = zip(frame[first], frame[other], strict=True)

@@ -63,7 +63,10 @@ def _delimited(path: Path) -> pd.DataFrame:
 
 
 def _table(path: Path, rows: Sequence[list[str]]) -> pd.DataFrame:
-    """Divide rows into the header and the cells below it; a row longer than the header is a LabError."""
+    """Divide rows into the header and the cells below it.
+
+    A row longer than the header is a LabError.
+    """
     if not rows:
         raise LabError(f"{path.name}: the table is empty")
     start = _named_header(rows)
@@ -93,7 +96,10 @@ def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _fit(text: str, delimiter: str) -> tuple[int, int]:
-    """Count the lines that have the most frequent number of cells, if it is two or more, and these cells."""
+    """Count the lines with the most frequent number of cells, and return both.
+
+    That number is two or more.
+    """
     with suppress(csv.Error):
         widths = Counter(map(len, islice(_rows(text, delimiter), DELIMITER_LINES)))
         width, count = max(widths.items(), key=lambda item: (item[0] > 1, item[1]), default=(0, 0))

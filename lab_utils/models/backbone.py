@@ -121,7 +121,10 @@ def load_model(path: Path, *, stage: str) -> keras.Model:
 
 
 def _preprocessing(name: str) -> tuple[Float, Float, bool]:
-    """Measure the ``preprocess_input`` of a backbone: scale and offset (3,), and whether it swaps red and blue."""
+    """Measure the ``preprocess_input`` of a backbone: scale and offset (3,).
+
+    Also return whether it swaps red and blue.
+    """
     module = importlib.import_module(getattr(keras.applications, name).__module__)
 
     def preprocess(*pixel: float) -> Float:
@@ -132,7 +135,7 @@ def _preprocessing(name: str) -> tuple[Float, Float, bool]:
 
 
 def scaling_used(name: str, scaling: Scaling) -> Scaling:
-    """Return "backbone" for a network that takes pixel values of the size of [0, 255], whatever `scaling` says.
+    """Return the scaling that applies: "backbone" for a network that cannot take "unit".
 
     Its ``preprocess_input`` does not scale: the network scales inside (EfficientNet, MobileNetV3, ConvNeXt), or was
     trained on pixel values less a mean (ResNet, VGG). Values / 255 would be 255 times too small for it.
@@ -142,7 +145,7 @@ def scaling_used(name: str, scaling: Scaling) -> Scaling:
 
 
 def scaling_layer(name: str, scaling: Scaling) -> Any:
-    """Build the layer that turns pixel values in [0, 255], (N, H, W, 3), into what the network takes.
+    """Build the layer that turns pixel values in [0, 255] into what the network takes.
 
     "unit" is values / 255, "backbone" the ``preprocess_input`` of the backbone called `name`. That is affine in each
     channel, after a swap of red and blue in the older networks; its numbers are measured. `scaling_used` decides which

@@ -1,4 +1,4 @@
-"""The convolutions of a network in the order of its graph, and which of its layers a scenario trains."""
+"""Convolutions in the order of a network's graph, and the layers a scenario trains."""
 
 from typing import Any, Literal
 
@@ -11,14 +11,20 @@ SEPARABLE = keras.layers.SeparableConv2D
 
 
 def is_depthwise(layer: Any) -> bool:
-    """Whether a layer is a depthwise convolution: of its own class, or a Conv2D with a group for each channel."""
+    """Whether a layer is a depthwise convolution.
+
+    It is of that class, or a Conv2D with a group for each channel.
+    """
     return isinstance(layer, keras.layers.DepthwiseConv2D) or (
         isinstance(layer, keras.layers.Conv2D) and layer.groups > 1 and layer.kernel.shape[-2] == 1
     )
 
 
 def _is_convolution(step: Step) -> bool:
-    """Whether a step mixes the channels of a feature map; a Dense layer on a feature map is a 1x1 convolution."""
+    """Whether a step mixes the channels of a feature map.
+
+    A Dense layer on a feature map is a 1x1 convolution.
+    """
     layer = step.layer
     if isinstance(layer, keras.layers.Dense):
         return len(step.output.shape) == 4
@@ -26,7 +32,9 @@ def _is_convolution(step: Step) -> bool:
 
 
 def ordered_convolutions(graph: Graph) -> list[Any]:
-    """Order convolutional layers by the number of convolutions on the longest path from the image to them.
+    """Order convolutional layers by depth.
+
+    Depth is the number of convolutions on the longest path from the image.
 
     Of two with the same number, the one on the shorter path through the network comes first. A shortcut convolution is
     thus placed in front of the block that it bypasses. Not counted are depthwise convolutions, which do not mix
@@ -54,7 +62,9 @@ def _inputs(step: Step) -> list[Any]:
 
 
 def last_convolutions(backbone: Any, count: int | Literal["all"], graph: Graph | None = None) -> list[Any]:
-    """Find the layers that a scenario trains: the last `count` convolutions, in the order of `ordered_convolutions`.
+    """Find the layers that a scenario trains: the last `count` convolutions.
+
+    Their order is that of `ordered_convolutions`.
 
     The last two of MobileNetV2 are block_16_project and Conv_1. "all" stands for every layer with weights except
     BatchNorm: its statistics stay those of the pretraining, as Keras' guide to fine-tuning advises. `graph` is one that

@@ -1,4 +1,4 @@
-"""What a cut costs, announced before it is paid: features on disk, and epochs that run most of the network."""
+"""Costs of a cut, announced before they are paid: disk space and long epochs."""
 
 import time
 from collections.abc import Sequence
@@ -31,7 +31,10 @@ def _multiplications(steps: Sequence[Step]) -> float:
 
 
 def announce_features(layer: str, size: int, data: LabelledImages, rate: float) -> None:
-    """Announce features behind `layer` of more than ten times the images' bytes; `rate` is in images per second."""
+    """Announce features behind `layer` that take more than ten times the images' bytes.
+
+    `rate` is in images per second.
+    """
     ratio = size / data.images.nbytes
     if ratio > LARGE:
         print(
@@ -43,7 +46,10 @@ def announce_features(layer: str, size: int, data: LabelledImages, rate: float) 
 
 
 def announce_epochs(model: Any, batch: Any, share: float, train: int, validation: int, epochs: int) -> None:
-    """Announce a training whose epochs run most of a network, `share`, with its time by a measured batch (n, ...)."""
+    """Announce a training whose epochs run most of a network, `share` of it.
+
+    Its time is estimated from a measured batch (n, ...).
+    """
     for _ in range(2):  # the first pass compiles
         began = time.perf_counter()
         model.predict_on_batch(batch)

@@ -51,7 +51,9 @@ def first_line(error: Exception) -> str:
 
 
 class FeatureExtractor:
-    """A Keras model with one or several outputs, run over stored images of shape (H, W) or (H, W, 3).
+    """A Keras model that is run over stored images of shape (H, W) or (H, W, 3).
+
+    It may have several outputs.
 
     LiteRT computes by XNNPACK, whose fused kernels keep an image's activations in the processor's cache: one image at
     a time on each core is its fastest way, and makes features independent of the number of cores.
@@ -80,7 +82,9 @@ class FeatureExtractor:
         return len(sample) / min(seconds)
 
     def run(self, images: SlicedImages, write: Write, *, engine: Engine | None = None) -> Engine:
-        """Run over all images, and return the engine used: by default the fastest that gives TensorFlow's features.
+        """Run over all images, and return the engine used.
+
+        By default it is the fastest that gives TensorFlow's features.
 
         `write` gets the index of a batch's first image and one array per output, in any order and from other threads.
         """

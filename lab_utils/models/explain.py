@@ -33,7 +33,9 @@ class Attribution:
 
 
 def grad_cam(maps: Any, gradients: Any) -> Any:
-    """Weight feature maps (n, h, w, K) by the mean gradient of the score; negative sums become zero: (n, h, w).
+    """Weight feature maps (n, h, w, K) by the mean gradient of the score: (n, h, w).
+
+    Negative sums become zero.
 
     Selvaraju et al., *Grad-CAM*, ICCV 2017 (arXiv 1610.02391), equations 1 and 2.
     """
@@ -79,7 +81,9 @@ def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attrib
 def attribute_linear(
     extractor: FeatureExtractor, images: SlicedImages, coefficients: Float, biases: Float
 ) -> Attribution:
-    """Compute Grad-CAM of a linear model, coefficients (C, K) and biases (C,), on pooled features.
+    """Compute Grad-CAM of a linear model on pooled features.
+
+    Its coefficients are (C, K), its biases (C,).
 
     `extractor` gives the backbone's last feature map (h, w, K). The gradient of the score is the coefficients over the
     number of cells.

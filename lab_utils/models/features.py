@@ -41,7 +41,9 @@ class Features:
 
 
 def cached_features(graph: Graph, places: Sequence[int], data: LabelledImages) -> list[Features]:
-    """Open the outputs of some steps (`Graph.cut_place`, not -1) for all images; compute those that are missing.
+    """Open the outputs of some steps for all images; compute those that are missing.
+
+    Steps are numbers of `Graph.cut_place`, not -1.
 
     Raises LabError if the disk has no room for the features, or a file on it is damaged.
     """

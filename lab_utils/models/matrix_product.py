@@ -7,7 +7,7 @@ from lab_utils.models.runtime import keras
 
 
 class MatrixProduct(keras.layers.Layer):
-    """A built 1x1 convolution as a matrix product over positions, with the convolution's weights.
+    """A built 1x1 convolution as a matrix product over positions, with its weights.
 
     TensorFlow computes the gradient of a product at the speed of a product, that of a convolution at half of it.
     """

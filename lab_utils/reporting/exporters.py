@@ -33,11 +33,11 @@ class LabHTMLExporter(HTMLExporter):
     template_name, extra_template_basedirs = TEMPLATE, [str(TEMPLATES)]
 
     def __init__(self, config: Any = None, **options: Any) -> None:
-        """Leave out `config`: what the user has set for other notebooks does not hold for the report."""
+        """Leave out `config`: the user's settings for other notebooks."""
         super().__init__(**options)
 
     def get_prefix_root_dirs(self) -> list[str]:
-        """Find nbconvert's templates in this environment, before those that the user may have put elsewhere."""
+        """Find nbconvert's templates in this environment, before those of the user."""
         return [*ENV_JUPYTER_PATH, *super().get_prefix_root_dirs()]
 
     def from_notebook_node(

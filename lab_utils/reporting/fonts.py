@@ -50,7 +50,10 @@ def folders() -> list[Path]:
 
 
 def web_fonts(text: str) -> str:
-    """Return CSS that embeds the glyphs of a page but those of Latin, Greek and Cyrillic, which every machine has."""
+    """Return CSS that embeds the glyphs of a page.
+
+    Those of Latin, Greek and Cyrillic are left out, because every machine has them.
+    """
     from fontTools.subset import Options, Subsetter
     from fontTools.ttLib import TTFont
 

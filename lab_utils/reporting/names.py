@@ -1,4 +1,4 @@
-"""Names from the data, as they are printed: in any script, without control characters, cut to a width."""
+"""Names from the data for print: any script, no control characters, limited width."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,9 @@ def isolated(text: str) -> str:
 
 @lru_cache(maxsize=10_000)
 def short(name: str, width: int = 20, lines: int = 2) -> str:
-    """Break a name into lines of `width` average characters; what does not fit is cut from its middle.
+    """Break a name into lines of `width` average characters.
+
+    What does not fit is cut from its middle.
 
     Names that differ at their end alone therefore stay apart.
     """

@@ -55,7 +55,10 @@ STYLE: dict[Any, Any] = {
 
 
 def use_style() -> None:
-    """Set matplotlib to the style of the lab for the rest of the notebook, whatever the user has set elsewhere."""
+    """Set matplotlib to the style of the lab for the rest of the notebook.
+
+    Settings of the user do not apply.
+    """
     known = {Path(font.fname) for font in fontManager.ttflist}
     for path in (path for folder in fonts.folders() for path in folder.glob("*.ttf")):
         if path not in known:
@@ -125,7 +128,10 @@ def percent_axis(ax: Axes, *directions: str) -> None:
 
 
 def spacing(*texts: str) -> dict[str, Any]:
-    """Return the spacing of lines: STIX (Latin, Greek, Cyrillic) has much room between them, other fonts have none."""
+    """Return the spacing of lines.
+
+    STIX (Latin, Greek, Cyrillic) has much room between them, other fonts have none.
+    """
     is_tall = any("\u0530" <= sign < "\u1e00" or sign >= "\u2e80" for sign in "".join(texts))
     return {"linespacing": 1.15 if is_tall else 0.95}
 

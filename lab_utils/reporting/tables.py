@@ -142,7 +142,7 @@ def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
 
 
 def test_scores(intervals: pd.DataFrame, test_scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate accuracy and macro F1 of every run on the validation and the test set: the tables of these names."""
+    """Tabulate accuracy and macro F1 of every run on the validation and the test set."""
     numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
     names = {"accuracy": "accuracy", "macro_f1": "macro F1"}
     keys = ["scenario", "seed", "measure"]

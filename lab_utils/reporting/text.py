@@ -58,7 +58,7 @@ def seconds(value: float) -> str:
 
 
 def interval(row: Any, value: str = "value", digits: int = 1) -> str:
-    """Return a row of a table as a fraction with its interval, if it has one: 86.1 % [84.0, 88.1].
+    """Return a row of a table as a fraction with its interval: 86.1 % [84.0, 88.1].
 
     Parameters
     ----------
