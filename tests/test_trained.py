@@ -1,5 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -9,7 +11,32 @@ from lab_utils import open_lab
 from lab_utils.core.catalogue import write_table_file
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
+from lab_utils.evaluation.runs import Runs
+from lab_utils.trained import choose_run
 from tests.conftest import run_stage
+
+
+def finished_run(protocol: str, scenario: str, seed: int, accuracy: float) -> Any:
+    """What the choice of a run asks of it."""
+    names = {"protocol": SimpleNamespace(name=protocol), "scenario": SimpleNamespace(name=scenario)}
+    return SimpleNamespace(**names, name=f"{protocol}/{scenario}/seed-{seed}", record={"accuracy": accuracy})
+
+
+def test_the_run_is_chosen_by_its_name_or_by_the_mean_accuracy_of_its_scenario() -> None:
+    first = [finished_run("described", "all", 0, 0.99), finished_run("described", "all_convs", 0, 0.98)]
+    seeds = [("one", 3, 0.95), ("one", 4, 0.75), ("two", 3, 0.84), ("two", 4, 0.88)]
+    runs = Runs([*first, *(finished_run("corrected", *values) for values in seeds)])
+    run, reason = choose_run(runs)
+    assert run.name == "corrected/two/seed-3"
+    assert reason == (
+        "No run was named: under protocol corrected, two has the highest mean validation accuracy of 2 scenarios "
+        "(86.0\u00a0%), and this is its first seed."
+    )
+    assert choose_run(Runs(first))[0].name == "described/all/seed-0"
+    run, reason = choose_run(runs, "corrected/one/seed-4")
+    assert (run.name, reason) == ("corrected/one/seed-4", "corrected/one/seed-4 was asked for.")
+    with pytest.raises(LabError, match="no run 'corrected/two/seed-5'.*did you mean 'corrected/two/seed-"):
+        choose_run(runs, "corrected/two/seed-5")
 
 
 def test_a_test_set_is_predicted_and_a_run_without_mistakes_says_so(
