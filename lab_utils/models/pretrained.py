@@ -43,7 +43,9 @@ def frozen_backbone(
 def obtain_backbone(
     name: str, size: int, *, weights: Literal["auto", "imagenet", "random"], synthetic: bool
 ) -> tuple[keras.Model, str]:
-    """Build a model of ``keras.applications`` without its classifier, (N, size, size, 3) to a feature map.
+    """Build a model of ``keras.applications`` without its classifier.
+
+    It maps (N, size, size, 3) to a feature map.
 
     Returns
     -------
