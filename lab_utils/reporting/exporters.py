@@ -4,7 +4,6 @@
 """
 
 import base64
-import hashlib
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -19,6 +18,7 @@ from nbformat import NotebookNode
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting import fonts
+from lab_utils.reporting.policy import content_policy
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report" / "templates"
 TEMPLATE = "lab_report"
@@ -103,18 +103,10 @@ def _embed_fonts(soup: BeautifulSoup) -> None:
 
 
 def _forbid_everything_else(soup: BeautifulSoup) -> None:
-    """Let the page forbid scripts, styles other than its template's, and everything remote.
-
-    Source: Content Security Policy Level 3, https://www.w3.org/TR/CSP3/.
-    """
+    """Let the page forbid scripts, styles other than its template's, and everything remote."""
     for style in soup.select("main style"):
         style.decompose()
-    hashes = [
-        f"'sha256-{base64.b64encode(hashlib.sha256(style.encode_contents()).digest()).decode()}'"
-        for style in soup("style")
-    ]
-    styles = f"style-src {' '.join(hashes)}; font-src data:"
-    policy = f"default-src 'none'; img-src data:; {styles}; base-uri 'none'; form-action 'none'"
+    policy = content_policy(style.encode_contents().decode() for style in soup("style"))
     if soup.head is not None:
         soup.head.insert(0, soup.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": policy}))
 
