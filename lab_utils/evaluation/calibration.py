@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 
@@ -15,14 +16,20 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     confidence = probabilities_of(predictions).max(axis=1)
     correct = predicted_of(predictions) == predictions["y_true"].to_numpy()
-    number = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    images = pd.DataFrame({"number": number, "confidence": confidence, "accuracy": correct.astype(float)})
+    images = pd.DataFrame(
+        {"number": bin_numbers(confidence), "confidence": confidence, "accuracy": correct.astype(float)}
+    )
     bins = images.groupby("number").agg(
         images=("number", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
     )
     bins.insert(0, "bin_low", bins.index / BINS)
     bins.insert(1, "bin_high", (bins.index + 1) / BINS)
     return bins.reset_index(drop=True)
+
+
+def bin_numbers(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the bin, from 0, of each confidence (N,); a confidence at a bound belongs to the lower bin."""
+    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
 
 
 def calibration_error(bins: pd.DataFrame) -> float:

@@ -34,7 +34,7 @@ def fit_temperature(predictions: pd.DataFrame) -> float:
     -------
     float in [0.05, 20]
     """
-    scores = _scores(probabilities_of(predictions))
+    scores = log_probabilities(predictions)
     truth = pd.Index(classes_of(predictions)).get_indexer(pd.Index(predictions["y_true"]))
     rows = np.arange(len(truth))
     if np.all(scores.argmax(axis=1) == truth):
@@ -49,7 +49,7 @@ def fit_temperature(predictions: pd.DataFrame) -> float:
 def with_temperature(predictions: pd.DataFrame, temperature: float) -> pd.DataFrame:
     """Return the predictions with probabilities at another temperature (above 0)."""
     names = [f"p_{name}" for name in classes_of(predictions)]
-    scaled = softmax(_scores(probabilities_of(predictions)) / temperature, axis=1)
+    scaled = softmax(log_probabilities(predictions) / temperature, axis=1)
     return predictions.assign(**dict(zip(names, scaled.T, strict=True)))
 
 
@@ -69,6 +69,6 @@ def with_cross_fitted_temperature(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).loc[predictions.index]
 
 
-def _scores(probabilities: Array) -> Array:
-    """Return the scores before the softmax, up to a constant of each image: (N, C)."""
-    return np.log(np.clip(probabilities, SMALLEST, None))
+def log_probabilities(predictions: pd.DataFrame) -> Array:
+    """Return log p (N, C): the scores before the softmax, up to a constant of each image."""
+    return np.log(np.clip(probabilities_of(predictions), SMALLEST, None))

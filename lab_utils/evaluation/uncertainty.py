@@ -47,7 +47,7 @@ def intervals(predictions: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     classes, counts = classes_of(predictions), _confusions(predictions)
     flat = counts.reshape(len(counts), -1)
     resampled = [
-        _scores((weights @ flat).reshape(-1, *counts.shape[1:])) for weights in _resamples(len(counts), RESAMPLES, seed)
+        _scores((weights @ flat).reshape(-1, *counts.shape[1:])) for weights in resamples(len(counts), RESAMPLES, seed)
     ]
     groups_per_class = (counts.sum(axis=2) > 0).sum(axis=0)
     rows = []
@@ -90,7 +90,7 @@ def mean_interval(values: Array, groups: NDArray[np.int64], *, seed: int = 0) ->
     """
     codes = pd.factorize(groups)[0]
     sums, sizes = np.bincount(codes, values), np.bincount(codes)
-    means = [weights @ sums / (weights @ sizes) for weights in _resamples(len(sizes), RESAMPLES, seed)]
+    means = [weights @ sums / (weights @ sizes) for weights in resamples(len(sizes), RESAMPLES, seed)]
     low, high = _bounds(np.concatenate(means), len(sizes))
     return float(values.mean()), float(low), float(high)
 
@@ -182,7 +182,7 @@ def _scores(confusions: Array) -> dict[str, Array]:
     }
 
 
-def _resamples(units: int, count: int, seed: int) -> Iterator[Array]:
+def resamples(units: int, count: int, seed: int | tuple[int, ...]) -> Iterator[Array]:
     """How often each unit is drawn in each resample: blocks of (resamples, units)."""
     random = np.random.default_rng(seed)
     for start in range(0, count, RESAMPLE_BLOCK):
@@ -204,7 +204,7 @@ def _differences(first: NDArray[np.bool_], second: NDArray[np.bool_], groups: ND
     random, differences = np.random.default_rng(seed), []
     sizes = np.bincount(groups)
     sums = [np.array([np.bincount(groups, run) for run in runs]) for runs in (first, second)]
-    for weights in _resamples(len(sizes), RESAMPLES, seed):
+    for weights in resamples(len(sizes), RESAMPLES, seed):
         total = (weights @ sizes)[:, None]
         means = []
         for counts in sums:
