@@ -10,7 +10,7 @@ import pandas as pd
 
 from lab_utils import audits, models, reporting
 from lab_utils.core.catalogue import read_table, write_table
-from lab_utils.core.config import Experiment, Fault, Protocol, Scenario, load_experiment
+from lab_utils.core.config import Collection, Experiment, Fault, Protocol, Scenario, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import digest, read_json, write_json
 from lab_utils.core.paths import Workspace
@@ -95,6 +95,11 @@ class Lab:
     def classes(self) -> list[str]:
         """The classes in the order of a network's outputs."""
         return list(self.dataset.classes)
+
+    def collections(self, external: Mapping[str, str] | None = None) -> tuple[Collection, ...]:
+        """The outside collections: those named with their paths, or those of the experiment file that suit the data."""
+        chosen = self.experiment.with_external(external) if external else self.experiment
+        return chosen.collections_beside(is_synthetic=self.dataset.synthetic)
 
     def save_preprocessing(self, manifest: pd.DataFrame, findings: pd.DataFrame, store_key: str) -> None:
         """Write what stage 20 leaves: the manifest, the findings and, last, the record of both."""

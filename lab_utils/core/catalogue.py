@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from lab_utils.core.config import Settings
 from lab_utils.core.errors import LabError, choose
 from lab_utils.core.files import atomic_write, reading
 from lab_utils.core.paths import Workspace
+from lab_utils.core.values import Settings
 from lab_utils.core.yaml_files import read_yaml
 
 DTYPES = {"text": "object", "integer": "Int64", "number": "float64", "boolean": "boolean"}

@@ -1,66 +1,19 @@
 """The experiment as lab.yaml describes it: data set, protocols, scenarios, seeds."""
 
-import re
 import reprlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from lab_utils.core.errors import LabError, choose, unknown
 from lab_utils.core.paths import experiment_file
+from lab_utils.core.values import Depth as Depth
+from lab_utils.core.values import Entry, Name, Names, Positive, Seed, Settings, Width, distinct
+from lab_utils.core.values import Fault as Fault
+from lab_utils.core.values import Storage as Storage
+from lab_utils.core.values import TableColumn as TableColumn
 from lab_utils.core.yaml_files import read_yaml
-
-
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
-        raise ValueError("a name is up to 60 letters, digits, '_', '-' and '.', because it names a folder")
-    return name
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError(f"lists something twice: {', '.join(map(str, values))}")
-    return values
-
-
-def _depth(value: Any) -> Any:
-    if value != "all" and (type(value) is not int or value < 0):
-        raise ValueError("expected a number of convolutional layers (0 or more), or all")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
-Positive = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
-Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
-Width = Annotated[int, Field(gt=0, le=65_536, strict=True)]
-Depth = Annotated[int | Literal["all"], BeforeValidator(_depth)]  # of fine-tuning
-Storage = Literal["float32", "float16"]
-Fault = Literal["duplicates", "marker", "source"]
-TableColumn = Literal["image", "label", "patient", "split", "source", "mask", "age", "sex"]
-
-
-class Settings(BaseModel):
-    """Values that are checked, cannot be changed, and allow no unknown key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Entry(Settings):
-    """One of the protocols or scenarios of an experiment file."""
-
-    name: str
-    title: str  # for tables and figures
-    number: int = Field(default=1, exclude=True)  # place in lab.yaml; not dumped: a new entry reruns no other
 
 
 class Protocol(Entry):
@@ -93,12 +46,26 @@ class Scenario(Entry):
         return f"S{self.number}: {self.title}"
 
 
+def _text_keys(labels: Any) -> Any:
+    """Write keys that YAML reads as numbers or truth values as text: a label may be 0 or No."""
+    return {str(key): value for key, value in labels.items()} if isinstance(labels, dict) else labels
+
+
+class Collection(Entry):
+    """Images of another origin. Every network is judged on them, and none is trained on them."""
+
+    path: str  # "phantom" (those of a second hospital), or as `dataset`
+    # Label of the collection to class of the experiment, or to null: left out. See `map_labels`.
+    labels: Annotated[dict[str, str | None], BeforeValidator(_text_keys)] = Field(default={})
+    columns: dict[TableColumn, str] = Field(default={})  # names of columns of its table of labels, as for `dataset`
+
+
 class Chosen(Settings):
     """The protocols, scenarios and seeds that are run, in the report's order."""
 
     protocols: Names = ()  # empty: all
     scenarios: Names = ()
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_distinct)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Experiment(Settings):
@@ -107,23 +74,26 @@ class Experiment(Settings):
     title: str  # of the report
     author: str
     dataset: str  # "phantom", "kaggle", or the path of an archive, a folder or a table
-    columns: dict[TableColumn, str] = {}  # names of columns of a table of labels, where the lab does not know them
+    columns: dict[TableColumn, str] = Field(
+        {}
+    )  # names of columns of a table of labels, where the lab does not know them
     phantoms: Annotated[int, Field(ge=40, le=1_000_000, strict=True)]  # number of images that "phantom" makes
-    faults: Annotated[tuple[Fault, ...], AfterValidator(_distinct)] = ()  # of the phantoms, for the audits to find
+    faults: Annotated[tuple[Fault, ...], AfterValidator(distinct)] = ()  # of the phantoms, for the audits to find
     weights: Literal["auto", "imagenet", "random"]  # auto: ImageNet's; on phantoms random where those cannot be had
     image_size: Annotated[int, Field(ge=32, le=4096, strict=True)]  # side of the square that the network sees
     storage: Storage  # of activations on disk; arithmetic is float32 either way
     run: Chosen
-    training: dict[str, Any] = {}  # values of every scenario that has no other
+    training: dict[str, Any] = Field(default={})  # values of every scenario that has no other
     known_protocols: dict[Name, Protocol] = Field(alias="protocols", min_length=1)
     known_scenarios: dict[Name, Scenario] = Field(alias="scenarios", min_length=1)
+    known_collections: dict[Name, Collection] = Field(alias="external", default={})
 
-    @field_validator("known_protocols", "known_scenarios", mode="before")
+    @field_validator("known_protocols", "known_scenarios", "known_collections", mode="before")
     @classmethod
     def _complete(cls, entries: Any, info: ValidationInfo) -> Any:
         """Give each entry its name, its number and a title, and each scenario what `training` says."""
         if not isinstance(entries, dict):
-            return entries
+            return {} if entries is None and info.field_name == "known_collections" else entries
         training = info.data.get("training", {}) if info.field_name == "known_scenarios" else {}
         entries = dict(entries)
         for number, (name, entry) in enumerate(entries.items(), 1):
@@ -145,6 +115,23 @@ class Experiment(Settings):
     def seeds(self) -> tuple[int, ...]:
         """Seeds of the runs: initial weights of the head and order of the batches."""
         return self.run.seeds
+
+    @property
+    def collections(self) -> tuple[Collection, ...]:
+        """The outside collections that the networks are judged on, in the report's order."""
+        return self.collections_beside(is_synthetic=self.dataset == "phantom")
+
+    def collections_beside(self, *, is_synthetic: bool) -> tuple[Collection, ...]:
+        """The collections that suit a data set: phantoms of a second hospital belong to phantoms."""
+        return tuple(c for c in self.known_collections.values() if is_synthetic or c.path != "phantom")
+
+    def with_external(self, places: Mapping[str, str]) -> "Experiment":
+        """The experiment with these collections alone, by name and path; known names keep labels and columns."""
+        chosen = {}
+        for number, (name, path) in enumerate(places.items(), 1):
+            known = self.known_collections.get(name, Collection(name=name, title=name, path=path))
+            chosen[name] = known.model_copy(update={"path": path, "number": number})
+        return self.model_copy(update={"known_collections": chosen})
 
     def protocol(self, name: str) -> Protocol:
         """The protocol called `name`; raises LabError with the known ones."""
@@ -215,7 +202,11 @@ def _contradictions(experiment: Experiment) -> list[str]:
                 f"protocols.{name}: masks: true puts masks into other sets than their images, and split: "
                 f"{protocol.split} keeps copies together; choose masks: false, or split: stratified or listing"
             )
-    for kind, names in (("protocols", experiment.known_protocols), ("scenarios", experiment.known_scenarios)):
+    for kind, names in (
+        ("protocols", list(experiment.known_protocols)),
+        ("scenarios", list(experiment.known_scenarios)),
+        ("external", list(experiment.known_collections)),
+    ):
         first: dict[str, str] = {}
         for name in names:
             if (other := first.setdefault(name.casefold(), name)) != name:
@@ -225,7 +216,12 @@ def _contradictions(experiment: Experiment) -> list[str]:
 
 def _problems(error: ValidationError, *place: str) -> list[str]:
     """The mistakes of a pydantic error in words, each with its place below `place`."""
-    sections: dict[str, type[Settings]] = {"run": Chosen, "protocols": Protocol, "scenarios": Scenario}
+    sections: dict[str, type[Settings]] = {
+        "run": Chosen,
+        "protocols": Protocol,
+        "scenarios": Scenario,
+        "external": Collection,
+    }
     problems = []
     for mistake in error.errors():
         steps = [*place, *(str(step) for step in mistake["loc"] if step != "[key]")]

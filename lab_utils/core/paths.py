@@ -52,6 +52,7 @@ class Workspace:
     base: Path  # absolute
     is_by_hand: bool = False
     reads_base: bool = True  # False in `writable`
+    collection: str = ""  # outside collection whose data set `raw` is, see `of_collection`
 
     @classmethod
     def open(cls, workspace: str = "", *, by_hand: bool = False) -> "Workspace":
@@ -81,6 +82,10 @@ class Workspace:
         """The same places for a writer: below `root`, also where only `base` has the artefact."""
         return replace(self, reads_base=False)
 
+    def of_collection(self, name: str) -> "Workspace":
+        """The same places, with the data set of an outside collection."""
+        return replace(self, collection=name)
+
     def path(self, name: str | Path, *, last: str = "") -> Path:
         """The place of an artefact, from its path inside the workspace.
 
@@ -96,11 +101,11 @@ class Workspace:
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
     def raw(self) -> Path:
-        """The data set as obtained, never edited (stage 10)."""
-        return self.path("raw", last="dataset.json")
+        """The data set as obtained, never edited (stage 10; of an outside collection, stage 42)."""
+        return self.path(f"external/{self.collection}/raw" if self.collection else "raw", last="dataset.json")
 
     def dataset(self) -> Path:
-        """What the data set is and where its class folders are (stage 10, written last)."""
+        """What the data set is and where its class folders are (written last)."""
         return self.raw() / "dataset.json"
 
     def preprocessing(self, protocol: str) -> Path:

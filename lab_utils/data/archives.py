@@ -87,7 +87,7 @@ def unpack(archive: Path, folder: Path, *, delete_damaged: bool = False) -> None
         a device, is encrypted, has a method of compression that Python cannot read, occurs twice, or would be written
         outside `folder`.
     """
-    kind = _format(archive)
+    kind = archive_format(archive)
     try:
         with ExitStack() as stack:
             members = _safe_members(archive, (_zip_members if kind == "zip" else _tar_members)(archive, stack), folder)
@@ -104,7 +104,7 @@ def unpack(archive: Path, folder: Path, *, delete_damaged: bool = False) -> None
         raise LabError(f"{archive}: damaged or not a {kind or ARCHIVES} ({error}); download it again") from error
 
 
-def _format(archive: Path) -> str:
+def archive_format(archive: Path) -> str:
     """Return an archive's format by its first bytes, "" if it is no archive.
 
     One that the lab cannot read is a LabError.
@@ -140,7 +140,7 @@ def _zip_members(archive: Path, stack: ExitStack) -> Iterator[Member]:
 
 
 def _tar_members(archive: Path, stack: ExitStack) -> Iterator[Member]:
-    kind = _format(archive)
+    kind = archive_format(archive)
     if not kind:
         raise tarfile.ReadError("the content is no archive")
     stream = stack.enter_context(DECOMPRESSORS[kind](archive))

@@ -25,6 +25,7 @@ from lab_utils.data.table_files import NOT_READ, OTHER_TABLES, TABLE_ENDINGS
 
 SIDES = ("train", "validation", "test")
 LISTING = "listing.csv"  # beside dataset.json
+DATA_SET = "a data set is 'kaggle', 'phantom', or the path of an archive, a folder or a table"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def obtain(
     phantoms: int = 480,
     faults: Collection[Fault] = (),
     columns: Columns | None = None,
+    hospital: int = 1,
 ) -> Dataset:
     """Bring a data set into the workspace and record it.
 
@@ -81,8 +83,8 @@ def obtain(
     ----------
     dataset : str
         "kaggle", "phantom", or the path of an archive, of a folder (also inside an archive) or of a table of labels.
-    phantoms, faults
-        Number of images that "phantom" makes, and the faults it plants, see `write_phantoms`.
+    phantoms, faults, hospital
+        Number of images that "phantom" makes, the faults it plants, and the hospital, see `write_phantoms`.
     columns : dict
         Role to column name of a table of labels, see `by_table`.
 
@@ -101,8 +103,8 @@ def obtain(
         draft.mkdir(parents=True)
         files, table = draft / "files", ""
         if dataset == "phantom":
-            kind, fingerprint = "phantom", digest("phantom", phantoms, *faults)
-            write_phantoms(files, phantoms, faults=faults)
+            kind, fingerprint = "phantom", digest("phantom", phantoms, *faults, *[hospital] * (hospital > 1))
+            write_phantoms(files, phantoms, faults=faults, hospital=hospital)
         elif dataset == "kaggle":
             archive = download_database(workspace.archive())
             kind, fingerprint = "kaggle", sha256(archive)
@@ -123,7 +125,7 @@ def _describe(layout: Layout, root: Path) -> dict[str, Any]:
     """What dataset.json says about a layout whose listing is relative to `root`."""
     images = layout.listing[layout.listing["kind"] == "image"]
     return {
-        "classes": _classes(layout.listing),
+        "classes": class_counts(layout.listing),
         "layout": layout.name,
         "layout_reason": layout.reason,
         "patients_known": bool((images["patient"] != "").any()) or _dicom_names_patients(root, images["image_id"]),
@@ -141,23 +143,26 @@ def _dicom_names_patients(root: Path, paths: Iterable[str]) -> bool:
     return False
 
 
-def _classes(listing: pd.DataFrame) -> dict[str, dict[str, int]]:
+def class_counts(listing: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count the images and the masks of each class of a listing, in alphabetical order."""
     counts = pd.crosstab(listing["class"], listing["kind"]).reindex(columns=["image", "mask"], fill_value=0)
     return {str(name): {"images": int(row["image"]), "masks": int(row["mask"])} for name, row in counts.iterrows()}
 
 
 def load_dataset(workspace: Workspace) -> Dataset:
-    """Load the record of stage 10; it is a LabError if the recorded folder no longer exists."""
-    path = workspace.dataset()
-    record = read_json(path, stage="10_download")
+    """Load what `obtain` recorded; it is a LabError if the recorded folder no longer exists."""
+    path, stage = workspace.dataset(), 42 if workspace.collection else 10
+    record = read_json(path, stage="42_external" if workspace.collection else "10_download")
     try:
         listing = read_table_file(path.with_name(LISTING), "listing")
         places = {"root": path.parents[1] / record["root"], "problems": [tuple(row) for row in record["problems"]]}
         dataset = Dataset(**{**record, **places}, listing=listing)
     except (KeyError, TypeError) as error:
-        raise LabError(f"{path}: edited, or of another version of the lab ({error}); run stage 10 again") from error
+        raise LabError(
+            f"{path}: edited, or of another version of the lab ({error}); run stage {stage} again"
+        ) from error
     if not dataset.root.is_dir():
-        raise LabError(f"{dataset.root}: the data set was here when stage 10 ran and is gone; run stage 10 again")
+        raise LabError(f"{dataset.root}: the images were here when stage {stage} ran and are gone; run it again")
     return dataset
 
 
@@ -168,8 +173,8 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
     """
     if dataset in ("kaggle", "phantom"):
         return dataset, ""
-    path, inner = _existing(dataset)
-    if path.is_dir() or _is_table(path):
+    path, inner = existing_path(dataset)
+    if path.is_dir() or is_table(path):
         return str(path), _files_digest(path)
     status = path.stat()
     return str(path / inner), digest(inner, status.st_size, status.st_mtime_ns)
@@ -177,9 +182,9 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
 
 def _open_path(dataset: str, workspace: Workspace, files: Path) -> tuple[str, str, Path, str]:
     """Unpack an archive into `files`; return kind, fingerprint, the folder with the files, and the table to use."""
-    path, inner = _existing(dataset)
+    path, inner = existing_path(dataset)
     lab_folder = workspace.base
-    folder = path.parent if _is_table(path) else path
+    folder = path.parent if is_table(path) else path
     is_output = path.is_relative_to(lab_folder) and not path.is_relative_to(workspace.archive())
     if is_output or lab_folder.is_relative_to(folder):
         raise LabError(
@@ -191,14 +196,19 @@ def _open_path(dataset: str, workspace: Workspace, files: Path) -> tuple[str, st
     if path.suffix.lower() in OTHER_TABLES:
         raise LabError(f"{path}: {NOT_READ}")
     unpack(path, files)
-    target = files / inner
-    if not target.exists():
-        held = FileTree.read(files).describe()
-        raise LabError(f"{dataset}: the archive has no {inner!r}; choose one of its folders, it holds\n{held}")
+    target = inner_path(files, inner, dataset)
     fingerprint = digest(sha256(path), inner) if inner else sha256(path)
     if target.is_file():
         return "archive", fingerprint, target.parent, target.name
     return "archive", fingerprint, target, ""
+
+
+def inner_path(files: Path, inner: str, shown_as: str) -> Path:
+    """Return the path `inner` of an archive that was unpacked into `files`; a missing one is a LabError."""
+    if (files / inner).exists():
+        return files / inner
+    held = FileTree.read(files).describe()
+    raise LabError(f"{shown_as}: the archive has no {inner!r}; choose one of its folders, it holds\n{held}")
 
 
 def _files_digest(path: Path) -> str:
@@ -208,21 +218,19 @@ def _files_digest(path: Path) -> str:
     return digest(path.name, FileTree.read(path.parent).fingerprint())
 
 
-def _is_table(path: Path) -> bool:
+def is_table(path: Path) -> bool:
+    """Whether a path is a file with the ending of a table that the lab reads."""
     return path.is_file() and path.suffix.lower() in TABLE_ENDINGS
 
 
-def _existing(dataset: str) -> tuple[Path, str]:
-    """Resolve the path of a data set, and the path inside it if it is an archive.
+def existing_path(text: str, expected: str = DATA_SET) -> tuple[Path, str]:
+    """Resolve a path, and the path inside it if it is an archive.
 
-    Empty, `~nobody` and missing paths are a LabError.
+    Empty, `~nobody` and missing paths are a LabError that says what is `expected`.
     """
     with suppress(RuntimeError):  # of a home folder that does not exist
-        path, inner = split_archive_path(dataset)
+        path, inner = split_archive_path(text)
         path = path.resolve()
-        if dataset and (path.is_dir() or path.is_file()) and not (inner and _is_table(path)):
+        if text and (path.is_dir() or path.is_file()) and not (inner and is_table(path)):
             return path, inner
-    raise LabError(
-        f"{dataset or repr(dataset)}: no such file or folder; "
-        "a data set is 'kaggle', 'phantom', or the path of an archive, a folder or a table"
-    )
+    raise LabError(f"{text or repr(text)}: no such file or folder; {expected}")

@@ -133,14 +133,14 @@ def _label_columns(tree: FileTree, path: str, images: FileNames, columns: Column
     if "split" in table:
         table["split"] = split_cells(used["split"], table["split"])
     images.allow_other_folders(table["image"])
-    _refuse_unusable_cells(path, used["image"], table["image"], images)
+    refuse_unusable_cells(path, used["image"], table["image"], images)
     table["label"] = plain(table["label"]).map(label_of)
     _refuse_several_labels(path, table)
     table.attrs.update(used)
     return table
 
 
-def _refuse_unusable_cells(path: str, column: str, cells: pd.Series, images: FileNames) -> None:
+def refuse_unusable_cells(path: str, column: str, cells: pd.Series, images: FileNames) -> None:
     """Refuse a table whose cells name no images, or mostly several each."""
     if cells.empty:
         raise LabError(f"{path}: a header without rows")
@@ -176,7 +176,7 @@ def table_rows(frame: pd.DataFrame, images: FileNames, files: FileNames) -> tupl
             "class": frame["label"].where(~frame["label"].str.casefold().isin(NO_LABEL), ""),
             "source": columns["source"].where(~columns["source"].str.casefold().isin(NOBODY - {"0"}), ""),
             "mask": columns["mask"].map(files.find),
-            "patient": _patients(columns["patient"]),
+            "patient": known_patients(columns["patient"]),
             "age": pd.to_numeric(columns["age"].str.extract(r"^(\d+(?:\.\d*)?)\s*[Yy]?$")[0]),
             "sex": columns["sex"].map(lambda sex: SEXES.get(sex.casefold(), sex)),
             "given": columns["split"].map(split_side),
@@ -210,7 +210,7 @@ def table_rows(frame: pd.DataFrame, images: FileNames, files: FileNames) -> tupl
     return sound[(labels == 1) & ~repeated].sort_values(["class", "image_id"], ignore_index=True), problems
 
 
-def _patients(cells: pd.Series) -> pd.Series:
+def known_patients(cells: pd.Series) -> pd.Series:
     """Return the names of the patients, "" where unknown.
 
     0 is unknown, unless patients are numbered from it.

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab_utils.core.config import Storage
+from lab_utils.core.config import Protocol, Storage
+from lab_utils.core.paths import Workspace
+from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import Pixels
+from lab_utils.data.store import ensure_store, open_store
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,37 @@ class LabelledImages:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the rows of one side of the split, "train", "validation" or "test", as int64; maybe none of "test"."""
         return np.flatnonzero(self.manifest["split"] == split)
+
+
+def prepare_test_images(
+    dataset: Dataset,
+    manifest: pd.DataFrame,
+    classes: tuple[str, ...],
+    protocol: Protocol,
+    size: int,
+    workspace: Workspace,
+    *,
+    storage: Storage = "float32",
+) -> LabelledImages:
+    """Prepare images that no network was trained on, as the images of a protocol are prepared.
+
+    Parameters
+    ----------
+    dataset, manifest
+        The files, and the rows that `read_images` gives for them, one or more; every row is in the set "test".
+    classes : tuple of str
+        Classes in the order of the model's outputs.
+    size : int
+        Side of the square in pixels.
+    workspace : Workspace
+        Where the image store and cached features go.
+    """
+    key = ensure_store(dataset, manifest, protocol, size, workspace)
+    return LabelledImages(
+        images=open_store(workspace, key),
+        manifest=manifest.assign(split="test"),
+        classes=classes,
+        store_key=key,
+        features_folder=workspace.features(""),
+        storage=storage,
+    )

@@ -44,23 +44,8 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
         If the protocol cannot be applied, see `split`.
     """
     listing = list_items(dataset, masks=protocol.masks)
-    readings: list[dict[str, object] | str] = []
-    with progress(total=len(listing), desc="read", unit="image") as bar:
-        paths = zip(listing["image_id"], listing["mask"], strict=True)
-        for reading in in_parallel(lambda pair: _examine(dataset.root, *pair), paths):
-            readings.append(reading)
-            bar.update()
-    failed = np.array([isinstance(reading, str) for reading in readings])
-    reasons = [reading for reading in readings if isinstance(reading, str)]
-    left_out = listing.loc[failed, ["class", "image_id"]].assign(check="unreadable", reason=reasons)
+    manifest, left_out = read_images(dataset, listing)
     _refuse_damaged_classes(listing, left_out)
-    left_out["check"] = left_out["check"].where(left_out["reason"] != NO_PIXELS, "no image")
-    manifest = listing[~failed].reset_index(drop=True)
-    manifest = manifest.join(pd.DataFrame([reading for reading in readings if isinstance(reading, dict)]))
-    manifest["patient"] = manifest["patient"].where(manifest["patient"] != "", manifest["patient_hash"])
-    if manifest["patient"].nunique() == 1 and len(manifest) > 1:  # one name for all images names no patient
-        manifest["patient"] = ""
-    manifest["group"] = _groups(manifest)
     manifest["split"] = split(manifest, protocol)
     divided = manifest.loc[manifest["split"] == "", ["class", "image_id"]]
     key = UNDIVIDED.get(protocol.split, "")
@@ -68,6 +53,36 @@ def build_manifest(dataset: Dataset, protocol: Protocol) -> tuple[pd.DataFrame, 
     manifest = manifest[manifest["split"] != ""].reset_index(drop=True)
     left_out = pd.concat([left_out, divided])[["check", "class", "image_id", "reason"]]
     return manifest[list(catalogue()["manifest"].columns)], left_out
+
+
+def read_images(dataset: Dataset, listing: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the images of a listing once, without splitting them; a damaged file raises nothing.
+
+    Returns
+    -------
+    manifest : DataFrame
+        One row per readable image, in the order of `listing`: its columns, and those of the manifest but `split`.
+    left_out : DataFrame
+        One row per file that cannot be decoded: columns check, class, image_id, reason.
+    """
+    readings: list[dict[str, object] | str] = []
+    with progress(total=len(listing), desc="read", unit="image") as bar:
+        paths = zip(listing["image_id"], listing["mask"], strict=True)
+        for reading in in_parallel(lambda pair: _examine(dataset.root, *pair), paths):
+            readings.append(reading)
+            bar.update()
+    failed = np.array([isinstance(reading, str) for reading in readings], bool)
+    reasons = [reading for reading in readings if isinstance(reading, str)]
+    left_out = listing.loc[failed, ["class", "image_id"]].assign(check="unreadable", reason=reasons)
+    left_out["check"] = left_out["check"].where(left_out["reason"] != NO_PIXELS, "no image")
+    measured = [column for column in catalogue()["manifest"].columns if column not in {*listing, "group", "split"}]
+    values = pd.DataFrame((r for r in readings if isinstance(r, dict)), columns=[*measured, "patient_hash"])
+    manifest = listing[~failed].reset_index(drop=True).join(values)
+    manifest["patient"] = manifest["patient"].where(manifest["patient"] != "", manifest["patient_hash"])
+    if manifest["patient"].nunique() == 1 and len(manifest) > 1:  # one name for all images names no patient
+        manifest["patient"] = ""
+    manifest["group"] = _groups(manifest)
+    return manifest.drop(columns="patient_hash"), left_out[["check", "class", "image_id", "reason"]]
 
 
 def list_items(dataset: Dataset, *, masks: bool) -> pd.DataFrame:
@@ -107,6 +122,8 @@ def _examine(root: Path, image_id: str, mask: str) -> dict[str, object] | str:
 
 def _groups(manifest: pd.DataFrame) -> NDArray[np.int64]:
     """Number the connected components of images that share a perceptual hash or a patient."""
+    if manifest.empty:
+        return np.zeros(0, np.int64)
     hashes = pd.factorize(manifest["phash"])[0]
     patients = pd.factorize(manifest["patient"].where(manifest["patient"] != "", None))[0]  # unknown: -1
     known = patients >= 0

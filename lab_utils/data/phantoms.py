@@ -20,12 +20,15 @@ from lab_utils.data.decode import Pixels
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 SHARES = (0.171, 0.284, 0.482, 0.063)  # of the real database's 3,616, 6,012, 10,192 and 1,345 images
 SIZE, MASK_SIZE = 299, 256
+SECOND_HOSPITAL = 2
 URL = "https://example.org/synthetic-phantom"
 
 Array = NDArray[np.float64]
 
 
-def write_phantoms(root: Path, images: int = 480, *, faults: Collection[Fault] = (), seed: int = 0) -> None:
+def write_phantoms(
+    root: Path, images: int = 480, *, faults: Collection[Fault] = (), seed: int = 0, hospital: int = 1
+) -> None:
     """Write phantoms as `root`/<class>/images/*.png, .../masks/*.png and <class>.metadata.xlsx.
 
     Parameters
@@ -37,6 +40,8 @@ def write_phantoms(root: Path, images: int = 480, *, faults: Collection[Fault] =
         square in a corner that depends on the class; a hospital for each class, with an exposure that depends on it.
     seed : int
         Same seed, same pixels.
+    hospital : int
+        1, or 2: other patients with the same disease patterns, see `at_second_hospital`.
     """
     root.mkdir(parents=True, exist_ok=True)
     counts = {name: max(8, round(images * share)) for name, share in zip(CLASSES, SHARES, strict=True)}
@@ -45,7 +50,9 @@ def write_phantoms(root: Path, images: int = 480, *, faults: Collection[Fault] =
             for kind in ("images", "masks"):
                 (root / name / kind).mkdir(parents=True, exist_ok=True)
             for number in range(1, count + 1):
-                image, lungs = phantom(label, np.random.default_rng([seed, label, number]))
+                rng = np.random.default_rng([seed, label, number, *[hospital] * (hospital > 1)])
+                image, lungs = phantom(label, rng)
+                image = at_second_hospital(image, rng) if hospital == SECOND_HOSPITAL else image
                 file = f"{name}-{number}.png"
                 Image.fromarray(_with_faults(image, label, faults)).save(root / name / "images" / file)
                 mask = Image.fromarray(lungs.astype(np.uint8) * 255)
@@ -100,6 +107,19 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[Pix
     tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, (width, height), rng)
     tissue = tissue * rng.uniform(0.94, 1.06) + rng.uniform(-0.02, 0.02) + 0.012 * rng.standard_normal(x.shape)
     return (255 * tissue.clip(0, 1)).astype(np.uint8), lungs > 0.5
+
+
+def at_second_hospital(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Show a phantom as another hospital would: contrast, noise, a black border, and a marker, in every class."""
+    size = len(image)
+    grey = (image / 255) ** rng.uniform(1.3, 1.6)
+    grey = 0.1 + 0.8 * grey + rng.uniform(0.02, 0.03) * rng.standard_normal(image.shape)
+    edge = int(size * rng.uniform(0.03, 0.07))
+    grey[:edge] = grey[-edge:] = 0
+    grey[:, :edge] = grey[:, -edge:] = 0
+    row, column = edge + size // 20, edge + size // 20 if rng.random() < 0.5 else size - edge - size // 8
+    grey[row : row + size // 12, column : column + size // 20] = 1
+    return (255 * grey.clip(0, 1)).astype(np.uint8)
 
 
 def _soft_tissue(size: int, rng: np.random.Generator) -> Array:

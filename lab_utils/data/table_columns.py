@@ -16,7 +16,9 @@ YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no"}  # cells of a
 Columns = Mapping[TableColumn, str]  # role to name of a column
 
 
-def find_columns(path: str, frame: pd.DataFrame, images: FileNames, columns: Columns) -> dict[str, str]:
+def find_columns(
+    path: str, frame: pd.DataFrame, images: FileNames, columns: Columns, *, needed: Iterable[str] = ("image", "label")
+) -> dict[str, str]:
     """Return role to column.
 
     It is the column that `columns` names, one with a common name, or one found by its cells.
@@ -27,7 +29,7 @@ def find_columns(path: str, frame: pd.DataFrame, images: FileNames, columns: Col
     Raises
     ------
     LabError
-        If image or label have no column, or several columns name different images.
+        If a `needed` role has no column, or several columns name different images.
     """
     present = [str(name) for name in frame]
     for column in columns.values():
@@ -46,7 +48,7 @@ def find_columns(path: str, frame: pd.DataFrame, images: FileNames, columns: Col
             roles["source"] = next((name for name in common["source"] if name != roles["split"]), "")
     if "image" not in columns:
         roles["image"] = _image_column(path, frame, images, common["image"], roles)
-    lacking = [role for role in ("image", "label") if not roles[role]]
+    lacking = [role for role in needed if not roles[role]]
     if lacking:
         raise LabError(
             f"{path}: no column for {' and '.join(lacking)} under a common name, its columns are "

@@ -143,7 +143,7 @@ def test_each_mistake_names_its_place_and_the_nearest_key(tmp_path: Path) -> Non
     for part in (
         "lab.yaml: 4 problem(s)",
         "run: no key 'seed': choose one of protocols, scenarios, seeds; did you mean 'seeds'?",
-        "faults.0: Input should be 'duplicates', 'marker' or 'source', found 'markers'",
+        "faults.0: Input should be 'duplicates', 'marker', 'source' or 'labels', found 'markers'",
         "protocols.described: no key 'mask': choose one of title, masks, ",
         "scenarios.fc_only: expected keys and values, found None",
     ):

@@ -58,7 +58,7 @@ def test_a_path_to_nothing(lab: Workspace, phantoms: Path) -> None:
 def test_a_folder_that_moved_away(phantom_copy: Path, lab: Workspace) -> None:
     obtain(str(phantom_copy), lab)
     shutil.rmtree(phantom_copy)
-    with pytest.raises(LabError, match="was here when stage 10 ran and is gone"):
+    with pytest.raises(LabError, match="were here when stage 10 ran and are gone"):
         load_dataset(lab)
 
 
