@@ -1,6 +1,7 @@
 # `make` lists the targets. Everything is installed into .venv, from requirements.lock.
 
 DATASET ?=
+EXTERNAL ?=
 WORKSPACE ?= workspace
 CONFIG ?=
 AGAIN ?=
@@ -13,6 +14,7 @@ endif
 # Names reach the shell as values of its variables, so that it never runs their text as a command.
 export LAB_WORKSPACE := $(value WORKSPACE)
 export LAB_DATASET := $(value DATASET)
+export LAB_EXTERNAL := $(value EXTERNAL)
 export LAB_CONFIG := $(value CONFIG)
 export LAB_AGAIN := $(value AGAIN)
 # The package of this clone runs, also if the environment was copied from another one.
@@ -29,10 +31,10 @@ BENCH := --workspace "$$LAB_WORKSPACE" $${LAB_DATASET:+--dataset "$$LAB_DATASET"
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  WORKSPACE=folder  CONFIG=mine.yaml  AGAIN=stage  LAB='options of JupyterLab'"
+	@echo "  options: DATASET=kaggle|phantom|path.zip|folder  EXTERNAL=path  WORKSPACE=folder  CONFIG=mine.yaml  AGAIN=stage  LAB='options of JupyterLab'"
 
 report: .venv/ready  ## run every stage on phantoms, or on DATASET=, and write the report as HTML and PDF
-	@$(LAB_UTILS) report --workspace="$$LAB_WORKSPACE" --dataset="$$LAB_DATASET" --config="$$LAB_CONFIG" --again="$$LAB_AGAIN"
+	@$(LAB_UTILS) report --workspace="$$LAB_WORKSPACE" --dataset="$$LAB_DATASET" --external="$$LAB_EXTERNAL" --config="$$LAB_CONFIG" --again="$$LAB_AGAIN"
 
 view: .venv/ready  ## open the report in the browser
 	@$(LAB_UTILS) view --workspace="$$LAB_WORKSPACE"

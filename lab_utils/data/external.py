@@ -1,19 +1,63 @@
 """Outside collections: images of another origin, whose labels are mapped to the experiment's classes."""
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Collection as Names
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import yaml
 
-from lab_utils.core.config import Collection
+from lab_utils.core.config import Collection, Experiment
 from lab_utils.core.errors import LabError, unknown
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset, class_counts, load_dataset, obtain, source_fingerprint
 from lab_utils.data.phantoms import SECOND_HOSPITAL
 from lab_utils.data.table_columns import letters_of
+
+
+def replace_collections(experiment: Experiment, paths: Iterable[str]) -> Experiment:
+    """Return the experiment with the collections at these paths alone.
+
+    A path that the experiment file has under `external` is that entry, with its labels. Any other is named by its file
+    or folder.
+
+    Raises
+    ------
+    LabError
+        If two paths lead to one name, or a path is "phantom" and the data set is not.
+    """
+    known = experiment.known_collections.values()
+    places: dict[str, str] = {}
+    for path in paths:
+        if path == "phantom" and experiment.dataset != "phantom":
+            raise LabError(
+                f"external: phantoms can only be judged beside phantoms, and dataset is {experiment.dataset!r}"
+            )
+        names = [entry.name for entry in known if _absolute(entry.path) == _absolute(path)] or [_name_of(path)]
+        for name in names:
+            if name in places:
+                raise LabError(
+                    f"external: {places[name]} and {path} are both named {name!r}; give each a name in the experiment "
+                    "file, under `external`"
+                )
+            places[name] = path
+    return experiment.with_external(places)
+
+
+def _absolute(path: str) -> str:
+    with suppress(RuntimeError):  # of a home folder that does not exist
+        return str(Path(path).expanduser().resolve())
+    return path
+
+
+def _name_of(path: str) -> str:
+    """Make the name of a file or folder, without its ending, a name of the experiment file."""
+    stem = re.sub(r"(\.tar)?\.[A-Za-z0-9]{1,7}$", "", Path(_absolute(path)).name)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("._-")[:60] or "collection"
 
 
 def collection_sources(collections: Iterable[Collection]) -> tuple[dict[str, str], dict[str, str]]:

@@ -26,6 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     report = commands.add_parser("report", help="run every stage that is not up to date, and write the report")
     report.add_argument("--dataset", default="", help="phantom, kaggle, or the path of a folder, an archive or a table")
+    report.add_argument(
+        "--external",
+        default=[],
+        action="append",
+        metavar="PATH",
+        help="judge the networks on this outside collection, instead of those of the experiment file (repeatable)",
+    )
     report.add_argument("--workspace", default="", help=WORKSPACE)
     report.add_argument("--config", default="", help="experiment file (default: lab.yaml in the clone)")
     report.add_argument("--again", default=[], action="append", metavar="STAGE", help="repeat a stage: a rule's name")
@@ -51,7 +58,13 @@ def make_report(given: argparse.Namespace) -> int:
     workflow = (project / "Snakefile").read_text(encoding="utf-8")
     rules = re.findall(r"^(?:rule|checkpoint) (\w+):", workflow, re.MULTILINE)
     again = [choose("stage", name, rules) for names in given.again for name in names.split()]
-    names = {"dataset": given.dataset, "config": given.config, "workspace": str(workspace), "folder": str(Path.cwd())}
+    names = {
+        "dataset": given.dataset,
+        "external": [path for path in given.external if path],
+        "config": given.config,
+        "workspace": str(workspace),
+        "folder": str(Path.cwd()),
+    }
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile")]
     command += ["--directory", str(workspace), "--profile", "none"]
     command += ["--workflow-profile", str(project / "profiles" / choose("profile", given.profile, profiles))]

@@ -11,8 +11,20 @@ from lab_utils.core.errors import LabError, choose
 from lab_utils.core.paths import refuse_another_clone
 from lab_utils.pipeline.environment import BATCH
 
-EMPTY = {"str": "", "int": 0, "float": 0.0, "bool": False}  # means: as the experiment file says
-MEANINGS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "True or False"}
+EMPTY: dict[str, Any] = {
+    "str": "",
+    "int": 0,
+    "float": 0.0,
+    "bool": False,
+    "dict[str, str]": {},
+}  # means: as the experiment file says
+MEANINGS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "dict[str, str]": "names and texts",
+}
 RANGES = {"seed": (0, 2**32 - 1), "phantoms": (40, 1_000_000)}  # what the experiment file does not check again
 
 
@@ -43,8 +55,8 @@ def check_values(values: Mapping[str, Any], types: Mapping[str, str], notebook: 
         if kind in EMPTY and not _is_of_type(value, kind):
             hint = f"; with papermill, `-r {name} {value}` gives text" if kind == "str" else ""
             raise LabError(f"parameter {name} of {notebook}: expected {MEANINGS[kind]}, found {value!r}{hint}")
-        least, most = RANGES.get(name, (value, value))
-        if value and not least <= value <= most:
+        least, most = RANGES.get(name, (0, 0))
+        if name in RANGES and value and not least <= value <= most:
             raise LabError(f"parameter {name} of {notebook}: expected {least:,} to {most:,}, found {value}")
 
 
@@ -75,4 +87,6 @@ def _types_in(source: str) -> dict[str, str]:
 def _is_of_type(value: Any, kind: str) -> bool:
     if isinstance(value, bool) or kind == "bool":
         return isinstance(value, bool) and kind == "bool"
+    if kind == "dict[str, str]":
+        return isinstance(value, dict) and all(isinstance(text, str) for item in value.items() for text in item)
     return isinstance(value, {"str": str, "int": int, "float": int | float}[kind])

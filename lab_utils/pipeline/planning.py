@@ -13,6 +13,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.files import sha256
 from lab_utils.core.locks import acquire_lock
 from lab_utils.core.paths import Workspace, experiment_file
+from lab_utils.data.external import replace_collections
 from lab_utils.pipeline.environment import GIVEN
 
 NAMES = ("dataset", "workspace", "config")
@@ -37,9 +38,11 @@ def open_setup(config: Mapping[str, Any], words: Sequence[str] = ()) -> tuple[Pa
     LabError
         If the experiment file or the workspace cannot be used.
     """
-    names: dict[str, str] = json.loads(os.environ.get(GIVEN, "{}"))
+    names: dict[str, Any] = json.loads(os.environ.get(GIVEN, "{}"))
     names.setdefault("folder", str(Path.cwd()))
     names |= {name: _as_typed(name, words, config[name]) for name in NAMES if name in config}
+    if "external" in config:
+        names["external"] = [_as_typed("external", words, config["external"])]
     os.environ[GIVEN] = json.dumps(names)
     os.chdir(names["folder"])
     if "KERAS_HOME" in os.environ:
@@ -47,6 +50,8 @@ def open_setup(config: Mapping[str, Any], words: Sequence[str] = ()) -> tuple[Pa
     file = experiment_file(names.get("config", "")).resolve()
     dataset = names.get("dataset")
     experiment = load_experiment(str(file), **({"dataset": dataset} if dataset else {}))
+    if paths := names.get("external"):
+        experiment = replace_collections(experiment, paths)
     return file, experiment, Workspace.open(names.get("workspace", ""))
 
 

@@ -49,7 +49,7 @@ def test_help_needs_nothing_of_posix_and_no_second() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 3, "0.1 s on a machine with nothing else to do"
-    for option in ("--dataset", "--workspace", "--config", "--again", "--profile"):
+    for option in ("--dataset", "--external", "--workspace", "--config", "--again", "--profile"):
         assert option in done.stdout
 
 
@@ -81,9 +81,11 @@ def test_a_report_starts_snakemake_with_names_as_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SNAKEMAKE_PROFILE", "mine")
-    assert command.main(["report", f"--dataset={name}", f"--workspace={name}", f"--config={name}"]) == 0
+    words = [f"--{option}={name}" for option in ("dataset", "external", "workspace", "config")]
+    assert command.main(["report", *words, "--external=", f"--external=b{name}"]) == 0
     given = json.loads(started.environment["LAB_GIVEN"])
-    assert given == {"dataset": name, "config": name, "workspace": str(tmp_path / name), "folder": str(tmp_path)}
+    places = {"workspace": str(tmp_path / name), "folder": str(tmp_path)}
+    assert given == {"dataset": name, "external": [name, f"b{name}"], "config": name, **places}
     assert (tmp_path / name).is_dir()
     assert "SNAKEMAKE_PROFILE" not in started.environment
     assert started.environment["PYTHONPATH"] == str(PROJECT)

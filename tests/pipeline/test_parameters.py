@@ -38,6 +38,9 @@ def test_right_values_pass() -> None:
     types = parameter_types(TRAIN)
     check_values({"seed": 2**32 - 1, "learning_rate": 1, "workspace": "2024", "epochs": 0}, types, "n")
     check_values({"phantoms": 0}, {"phantoms": "int"}, "n")
+    check_values({"external": {"nih": "nih.zip"}}, {"external": "dict[str, str]"}, "n")
+    with pytest.raises(LabError, match=r"external of n: expected names and texts, found \['nih.zip'\]"):
+        check_values({"external": ["nih.zip"]}, {"external": "dict[str, str]"}, "n")
     with pytest.raises(LabError, match="phantoms of n: expected 40 to 1,000,000, found 3"):
         check_values({"phantoms": 3}, {"phantoms": "int"}, "n")
 

@@ -82,11 +82,12 @@ def test_names_arrive_as_typed(config: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("LAB_GIVEN", "{}")
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / name).write_text(config.read_text())
-    typed = [f"dataset={name}", f"workspace=run/{name}", f"config=lab/{name}"]
-    expected = ((tmp_path / "lab" / name).resolve(), name, tmp_path / "run" / name)
+    typed = [f"dataset={name}", f"external={name}", f"workspace=run/{name}", f"config=lab/{name}"]
+    expected = ((tmp_path / "lab" / name).resolve(), name, [name], tmp_path / "run" / name)
     for given, words in ((parse_config(typed), ["snakemake", "--config", *typed]), ({}, ["job"])):
         file, experiment, workspace = open_setup(given, words)
-        assert (file, experiment.dataset, workspace.root) == expected
+        collections = [collection.path for collection in experiment.collections]
+        assert (file, experiment.dataset, collections, workspace.root) == expected
         monkeypatch.chdir("/")
 
 
