@@ -20,6 +20,7 @@ def leave(*_):
 if workflow.is_main_process:
     signal.signal(signal.SIGINT, leave)  # until jobs start: Snakemake would show a traceback
 
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -30,6 +31,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.files import digest
 from lab_utils.core.plan import applied_protocols, left_out, planned_protocols
 from lab_utils.data.dataset import source_fingerprint
+from lab_utils.data.external import collection_sources
 from lab_utils.pipeline.code_digest import stage_digest
 from lab_utils.pipeline.environment import GIVEN, replace_environment, stage_environment
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
@@ -40,12 +42,20 @@ ALL = 1024  # threads: all cores of this machine, or as many as a cluster's prof
 PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
 DATASET = FINGERPRINT = ""  # jobs of a cluster do not plan
 
+
+@cache
+def outside_sources():
+    """Return the paths of the outside collections, and what changes when their files do."""
+    return collection_sources(experiment.collections)
+
+
 try:
     handed_on = not workflow.is_main_process and GIVEN in os.environ  # names as typed, which `config` no longer has
     config_file, experiment, workspace = open_setup({} if handed_on else config, sys.argv)
     replace_environment(stage_environment(os.environ, workspace.root))
     if workflow.is_main_process:
         DATASET, FINGERPRINT = source_fingerprint(experiment.dataset)
+        outside_sources()
         LOCK = lock(workspace)
         for name in discard_altered(workspace):
             print(f"  {name}: altered since its stage wrote it, so the stage runs again")
@@ -174,6 +184,7 @@ rule all:
         "report/lab_report.ipynb",
         "notebooks/10_download.ipynb",
         "notebooks/40_evaluate.ipynb",
+        "notebooks/42_external.ipynb",
         "notebooks/45_audit.ipynb",
         of_protocols("notebooks/20_preprocess-{protocol}.ipynb", planned_protocols),
         of_protocols("notebooks/25_features-{protocol}-{backbone}.ipynb", backbone=BACKBONES),
@@ -283,6 +294,29 @@ rule evaluate:
         RUN
 
 
+rule external:
+    input:
+        SPLITS,
+        of_protocols(MANIFEST),
+        files_of_runs("model.keras", "predictions.csv", "run.json"),
+    output:
+        **tables("42_external"),
+        notebook="notebooks/42_external.ipynb",
+    params:
+        **params_of(
+            "42_external",
+            lambda wildcards: {"external": outside_sources()[0]},
+            lambda wildcards: [outside_sources()[1], [one.model_dump(exclude={"path"}) for one in experiment.collections]],
+        ),
+    threads: ALL
+    resources:
+        **resources_of(3000, 240),
+    log:
+        "logs/42_external.log",
+    shell:
+        RUN
+
+
 rule audit:
     input:
         SPLITS,
@@ -305,7 +339,7 @@ rule audit:
 rule report:
     input:
         SPLITS,
-        [table.path for stage in ("40_evaluate", "45_audit") for table in tables_of(stage).values()],
+        [table.path for stage in ("40_evaluate", "42_external", "45_audit") for table in tables_of(stage).values()],
     output:
         notebook="report/lab_report.ipynb",
     params:

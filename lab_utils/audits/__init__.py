@@ -8,7 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "attribution": ["attribution_examples", "attribution_shares"],
+        "attribution": ["EXAMPLES", "attribution_examples", "attribution_shares"],
         "masking": ["AuditImages", "MaskedImages", "choose_audit_images"],
         "protocol": ["ProtocolAudit"],
         "probes": ["probe_scores", "source_scores"],

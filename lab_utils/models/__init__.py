@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "trunk_of",
         ],
         "convolutions": ["last_convolutions"],
-        "explain": ["attribute", "attribute_image", "attribute_linear", "grad_cam"],
+        "explain": ["AttributionError", "attribute", "attribute_image", "attribute_linear", "grad_cam"],
         "features": ["cut_table", "features_by_depth", "principal_components"],
         "pretrained": ["frozen_backbone", "obtain_backbone"],
         "runtime": ["keras"],

@@ -24,8 +24,9 @@ ROOMS = {  # with the front door, lab.py, all that can change an artefact of the
     "25_features": {"core", "data", "models", "lab"},
     "30_train": {"core", "data", "models", "evaluation", "lab"},
     "40_evaluate": {"core", "data", "evaluation", "reporting", "lab"},  # quick, so its figures are always of today
+    "42_external": {"core", "data", "models", "evaluation", "audits", "lab", "external"},
     "45_audit": {"core", "data", "models", "evaluation", "audits", "lab"},
-    "lab_report": {"core", "data", "models", "evaluation", "audits", "reporting", "lab"},
+    "lab_report": {"core", "data", "models", "evaluation", "audits", "reporting", "lab", "external"},
 }
 PRINTS = {"core.errors", "core.progress"}  # no artefact contains what these modules print
 

@@ -91,19 +91,21 @@ def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, s
     masks = [read_image(dataset.root / mask_of[place[0]]) if place and mask_of[place[0]] else None for place in places]
     return image_grid(
         [read_image(dataset.root / place[0]) if place else None for place in places],
-        [_verdict(place[1].iloc[0]) if place else "" for place in places],
+        [verdict(place[1].iloc[0]) if place else "" for place in places],
         f"Grad-CAM for the predicted class, {scenario.label}: the {number}most confident correct {correct} (left) and "
         f"the {number}most confident {wrong} (right) of each class, with the outline of the lungs",
         f"fig-gradcam-{scenario.name}",
         lungs=[None if mask is None else lungs_in(mask) for mask in masks],
-        heats=[_map_of(place[1]) if place else np.zeros((1, 1)) for place in places],
+        heats=[map_of(place[1]) if place else np.zeros((1, 1)) for place in places],
         columns=4 if is_few else 8,
     )
 
 
-def _verdict(cell: pd.Series) -> str:
+def verdict(cell: pd.Series) -> str:
+    """Return true class, predicted class and confidence of an image of the table examples."""
     return f"{cell['class']} as\n{cell['predicted']}, {percent(cell['confidence'], 0)}"
 
 
-def _map_of(cells: pd.DataFrame) -> NDArray[np.float64]:
+def map_of(cells: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the Grad-CAM map of an image of the table examples: float (h, w)."""
     return cells.pivot(index="row", columns="column", values="value").to_numpy()

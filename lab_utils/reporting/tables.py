@@ -8,6 +8,9 @@ import pandas as pd
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting.exhibits import ReportTable
+from lab_utils.reporting.external_tables import external_areas as external_areas
+from lab_utils.reporting.external_tables import external_images as external_images
+from lab_utils.reporting.external_tables import external_scores as external_scores
 from lab_utils.reporting.names import isolated, readable
 from lab_utils.reporting.text import interval
 

@@ -63,14 +63,16 @@ def interval(row: Any, value: str = "value", digits: int = 1) -> str:
     Parameters
     ----------
     row : mapping, Series or named tuple
-        Holds the columns `value`, low and high, all fractions.
+        Holds the columns `value`, low and high, or <value>_low and <value>_high, all fractions.
     value : str
         The column of the fraction.
     """
     pick = row.__getitem__ if hasattr(row, "keys") else row.__getattribute__
     if pd.isna(pick(value)):
         return MISSING
-    bounds = [_number(100 * pick(name), f".{digits}f") for name in ("low", "high") if pd.notna(pick(name))]
+    prefix = f"{value}_" if f"{value}_low" in (row.keys() if hasattr(row, "keys") else dir(row)) else ""
+    ends = [pick(f"{prefix}{name}") for name in ("low", "high")]
+    bounds = [_number(100 * end, f".{digits}f") for end in ends if pd.notna(end)]
     return percent(pick(value), digits) + (f" [{', '.join(bounds)}]" if bounds else "")
 
 
