@@ -12,39 +12,12 @@ from lab_utils import models, reporting
 from lab_utils.core.errors import LabError
 from lab_utils.data.decode import FORMATS, read_image, resize
 from lab_utils.evaluation.predictions import classes_of, predicted_of, predictions_table, probabilities_of
-from lab_utils.evaluation.runs import Run, Runs, save_run
-from lab_utils.reporting.exhibits import NBSP, ReportFigure
+from lab_utils.evaluation.runs import Run, save_run
+from lab_utils.evaluation.runs import choose_run as choose_run
+from lab_utils.reporting.exhibits import ReportFigure
 
 if TYPE_CHECKING:
     from lab_utils.lab import Lab
-
-
-RECOMMENDED = "corrected"  # the protocol without copies across the split, where it has finished runs
-
-
-def choose_run(runs: Runs, name: str = "") -> tuple["TrainedRun", str]:
-    """Choose the run that predicts or is shared, and say why in one sentence.
-
-    Parameters
-    ----------
-    runs : Runs
-        The finished runs, one or more, as ``lab.runs`` gives them.
-    name : str
-        A run as "corrected/fc_only/seed-0", or a scenario; empty: the first seed of the scenario with the highest mean
-        validation accuracy, under protocol `corrected` or, without finished runs of it, under the first protocol.
-
-    Raises LabError if no finished run has this name, with all names and the nearest.
-    """
-    if name:
-        return runs[name], f"{runs[name].name} was asked for."
-    protocols = [run.protocol.name for run in runs]
-    protocol = RECOMMENDED if RECOMMENDED in protocols else protocols[0]
-    rows = [(run.scenario.name, run.record["accuracy"]) for run in runs if run.protocol.name == protocol]
-    means = pd.DataFrame(rows, columns=["scenario", "accuracy"]).groupby("scenario", sort=False)["accuracy"].mean()
-    run: Any = next(run for run in runs if run.name.startswith(f"{protocol}/{means.idxmax()}/"))
-    among = f"{len(means)} scenario{'' if len(means) == 1 else 's'}"
-    reason = f"under protocol {protocol}, {means.idxmax()} has the highest mean validation accuracy of {among}"
-    return run, f"No run was named: {reason} ({100 * means.max():.1f}{NBSP}%), and this is its first seed."
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from lab_utils.core.provenance import provenance
 from lab_utils.evaluation.predictions import read_predictions
 
 STAGE = "30_train"
+RECOMMENDED = "corrected"  # the protocol without copies across the split, where it has finished runs
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,31 @@ def finished_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
     if not runs:
         raise LabError(f"{workspace.root / 'runs'}: no finished run of this experiment; run stage 30_train first")
     return runs
+
+
+def choose_run(runs: Runs, name: str = "") -> tuple[Any, str]:
+    """Choose the run that predicts or is shared, and say why in one sentence.
+
+    Parameters
+    ----------
+    runs : Runs
+        The finished runs, one or more, as ``lab.runs`` gives them.
+    name : str
+        A run as "corrected/fc_only/seed-0", or a scenario; empty: the first seed of the scenario with the highest mean
+        validation accuracy, under protocol `corrected` or, without finished runs of it, under the first protocol.
+
+    Raises LabError if no finished run has this name, with all names and the nearest.
+    """
+    if name:
+        return runs[name], f"{runs[name].name} was asked for."
+    protocols = [run.protocol.name for run in runs]
+    protocol = RECOMMENDED if RECOMMENDED in protocols else protocols[0]
+    rows = [(run.scenario.name, run.record["accuracy"]) for run in runs if run.protocol.name == protocol]
+    means = pd.DataFrame(rows, columns=["scenario", "accuracy"]).groupby("scenario", sort=False)["accuracy"].mean()
+    run: Any = next(run for run in runs if run.name.startswith(f"{protocol}/{means.idxmax()}/"))
+    among = f"{len(means)} scenario{'' if len(means) == 1 else 's'}"
+    reason = f"under protocol {protocol}, {means.idxmax()} has the highest mean validation accuracy of {among}"
+    return run, f"No run was named: {reason} ({100 * means.max():.1f}\N{NO-BREAK SPACE}%), and this is its first seed."
 
 
 def settings_that_differ(run: Run) -> list[str]:
