@@ -43,6 +43,7 @@ STAGES = {  # in order, with the seconds that each takes or so
     "30_train-described-last_conv-0": 8,
     "30_train-described-last_two_convs-0": 8,
     "45_audit": 14,
+    "42_external": 14,
     "40_evaluate": 5,
     "lab_report": 7,
     "render-html": 3,

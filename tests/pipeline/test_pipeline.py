@@ -95,14 +95,14 @@ def test_a_second_run_finds_nothing_to_do(finished: tuple[Path, Path]) -> None:
 def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Path]) -> None:
     workspace, config = finished
     assert planned(workspace, config) == set()
-    after_training = {"40_evaluate", "45_audit", "lab_report", "render-html", "render-pdf"}
+    after_training = {"40_evaluate", "42_external", "45_audit", "lab_report", "render-html", "render-pdf"}
     try:
         change(config, scenarios={"fc_only": {"title": "head only", "trainable_convs": 0, "epochs": 3}})
         assert planned(workspace, config) == {"30_train-described-fc_only-0"} | after_training
         change(config, scenarios={"fc_only": {"title": "another name", "trainable_convs": 0}})
         assert planned(workspace, config) == {"40_evaluate", "lab_report", "render-html", "render-pdf"}
         change(config, title="Another title")
-        assert planned(workspace, config) == after_training - {"40_evaluate", "45_audit"}
+        assert planned(workspace, config) == after_training - {"40_evaluate", "42_external", "45_audit"}
         change(config, run={"protocols": ["described"], "scenarios": SCENARIOS, "seeds": [0, 1]})
         assert planned(workspace, config) == {f"30_train-described-{name}-1" for name in SCENARIOS} | (
             after_training - {"45_audit"}

@@ -18,7 +18,7 @@ from lab_utils.pipeline.runner import main, run_notebook
 from tests.conftest import PROJECT, run_stage, write_config
 
 NOTEBOOKS = sorted([*(PROJECT / "notebooks").glob("*.ipynb"), *(PROJECT / "report").glob("*.ipynb")])
-STAGES = ["10_download", "20_preprocess", "25_features", "30_train", "40_evaluate", "45_audit"]
+STAGES = ["10_download", "20_preprocess", "25_features", "30_train", "40_evaluate", "42_external", "45_audit"]
 NAMES = [*STAGES, "60_playground", "lab_report"]
 
 

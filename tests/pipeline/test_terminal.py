@@ -35,14 +35,15 @@ def workflow(logs: dict[str, bool]) -> Any:
 def test_a_run_says_one_line_per_stage(finished: tuple[Path, Path]) -> None:
     said = (finished[0].parent / "said.txt").read_text()
     lines = [line for line in said.splitlines() if not line.startswith("  ... ")]  # after a minute without a line
-    found = [re.fullmatch(r"  \[(\d+)/11\] (\S+) +\d+ s", line) for line in lines]
+    found = [re.fullmatch(r"  \[(\d+)/12\] (\S+) +\d+ s", line) for line in lines]
     assert all(found), lines
-    assert [int(match[1]) for match in found if match] == list(range(1, 12))
+    assert [int(match[1]) for match in found if match] == list(range(1, 13))
     stages = {
         "10_download",
         "20_preprocess-described",
         "25_features-described-MobileNetV2",
         "40_evaluate",
+        "42_external",
         "45_audit",
         "lab_report",
     }
