@@ -6,6 +6,8 @@ WORKSPACE ?= workspace
 CONFIG ?=
 AGAIN ?=
 LAB ?=
+IMAGES ?=
+RUN ?=
 PYTHON ?= python3
 BIN := .venv/bin
 ifdef KERAS_HOME
@@ -17,6 +19,8 @@ export LAB_DATASET := $(value DATASET)
 export LAB_EXTERNAL := $(value EXTERNAL)
 export LAB_CONFIG := $(value CONFIG)
 export LAB_AGAIN := $(value AGAIN)
+export LAB_IMAGES := $(value IMAGES)
+export LAB_RUN := $(value RUN)
 # The package of this clone runs, also if the environment was copied from another one.
 LAB_UTILS := PYTHONPATH="$(CURDIR)" $(BIN)/python -m lab_utils
 # What JupyterLab adds to a notebook never enters a commit (see .gitattributes). Without .venv git commits as usual.
@@ -27,7 +31,7 @@ FILTER := git config filter.nbstripout.clean '"$(CURDIR)/$(BIN)/python" -m nbstr
 BENCH := --workspace "$$LAB_WORKSPACE" $${LAB_DATASET:+--dataset "$$LAB_DATASET"}
 
 .DEFAULT_GOAL := help
-.PHONY: help report view test test-faults test-slurm lint vulnerabilities lab bench bench-scale bench-load bench-agreement lock clean
+.PHONY: help report predict view test test-faults test-slurm lint vulnerabilities lab bench bench-scale bench-load bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +39,9 @@ help:  ## list the targets
 
 report: .venv/ready  ## run every stage on phantoms, or on DATASET=, and write the report as HTML and PDF
 	@$(LAB_UTILS) report --workspace="$$LAB_WORKSPACE" --dataset="$$LAB_DATASET" --external="$$LAB_EXTERNAL" --config="$$LAB_CONFIG" --again="$$LAB_AGAIN"
+
+predict: .venv/ready  ## predict IMAGES=path (an image, a folder, an archive or a table) with RUN=, and write page and table
+	@$(LAB_UTILS) predict --run="$$LAB_RUN" --workspace="$$LAB_WORKSPACE" --config="$$LAB_CONFIG" -- "$$LAB_IMAGES"
 
 view: .venv/ready  ## open the report in the browser
 	@$(LAB_UTILS) view --workspace="$$LAB_WORKSPACE"

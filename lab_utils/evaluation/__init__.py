@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibration": ["brier_score", "reliability"],
         "metrics": ["classification_report", "confusion", "curve_summary", "operating_points", "scores"],
         "published": ["published_supports", "read_published"],
-        "runs": ["Run", "planned_runs", "settings_that_differ"],
+        "runs": ["Run", "choose_run", "planned_runs", "settings_that_differ"],
         "tables": ["evaluation_tables"],
         "uncertainty": ["comparisons", "intervals"],
     },

@@ -1,4 +1,4 @@
-"""The command line ``python -m lab_utils``: make the report, and open it."""
+"""The command line ``python -m lab_utils``: make the report, open it, and predict images."""
 
 import argparse
 import json
@@ -41,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     view = commands.add_parser("view", help="open the report in the browser")
     view.add_argument("--workspace", default="", help=WORKSPACE)
     view.set_defaults(run=view_report)
+    predict = commands.add_parser("predict", help="predict images with a trained network, and write a page and a table")
+    predict.add_argument("images", nargs="?", default="", help="path of an image, a folder, an archive or a table")
+    predict.add_argument("--run", default="", dest="name", help="such as corrected/fc_only/seed-0 (default: the best)")
+    predict.add_argument("--workspace", default="", help=WORKSPACE)
+    predict.add_argument("--config", default="", help="experiment file (default: lab.yaml in the clone)")
+    predict.set_defaults(run=predict_images)
     given = parser.parse_args(arguments)
     try:
         refuse_another_clone()
@@ -87,3 +93,10 @@ def view_report(given: argparse.Namespace) -> int:
         raise LabError(f"{page}: not there yet; run `make report` or `python -m lab_utils report` first")
     webbrowser.open_new_tab(page.as_uri())
     return 0
+
+
+def predict_images(given: argparse.Namespace) -> int:
+    """Execute 50_predict with the run that is named or chosen, and say what came out and where it is."""
+    from lab_utils.pipeline.predict import predict  # half of the lab, for which the other commands need not wait
+
+    return predict(given.images, run=given.name, workspace=given.workspace, config=given.config)

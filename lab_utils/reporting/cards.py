@@ -29,7 +29,8 @@ SIDE, SMALL_SIDE = 160, 72  # pixels at most: of an image, and of a similar imag
 QUALITY = 80  # of the JPEG files
 OPACITY = 0.45  # of a heat map over its image, as in the figures
 LONGEST = 200  # characters of a text, before its middle is cut
-MOST_BYTES = 9_500_000  # of the images of a page: browsers and mail take 10 MB
+MARKUP = 1000  # bytes of a card without its images
+MOST_BYTES = 9_500_000  # of the cards of a page: browsers and mail take 10 MB
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def write_cards(
     introduction : sequence of str
         Paragraphs below the title.
     sections : sequence of Section
-        In the order of the page. Where its images would exceed `most_bytes`, the last cards are left out, and their
+        In the order of the page. Where the cards would exceed `most_bytes`, the last ones are left out, and their
         section says how many.
     """
     filled: list[dict[str, Any]] = []
@@ -86,9 +87,9 @@ def write_cards(
         views: list[dict[str, Any]] = []
         for card in section.cards:
             view = _view(card)
-            room -= view["bytes"]
-            if room < 0:
+            if view["bytes"] > room:
                 break
+            room -= view["bytes"]
             views.append(view)
         filled.append({"section": section, "cards": views})
     values = {"title": title, "notices": notices, "introduction": introduction, "sections": filled}
@@ -133,7 +134,7 @@ def _view(card: Card) -> dict[str, Any]:
         "image": image,
         "heat": heat,
         "neighbours": neighbours,
-        "bytes": sum(map(len, [image, heat, *(uri for uri, _ in neighbours)])),
+        "bytes": MARKUP + sum(map(len, [image, heat, *(uri for uri, _ in neighbours)])),
     }
 
 

@@ -19,6 +19,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.reporting.names import isolated
 
 NBSP = "\N{NO-BREAK SPACE}"
+NOT_A_DEVICE = "Not a medical device: a teaching exercise, not for diagnosis."
 KINDS = {"fig": "Figure", "tbl": "Table"}
 LABEL = re.compile(r"(fig|tbl)-[A-Za-z0-9_./-]+")
 PIXELS_PER_INCH = 150
@@ -198,7 +199,7 @@ def notices(*, synthetic: bool, weights: str, own_scaling: str = "") -> Notices:
         lines.append("Synthetic phantoms, not radiographs: these numbers say nothing about patients.")
     if own_scaling:
         lines.append(f"{own_scaling} does not take pixel values / 255: its own preprocessing replaced them.")
-    lines.append("Not a medical device: a teaching exercise, not for diagnosis.")
+    lines.append(NOT_A_DEVICE)
     return lines
 
 
