@@ -13,7 +13,7 @@ PAGE = 9.3  # inches: the height of the report's page
 
 def test_every_figure_of_every_topic_is_offered() -> None:
     functions = {name: value for name, value in vars(figures).items() if inspect.isfunction(value)}
-    topics = {"training_figures", "evaluation_figures", "data_figures", "audit_figures"}
+    topics = {"training_figures", "evaluation_figures", "data_figures", "audit_figures", "external_figures"}
     assert {function.__module__.rpartition(".")[2] for function in functions.values()} == topics
     assert all(inspect.signature(function).return_annotation is ReportFigure for function in functions.values())
 

@@ -46,6 +46,7 @@ def test_it_has_the_write_up_s_sections(page: BeautifulSoup) -> None:
         "Conclusion",
         "Reproduction",
         "Audits",
+        "Elsewhere",
         "Appendix",
     ]
     assert [link.text for link in page.select("nav a")] == headings

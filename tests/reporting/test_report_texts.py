@@ -152,7 +152,18 @@ def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
     assert timed(TIMES[:1]).startswith("Training took 30.0 s. Before training")
 
 
-def in_short(times: pd.DataFrame) -> str:
+def elsewhere(*rows: tuple[str, float, float | None]) -> pd.DataFrame:
+    """Accuracies of scenarios on the outside collection "other": scenario, value, low."""
+    table = pd.DataFrame(rows, columns=["scenario", "value", "low"], dtype=object).assign(collection="other", images=40)
+    table[["value", "low"]] = table[["value", "low"]].astype(float)
+    return table.assign(high=table["value"] + 0.1, internal=0.9, internal_low=0.85, internal_high=0.95)
+
+
+OUTSIDE = elsewhere(("one", 0.6, 0.5), ("two", 0.8, None))
+TITLES = {"other": "<b>other_hospital</b>"}
+
+
+def in_short(times: pd.DataFrame, outside: pd.DataFrame = OUTSIDE) -> str:
     scores = metrics(one=[0.9], two=[0.8])
     return said(
         "In short",
@@ -165,11 +176,19 @@ def in_short(times: pd.DataFrame) -> str:
         images=1000,
         majority=0.5,
         time_totals=time_totals(times).iloc[0],
+        elsewhere=outside,
+        outside_titles=TITLES,
     )
 
 
 def test_the_report_in_short() -> None:
     text = in_short(TIMES)
+    assert (
+        "**In short**, S1: title of one has the highest mean accuracy, 90.0 % on validation images. On the collection "
+        "*<b>other_hospital</b>*, 40 images of another origin, it reaches 60.0 % [50.0, 70.0]; on validation images of "
+        "the same classes it reaches 90.0 % [85.0, 95.0]. The mean accuracies" in text
+    )
+    assert "Its accuracy on images of another origin is not known." in in_short(TIMES, OUTSIDE[:0])
     assert "The classes are a b and c." in text
     assert "on 1,000 validation images are: - S1: title of one: 90.0 % - S2: title of two: 80.0 %" in text
     assert "The majority-class baseline reaches 50.0 %. Computing features and training took 55.0 s" in text
@@ -200,7 +219,13 @@ def inputs(**accuracies: float) -> pd.DataFrame:
 
 
 def concluded(
-    best: float, weights: str, *, synthetic: bool, tested: pd.DataFrame = TESTED[:0], **accuracies: float
+    best: float,
+    weights: str,
+    *,
+    synthetic: bool,
+    tested: pd.DataFrame = TESTED[:0],
+    outside: pd.DataFrame = OUTSIDE[:0],
+    **accuracies: float,
 ) -> str:
     return said(
         "reaches an accuracy of up to",
@@ -211,6 +236,8 @@ def concluded(
         backbone="MobileNetV2",
         probes=inputs(**accuracies),
         tested=tested,
+        elsewhere=outside,
+        outside_titles=TITLES,
     )
 
 
@@ -222,6 +249,12 @@ def test_a_model_below_the_constant_answer_is_called_that() -> None:
     text = concluded(0.9, "imagenet", synthetic=False, lungs_erased=0.7)
     assert "exceeds" not in text
     assert "another hospital is not measured here" in text
+    measured = concluded(0.9, "imagenet", synthetic=False, outside=OUTSIDE)
+    assert "not measured" not in measured
+    assert (
+        "On the collection *<b>other_hospital</b>*, the accuracy of the scenarios is 60.0 % to 80.0 %; on validation "
+        "images of the same classes it is 90.0 % to 90.0 %." in measured
+    )
     assert text.endswith("With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0].")
 
 
@@ -292,6 +325,8 @@ def model_card(**changes: Any) -> str:
         "commit": "unknown (outside a git repository)",
         "memory": 800.0,
         "times": TIMES,
+        "elsewhere": OUTSIDE[:0],
+        "outside_titles": {},
     }
     return said("## Model card", **{**values, **changes})
 
@@ -392,3 +427,37 @@ def test_audits_left_out_give_their_reason() -> None:
     nothing = inputs()[:0]
     assert "linear models of the audits were left out" in said("Do the networks use", probes=nothing, overall=nothing)
     assert "The linear models were left out." in said("How does accuracy change", probes=nothing, coarse={})
+
+
+def section_elsewhere(outside: pd.DataFrame, **changes: Any) -> str:
+    errors = outside.assign(measure="ece").set_index(["collection", "measure"])[:1]
+    scaled = errors.rename(index={"ece": "scaled_ece"}).assign(value=0.25)
+    values = {"dataset": SimpleNamespace(synthetic=False), "outside_titles": TITLES, "elsewhere": outside}
+    values |= {"copied": pd.Series({"other": 0}), "outside_majority": {"other": 0.55}}
+    values |= {"calibration_errors": pd.concat([errors, scaled])}
+    return said("took part in no training", **{**values, **changes})
+
+
+def test_the_section_elsewhere_compares_each_collection_with_validation_images_and_the_baseline() -> None:
+    text = section_elsewhere(OUTSIDE)
+    assert (
+        "**<b>other_hospital</b>**, 40 images: the accuracy is 60.0 % to 80.0 %, on validation images 90.0 % to 90.0 %. "
+        "The interval lies below the one on validation images for 1 of 2 scenarios, and above the majority-class "
+        "baseline (55.0 %) for 0." in text
+    )
+    assert "of S1: title of one on <b>other_hospital</b> from 0.600 to 0.250." in text
+    assert "near-duplicate" not in text
+    assert "second hospital" not in text
+    copied = section_elsewhere(OUTSIDE, copied=pd.Series({"other": 1}), dataset=SimpleNamespace(synthetic=True))
+    assert "In <b>other_hospital</b>, 1 image is a near-duplicate of images of this data set" in copied
+    assert "The phantoms of a second hospital have the same patterns of disease" in copied
+    nothing = section_elsewhere(OUTSIDE[:0])
+    assert nothing.startswith("No outside collection was given")
+    assert "`make report EXTERNAL=path/to/the/images` measures it." in nothing
+
+
+def test_the_model_card_says_what_happened_elsewhere() -> None:
+    assert "of the same collection; no images of another hospital." in model_card()
+    text = model_card(elsewhere=OUTSIDE, outside_titles=TITLES)
+    assert "of the same collection; outside collections: <b>other_hospital</b>." in text
+    assert "**Elsewhere, <b>other_hospital</b>, S1: title of one:** accuracy 60.0 % [50.0, 70.0]; on validation" in text
