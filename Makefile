@@ -31,7 +31,7 @@ FILTER := git config filter.nbstripout.clean '"$(CURDIR)/$(BIN)/python" -m nbstr
 BENCH := --workspace "$$LAB_WORKSPACE" $${LAB_DATASET:+--dataset "$$LAB_DATASET"}
 
 .DEFAULT_GOAL := help
-.PHONY: help report predict view test test-faults test-slurm lint vulnerabilities lab bench bench-scale bench-load bench-agreement lock clean
+.PHONY: help report predict share view test test-faults test-slurm lint vulnerabilities lab bench bench-scale bench-load bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ report: .venv/ready  ## run every stage on phantoms, or on DATASET=, and write t
 
 predict: .venv/ready  ## predict IMAGES=path (an image, a folder, an archive or a table) with RUN=, and write page and table
 	@$(LAB_UTILS) predict --run="$$LAB_RUN" --workspace="$$LAB_WORKSPACE" --config="$$LAB_CONFIG" -- "$$LAB_IMAGES"
+
+share: .venv/ready  ## pack a trained network (RUN=) with its model card, LiteRT and ONNX files into a zip
+	@$(LAB_UTILS) share --run="$$LAB_RUN" --workspace="$$LAB_WORKSPACE" --config="$$LAB_CONFIG"
 
 view: .venv/ready  ## open the report in the browser
 	@$(LAB_UTILS) view --workspace="$$LAB_WORKSPACE"

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "convolutions": ["last_convolutions"],
         "explain": ["AttributionError", "attribute", "attribute_image", "attribute_linear", "grad_cam"],
+        "export": ["export_model", "pixel_scaling"],
         "features": ["cut_table", "features_by_depth", "principal_components"],
         "pretrained": ["frozen_backbone", "obtain_backbone"],
         "runtime": ["keras"],

@@ -101,7 +101,7 @@ def predict_litert(content: bytes, images: Float) -> Float:
 
 def to_onnx(function: Any) -> bytes:
     """Convert a function with constant weights to an ONNX file; the same weights give the same bytes."""
-    import tf2onnx
+    import tf2onnx  # type: ignore[import-untyped]
 
     signature = [tf.TensorSpec(function.inputs[0].shape, tf.float32, name=INPUT)]
 
@@ -132,7 +132,7 @@ def _number_names(graph: Any) -> None:
 
 def predict_onnx(content: bytes, images: Float) -> Float:
     """Compute the probabilities of an ONNX file: float32 (N, H, W, 3) in [0, 255] to (N, C)."""
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = cpus(), 3

@@ -47,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predict.add_argument("--workspace", default="", help=WORKSPACE)
     predict.add_argument("--config", default="", help="experiment file (default: lab.yaml in the clone)")
     predict.set_defaults(run=predict_images)
+    shared = commands.add_parser("share", help="pack a trained network with its model card into a zip")
+    shared.add_argument("--run", default="", dest="name", help="protocol/scenario/seed-n (default: the best scenario)")
+    shared.add_argument("--workspace", default="", help=WORKSPACE)
+    shared.add_argument("--config", default="", help="experiment file (default: lab.yaml in the clone)")
+    shared.set_defaults(run=share_run)
     given = parser.parse_args(arguments)
     try:
         refuse_another_clone()
@@ -100,3 +105,16 @@ def predict_images(given: argparse.Namespace) -> int:
     from lab_utils.pipeline.predict import predict  # half of the lab, for which the other commands need not wait
 
     return predict(given.images, run=given.name, workspace=given.workspace, config=given.config)
+
+
+def share_run(given: argparse.Namespace) -> int:
+    """Write the zip of a run, and say where it is and how far the formats agree."""
+    from lab_utils.core.config import load_experiment
+    from lab_utils.pipeline.share import share
+
+    shared = share(Workspace.open(given.workspace), load_experiment(given.config), given.name)
+    print(f"{shared.reason}\nZip: {shared.path} ({shared.path.stat().st_size / 1e6:.1f} MB)")
+    for model in shared.exported:
+        agreement = f"probabilities differ from Keras' by {model.difference:.1g} at most, on {shared.compared} images"
+        print(f"{model.title}: {f'left out: {model.problem}' if model.problem else agreement}")
+    return 0
