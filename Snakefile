@@ -134,6 +134,8 @@ RUN = (
     ' -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
 )
 RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
+CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "error_page.py")]
+CARDS += sorted((PROJECT / "report" / "templates" / "lab_cards").iterdir())
 SCENARIOS = experiment.chosen_scenarios()
 LABELS = [scenario.label for scenario in experiment.known_scenarios.values()]
 BACKBONES = sorted({scenario.backbone for scenario in SCENARIOS})
@@ -180,6 +182,7 @@ rule all:
     input:
         "report/lab_report.html",
         "report/lab_report.pdf",
+        "report/errors.html",
         expand("logs/render-{format}.done", format=["html", "pdf"]),
         "report/lab_report.ipynb",
         "notebooks/10_download.ipynb",
@@ -321,12 +324,14 @@ rule audit:
     input:
         SPLITS,
         of_protocols(FINDINGS),
-        files_of_runs("model.keras", "run.json", seeds=experiment.seeds[:1]),
+        files_of_runs("model.keras", "run.json", "predictions.csv", seeds=experiment.seeds[:1]),
     output:
         **tables("45_audit"),
+        errors=update("report/errors.html"),
         notebook="notebooks/45_audit.ipynb",
     params:
         **params_of("45_audit"),
+        page=digest([path.read_text(encoding="utf-8") for path in CARDS]),
     threads: ALL
     resources:
         **resources_of(3000, 240),

@@ -14,6 +14,7 @@ from lab_utils.data.decode import FORMATS, read_image, resize
 from lab_utils.evaluation.predictions import classes_of, predicted_of, predictions_table, probabilities_of
 from lab_utils.evaluation.runs import Run, save_run
 from lab_utils.evaluation.runs import choose_run as choose_run
+from lab_utils.evaluation.transport import surest_errors
 from lab_utils.reporting.exhibits import ReportFigure
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class TrainedRun(Run):
         """Show the wrong predictions of highest confidence; raises LabError without any."""
         table = self.predictions()
         table = table.assign(predicted=predicted_of(table), confidence=probabilities_of(table).max(axis=1))
-        wrong = table[table["predicted"] != table["y_true"]].nlargest(count, "confidence")
+        wrong = table.iloc[surest_errors(table, count)]
         if wrong.empty:
             raise LabError(f"{self.name}: all {len(table):,} validation images are classified correctly")
         images = [read_image(self.lab.dataset.root / name) for name in wrong["image_id"]]

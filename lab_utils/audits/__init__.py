@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "masking": ["AuditImages", "MaskedImages", "choose_audit_images"],
         "protocol": ["ProtocolAudit"],
         "probes": ["probe_scores", "source_scores"],
+        "suspects": ["suspect_labels"],
         "tables": ["by_protocol"],
     },
 )

@@ -1,8 +1,9 @@
 """The audits of one protocol and backbone: probe inputs, reference, attribution."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from lab_utils.audits.attribution import EXAMPLES, SHARES, attribution_examples,
 from lab_utils.audits.inputs import Float, grey_inputs
 from lab_utils.audits.masking import AuditImages, MaskedImages
 from lab_utils.audits.probes import PROBES, SOURCES, coefficients, linear_model, probe_scores, source_scores
+from lab_utils.audits.suspects import SUSPECTS, suspect_labels
 from lab_utils.audits.tables import AuditError
 from lab_utils.core.files import atomic_write, digest, reading
 from lab_utils.core.progress import progress
@@ -31,6 +33,7 @@ class ProtocolAudit:
     images: AuditImages  # those that the audits use
     backbone: Any  # keras.Model, frozen
     scaling: Any  # keras.layers.Layer, in front of the backbone
+    _attributions: dict[Path, Attribution | None] = field(default_factory=dict, repr=False)  # by folder of the run
 
     @cached_property
     def left_out(self) -> dict[str, str]:
@@ -54,6 +57,18 @@ class ProtocolAudit:
         """Source confounding: table sources of the protocol."""
         return self._attempt(
             "source confounding", SOURCES, lambda: source_scores(self.inputs["full"], self.images.manifest)
+        )
+
+    def suspects(self) -> pd.DataFrame:
+        """Images whose label the other images contradict: table suspects of the protocol.
+
+        Lung masks that count as images are left out, and the images of a test set.
+        """
+        manifest = self.data.manifest
+        rows = np.flatnonzero((manifest["kind"] == "image") & manifest["split"].isin(["train", "validation"]))
+        values = self._training_features.values[rows].astype(np.float32)
+        return self._attempt(
+            "suspect labels", SUSPECTS, lambda: suspect_labels(values, manifest.iloc[rows], self.data.classes)
         )
 
     @cached_property
@@ -118,13 +133,11 @@ class ProtocolAudit:
 
         Without lung masks, attribution has no rows; where Grad-CAM is not possible, both have none.
         """
+        attribution = self._attribution(run)
+        if attribution is None:
+            return pd.DataFrame(columns=SHARES), pd.DataFrame(columns=EXAMPLES)
         positions = self.images.positions("validation")
         rows, manifest = self.images.inputs["full"].rows[positions], self.images.manifest.iloc[positions]
-        try:
-            attribution = attribute(load_model(run.folder / "model.keras", stage=STAGE), self.data, rows)
-        except AttributionError as error:
-            self.left_out[f"Grad-CAM, {run.scenario.label}"] = str(error)
-            return pd.DataFrame(columns=SHARES), pd.DataFrame(columns=EXAMPLES)
         examples = attribution_examples(attribution, manifest, self.data.classes)
         if self.images.masks is None:
             return pd.DataFrame(columns=SHARES), examples
@@ -135,3 +148,24 @@ class ProtocolAudit:
             lambda: attribution_shares(attribution, self.reference, cover, manifest, self.data.classes),
         )
         return shares, examples
+
+    def grad_cam_maps(self, run: Run) -> dict[str, Float]:
+        """Grad-CAM of a run for the class that it predicts: image_id to float32 (h, w), not negative.
+
+        It holds the validation images that the audits use, and none where Grad-CAM is not possible.
+        """
+        attribution = self._attribution(run)
+        names = self.images.manifest["image_id"].iloc[self.images.positions("validation")]
+        return {} if attribution is None else dict(zip(names, attribution.maps, strict=True))
+
+    def _attribution(self, run: Run) -> Attribution | None:
+        """Compute Grad-CAM of the validation images once; None where it is not possible."""
+        if run.folder not in self._attributions:
+            rows = self.images.inputs["full"].rows[self.images.positions("validation")]
+            attribution = None
+            try:
+                attribution = attribute(load_model(run.folder / "model.keras", stage=STAGE), self.data, rows)
+            except AttributionError as error:
+                self.left_out[f"Grad-CAM, {run.scenario.label}"] = str(error)
+            self._attributions[run.folder] = attribution
+        return self._attributions[run.folder]

@@ -14,7 +14,7 @@ from lab_utils.reporting.names import readable
 from lab_utils.reporting.style import FEW, GREYS, legend_of, neutral_marks, panels
 from lab_utils.reporting.text import interval, percent
 
-__all__ = ["attribution_shares", "grad_cam", "probe_accuracies"]
+__all__ = ["attribution_shares", "grad_cam", "probe_accuracies", "suspect_labels"]
 
 
 def probe_accuracies(probes: pd.DataFrame) -> ReportFigure:
@@ -98,6 +98,18 @@ def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, s
         lungs=[None if mask is None else lungs_in(mask) for mask in masks],
         heats=[map_of(place[1]) if place else np.zeros((1, 1)) for place in places],
         columns=4 if is_few else 8,
+    )
+
+
+def suspect_labels(suspects: pd.DataFrame, dataset: Dataset, most: int = 12) -> ReportFigure:
+    """Show the lowest ranks of the table suspects: the label of each image, and the class suggested instead."""
+    shown = suspects.head(most).to_dict("records")
+    return image_grid(
+        [read_image(dataset.root / row["image_id"]) for row in shown],
+        [f"label {row['class']}\n{row['suggested']}, {percent(row['probability_suggested'], 0)}" for row in shown],
+        "Images that fit their label least, the most suspect first: the label of each, and the class that a linear "
+        "model suggests with its probability",
+        "fig-suspects",
     )
 
 
