@@ -110,10 +110,15 @@ def predict_images(given: argparse.Namespace) -> int:
 def share_run(given: argparse.Namespace) -> int:
     """Write the zip of a run, and say where it is and how far the formats agree."""
     from lab_utils.core.config import load_experiment
+    from lab_utils.core.plan import applied
+    from lab_utils.evaluation.runs import Runs, choose_run, finished_runs
     from lab_utils.pipeline.share import share
 
-    shared = share(Workspace.open(given.workspace), load_experiment(given.config), given.name)
-    print(f"{shared.reason}\nZip: {shared.path} ({shared.path.stat().st_size / 1e6:.1f} MB)")
+    workspace, experiment = Workspace.open(given.workspace), load_experiment(given.config)
+    run, reason = choose_run(Runs(finished_runs(applied(experiment, workspace), workspace)), given.name)
+    print(f"Run: {run.name}\n{reason}", flush=True)
+    shared = share(run, workspace, experiment)
+    print(f"Zip: {shared.path} ({shared.path.stat().st_size / 1e6:.1f} MB)")
     for model in shared.exported:
         agreement = f"probabilities differ from Keras' by {model.difference:.1g} at most, on {shared.compared} images"
         print(f"{model.title}: {f'left out: {model.problem}' if model.problem else agreement}")

@@ -18,11 +18,10 @@ from lab_utils.core.config import Experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import atomic_write, reading, sha256
 from lab_utils.core.paths import Workspace, project_root
-from lab_utils.core.plan import applied
 from lab_utils.data.dataset import Dataset, load_dataset
 from lab_utils.data.store import open_store
 from lab_utils.evaluation.predictions import classes_of
-from lab_utils.evaluation.runs import STAGE, Run, Runs, choose_run, finished_runs
+from lab_utils.evaluation.runs import STAGE, Run
 from lab_utils.pipeline.crate import describe
 from lab_utils.reporting.model_card import is_database, model_card
 
@@ -36,28 +35,21 @@ class SharedRun:
     """The zip of a run, and what a user must know of it."""
 
     path: Path
-    reason: str  # why this run
     exported: list[Any]  # an `ExportedModel` per format
     compared: int  # validation images on which the formats were compared with Keras
 
 
-def share(workspace: Workspace, experiment: Experiment, name: str = "") -> SharedRun:
+def share(run: Run, workspace: Workspace, experiment: Experiment) -> SharedRun:
     """Write ``share/<protocol>-<scenario>-seed-<n>.zip`` in the workspace.
 
     The times in the zip are those of the run, so that sharing a run twice gives the same bytes. (tf2onnx orders
     constants at random. Of a network other than MobileNetV2, it sometimes simplifies one layer more.)
 
-    Parameters
-    ----------
-    name : str
-        See `choose_run`.
-
     Raises
     ------
     LabError
-        If no run has this name, a stage has not run, or the workspace has another data set by now.
+        If a stage has not run, or the workspace has another data set by now.
     """
-    run, reason = choose_run(Runs(finished_runs(applied(experiment, workspace), workspace)), name)
     dataset, record = load_dataset(workspace), run.record
     if record["dataset"]["fingerprint"] != dataset.fingerprint:
         raise LabError(
@@ -70,8 +62,8 @@ def share(workspace: Workspace, experiment: Experiment, name: str = "") -> Share
     compared = places[:COMPARED]
     exported = models.export_model(model, open_store(workspace, record["store"])[compared])
     target = workspace.base / "share" / f"{run.name.replace('/', '-')}.zip"
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with TemporaryDirectory() as place:
+        folder = Path(place)
         for one in exported:
             if one.content:
                 (folder / one.file).write_bytes(one.content)
@@ -92,7 +84,7 @@ def share(workspace: Workspace, experiment: Experiment, name: str = "") -> Share
         _write(folder / "SHA256SUMS", "".join(f"{sha256(folder / file)}  {file}\n" for file in files_in(folder)))
         with atomic_write(target) as draft:
             _zip(folder, draft, datetime.fromisoformat(record["finished"]))
-    return SharedRun(target, reason, exported, len(compared))
+    return SharedRun(target, exported, len(compared))
 
 
 def files_in(folder: Path) -> list[str]:
