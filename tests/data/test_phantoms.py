@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lab_utils.data.phantoms import CLASSES, URL, phantom, write_phantoms
+from lab_utils.data.phantoms import CLASSES, URL, at_second_hospital, class_counts, mislabelled, phantom, write_phantoms
 
 
 def test_the_layout_is_the_archive_s(phantoms: Path) -> None:
@@ -66,3 +66,35 @@ def test_faults_are_planted_on_request_and_nothing_else_changes(phantoms: Path, 
         read(tmp_path / "sourced" / name / "images" / f"{name}-1.png").mean() for name in CLASSES[::3][::-1]
     )
     assert bright > dark
+
+
+def test_a_tenth_of_the_labels_is_wrong_on_request(phantoms: Path, tmp_path: Path) -> None:
+    wrong = mislabelled(48)
+    assert {name: round(0.1 * count) for name, count in class_counts(48).items()} == {
+        name: sum(path.startswith(f"{name}/images/{name}-") for path in wrong) for name in CLASSES
+    }
+    assert all(not path.startswith(shown) for path, shown in wrong.items())
+    write_phantoms(tmp_path, 48, faults=["labels"])
+    changed = {
+        path.relative_to(phantoms).as_posix()
+        for path in phantoms.rglob("images/*.png")
+        if path.read_bytes() != (tmp_path / path.relative_to(phantoms)).read_bytes()
+    }
+    assert changed == set(wrong)
+    path, shown = next(iter(wrong.items()))
+    place, number = CLASSES.index(path.split("/")[0]), int(Path(path).stem.rpartition("-")[2])
+    drawn, _ = phantom(CLASSES.index(shown), np.random.default_rng([0, place, number]))
+    assert (read(tmp_path / path) == drawn).all()
+    assert mislabelled(48, seed=1) != wrong
+
+
+def test_a_second_hospital_has_other_patients_in_the_same_classes(phantoms: Path, tmp_path: Path) -> None:
+    write_phantoms(tmp_path, 40, hospital=2)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(CLASSES)
+    first, second = (read(folder / "Normal" / "images" / "Normal-1.png") for folder in (phantoms, tmp_path))
+    rng = np.random.default_rng([0, 2, 1, 2])
+    drawn, _ = phantom(2, rng)
+    assert (second == at_second_hospital(drawn, rng)).all()
+    assert abs(second - first).mean() > 5, "another patient"
+    assert (second == 255).sum() > 200, "a marker"
+    assert second[5:9, 40:-40].mean() < 0.9 * drawn[5:9, 40:-40].mean(), "a darker border"
