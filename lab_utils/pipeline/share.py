@@ -59,7 +59,7 @@ def share(run: Run, workspace: Workspace, experiment: Experiment) -> SharedRun:
     manifest = read_table(workspace, "manifest", protocol=run.protocol.name)
     places = np.flatnonzero((manifest["split"] == "validation") & (manifest["kind"] == "image"))
     model = models.load_model(run.folder / "model.keras", stage=STAGE)
-    compared = places[:COMPARED]
+    compared = places[np.linspace(0, len(places) - 1, min(COMPARED, len(places))).astype(int)]  # of every class
     exported = models.export_model(model, open_store(workspace, record["store"])[compared])
     target = workspace.base / "share" / f"{run.name.replace('/', '-')}.zip"
     with TemporaryDirectory() as place:

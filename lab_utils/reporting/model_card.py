@@ -39,7 +39,10 @@ def data_name(dataset: Dataset) -> str:
     """Name a data set without its place on this machine."""
     if dataset.synthetic:
         return "Phantoms (synthetic radiographs)"
-    return "COVID-19 Radiography Database" if is_database(dataset) else f"A private {dataset.kind}"
+    if not is_database(dataset):
+        return f"A private {dataset.kind}"
+    is_complete = {name: counts["images"] for name, counts in dataset.classes.items()} == PUBLISHED_COUNTS
+    return "COVID-19 Radiography Database" if is_complete else "Images of the COVID-19 Radiography Database"
 
 
 def data_link(dataset: Dataset) -> str:

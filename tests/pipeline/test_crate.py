@@ -26,7 +26,7 @@ def test_a_crate_is_the_same_twice_and_links_only_public_data(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     run: Any = SimpleNamespace(name="corrected/fc_only/seed-0", record=RECORD)
-    classes = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
+    classes = {name: {"images": 1} for name in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")}
     dataset: Any = SimpleNamespace(kind="phantom" if synthetic else "archive", classes=classes, synthetic=synthetic)
     hostile = experiment.model_copy(update={"title": '<script> "x"\n| \u202e', "author": "A. Author"})
     first, second = (json.dumps(describe(tmp_path, run, dataset, hostile)) for _ in range(2))

@@ -28,7 +28,7 @@ EXPORTED: list[Any] = [
 
 
 def dataset(kind: str = "folder", classes: tuple[str, ...] = ("a", "b")) -> Any:
-    return SimpleNamespace(kind=kind, synthetic=kind == "phantom", classes=dict.fromkeys(classes))
+    return SimpleNamespace(kind=kind, synthetic=kind == "phantom", classes={name: {"images": 25} for name in classes})
 
 
 def save(workspace: Workspace, name: str, *rows: dict[str, Any]) -> None:
@@ -150,6 +150,6 @@ def test_data_are_named_without_their_place() -> None:
     four = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
     assert data_name(dataset("phantom", four)).startswith("Phantoms")
     assert data_link(dataset("phantom", four)) == ""
-    assert data_name(dataset("archive", four)) == "COVID-19 Radiography Database"
+    assert data_name(dataset("archive", four)) == "Images of the COVID-19 Radiography Database"
     assert "kaggle.com" in data_link(dataset("archive", four))
     assert (data_name(dataset()), data_link(dataset())) == ("A private folder", "")
