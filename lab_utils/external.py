@@ -2,14 +2,16 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lab_utils import audits, models
 from lab_utils.core.config import Collection
 from lab_utils.core.errors import LabError
+from lab_utils.core.paths import Workspace
 from lab_utils.data.copies import copies_in
 from lab_utils.data.dataset import Dataset, load_dataset
 from lab_utils.data.external import load_collection, obtain_collection
@@ -69,7 +71,8 @@ class ExternalImages:
         if key not in self._images:
             lab, data = self.lab.under(run.protocol.name), self._prepared(run.protocol.name)
             depths = lab.experiment.convs_of(run.scenario.backbone)
-            models.features_by_depth(lab.backbone(key[1]), lab.scaling_layer(key[1]), depths, data)
+            backbone = _backbone(lab.workspace, lab.backbone_record(key[1]).key)
+            models.features_by_depth(backbone, lab.scaling_layer(key[1]), depths, data)
             split = data.manifest["split"].mask(data.manifest["image_id"].isin(self.copies["image_id"]), "")
             self._images[key] = replace(data, manifest=data.manifest.assign(split=split))
         return self._images[key]
@@ -105,8 +108,8 @@ class ExternalImages:
         They are the rows of the tables external_predictions and external_examples.
         """
         data, name = self.images(run), self.collection.name
-        rows = data.rows("test")
-        model, manifest = models.load_model(run.folder / "model.keras", stage=STAGE), data.manifest.iloc[rows]
+        rows, path = data.rows("test"), run.folder / "model.keras"
+        model, manifest = _model(path, path.stat().st_mtime_ns), data.manifest.iloc[rows]
         predictions = predictions_table(manifest, list(data.classes), models.predict(model, data, rows))
         errors, examples = surest_errors(predictions, explained), pd.DataFrame(columns=audits.EXAMPLES)
         if len(errors):
@@ -119,3 +122,14 @@ class ExternalImages:
     def patients(self, predictions: pd.DataFrame) -> pd.Series:
         """The patient of each row of predictions, "" where unknown."""
         return predictions["image_id"].map(self.manifest.set_index("image_id")["patient"])
+
+
+@lru_cache(maxsize=1)  # one run is judged on all collections before the next
+def _model(path: Path, written: int) -> Any:
+    """Load the model of a run that was `written` at a time."""
+    return models.load_model(path, stage=STAGE)
+
+
+@lru_cache(maxsize=1)
+def _backbone(workspace: Workspace, key: str) -> Any:
+    return models.load_backbone(workspace, key)
