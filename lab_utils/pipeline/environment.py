@@ -90,7 +90,7 @@ def kernel_class() -> Any:
     class Kernel(AsyncKernelManager):
         @property
         def kernel_spec(self) -> Any:
-            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
             return KernelSpec(argv=command, display_name="Python 3 (ipykernel)", language="python")
 
     return Kernel

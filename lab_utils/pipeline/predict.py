@@ -8,6 +8,8 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace, project_root
 from lab_utils.core.plan import applied
 from lab_utils.core.progress import report_outcome
+from lab_utils.data.dataset import existing_path
+from lab_utils.data.unlabelled import IMAGES
 from lab_utils.evaluation.runs import Runs, choose_run, finished_runs
 from lab_utils.pipeline.runner import run_notebook
 from lab_utils.reporting.exhibits import NOT_A_DEVICE
@@ -42,11 +44,13 @@ def predict(images: str, *, run: str = "", workspace: str = "", config: str = ""
 def _predict(images: str, name: str, workspace: str, config: str) -> None:
     place = Workspace.open(workspace)
     run, reason = choose_run(Runs(finished_runs(applied(load_experiment(config), place), place)), name)
-    print(f"Run {run.name}. {reason}\n{NOT_A_DEVICE}", flush=True)
     try:
         images.encode()
     except UnicodeEncodeError as error:  # a notebook is UTF-8
         raise LabError(f"{images!r}: expected a name in UTF-8; rename it") from error
+    if images:
+        existing_path(images, IMAGES)  # says what is wrong before a kernel starts
+    print(f"Run: {run.name}\n{reason}\n{NOT_A_DEVICE}", flush=True)
     folder = prediction_folder(place, images)
     logger = logging.getLogger("papermill")
     logger.setLevel(logging.INFO)

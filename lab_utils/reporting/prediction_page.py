@@ -27,7 +27,7 @@ def prediction_folder(workspace: Workspace, images: str) -> Path:
     """
     stem = Path(images).stem if images else "held_out"
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("._-")[:40]
-    if name != stem:
+    if not name or name != stem:
         name = f"{name or 'images'}-{digest(images)[:8]}"
     return table_path(workspace.writable, TABLE, images=name).parent
 
