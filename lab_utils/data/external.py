@@ -165,4 +165,4 @@ def _proposal(collection: Collection, class_of: dict[str, str | None], classes: 
         nearest[label] = name if is_decided else letters[close[0]] if close else None
     entry = collection.model_dump(include={"path", "columns"}, exclude_defaults=True) | {"labels": nearest}
     block = yaml.safe_dump({"external": {collection.name: entry}}, sort_keys=False, allow_unicode=True)
-    return f"\n  check each line of this proposal, and paste it into the experiment file:\n{block.rstrip()}"
+    return f"\n  check each line of this proposal, and put it into the experiment file:\n{block.rstrip()}"

@@ -48,6 +48,7 @@ def list_images(path: str, folder: Path, *, columns: Columns | None = None) -> D
         if place.suffix.lower() in OTHER_TABLES:
             raise LabError(f"{path}: {NOT_READ}")
         if archive_format(place):
+            folder.parent.mkdir(parents=True, exist_ok=True)
             unpack(place, folder)
             place = inner_path(folder, inner, path)
         elif inner:
@@ -63,8 +64,9 @@ def list_images(path: str, folder: Path, *, columns: Columns | None = None) -> D
     elif is_table(place):
         rows, problems = _table_rows(place, columns or {})
     listing = rows.assign(kind="image", **{"class": ""}).reindex(columns=COLUMNS)
-    listing = listing.astype({"age": float, **dict.fromkeys(TEXTS, object)})
-    listing[[*TEXTS, "given"]] = listing[[*TEXTS, "given"]].fillna("")
+    texts = [*TEXTS, "given"]
+    listing = listing.astype({"age": float, **dict.fromkeys(texts, object)})
+    listing[texts] = listing[texts].fillna("")
     return Dataset("unlabelled", root, "", {}, problems=problems, listing=listing)
 
 

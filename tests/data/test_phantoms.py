@@ -88,13 +88,11 @@ def test_a_tenth_of_the_labels_is_wrong_on_request(phantoms: Path, tmp_path: Pat
     assert mislabelled(48, seed=1) != wrong
 
 
-def test_a_second_hospital_has_other_patients_in_the_same_classes(phantoms: Path, tmp_path: Path) -> None:
-    write_phantoms(tmp_path, 40, hospital=2)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(CLASSES)
-    first, second = (read(folder / "Normal" / "images" / "Normal-1.png") for folder in (phantoms, tmp_path))
-    rng = np.random.default_rng([0, 2, 1, 2])
-    drawn, _ = phantom(2, rng)
-    assert (second == at_second_hospital(drawn, rng)).all()
-    assert abs(second - first).mean() > 5, "another patient"
-    assert (second == 255).sum() > 200, "a marker"
-    assert second[5:9, 40:-40].mean() < 0.9 * drawn[5:9, 40:-40].mean(), "a darker border"
+def test_a_second_hospital_shows_the_same_patterns_in_another_way() -> None:
+    for label in range(4):
+        rng = np.random.default_rng([0, label, 1, 2])
+        drawn, lungs = phantom(label, rng)
+        shown = at_second_hospital(drawn, rng)
+        assert (shown == 255).sum() > 200, "a marker"
+        assert shown[5:9, 40:-40].mean() < 0.9 * drawn[5:9, 40:-40].mean(), "a darker border"
+        assert np.corrcoef(shown[lungs], drawn[lungs])[0, 1] > 0.95, "the same lungs"
