@@ -2,8 +2,8 @@
 
 A linear model gives each image the probability of its label, without having seen the image, its copies or its patient.
 The images with the lowest probabilities are the suspects. Some are mislabelled, and some are only difficult.
-Difficult images alone must not lead to a claim, so two explanations are compared: every label is right, or a share of
-them was replaced at random.
+Difficult images alone must not lead to a claim, so two explanations are compared: hardly any label is wrong, or a
+larger share of them was replaced at random.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ from lab_utils.audits.tables import AuditError
 
 SUSPECTS = ["image_id", "class", "suggested", "probability_given", "probability_suggested", "wrong", "rank", "claimed"]
 FOLDS = 5
-SMOOTHING = 0.01  # share of the uniform distribution that is mixed in, so that one image alone is no evidence
-SIGNIFICANCE = 0.001  # of the test whether any label is wrong
+TOLERATED = 0.01  # share of wrong labels that shows nothing: a few images that are unlike all others look as wrong
+SIGNIFICANCE = 0.001  # of the test whether more labels are wrong
 FALSE_SHARE = 0.5  # of the claimed images that may be expected to have a right label
 
 Array = NDArray[np.float64]
@@ -35,8 +35,8 @@ Places = NDArray[np.int64]
 class LabelNoise:
     """How many labels are wrong, judged by probabilities of a model that has not seen the images."""
 
-    share: float  # of all labels that were replaced at random; 0 where the test does not show any
-    p_value: float  # of the test against "every label is right"
+    share: float  # of all labels that were replaced at random; 0 where the test shows none
+    p_value: float  # of the test against "at most 1 % of the labels are wrong"
     probabilities: Array  # (n, C): of the classes, without the replacement
     wrong: Array  # (n,), in [0, 1]: probability that the image's label is wrong
 
@@ -45,7 +45,7 @@ def suspect_labels(values: Float, manifest: pd.DataFrame, classes: Sequence[str]
     """Rank the images whose label the other images contradict: table suspects of one protocol.
 
     The largest set of images is claimed of which half or more are expected to have a wrong label; none is claimed where
-    `label_noise` shows no wrong label. cleanlab (Northcutt et al., *Confident Learning*, JAIR 2021, arXiv 1911.00068)
+    `label_noise` shows no wrong labels. cleanlab (Northcutt et al., *Confident Learning*, JAIR 2021, arXiv 1911.00068)
     ranks by the probability of the given label.
 
     Parameters
@@ -102,13 +102,13 @@ def _held_out_probabilities(
 
 
 def label_noise(probabilities: Array, labels: Places, groups: NDArray[np.int64]) -> LabelNoise:
-    """Estimate the share of wrong labels by maximum likelihood, and test whether it is above 0.
+    """Estimate the share of wrong labels by maximum likelihood, and test whether it is above `TOLERATED`.
 
     The probability of the given label y is (1 − ε) p(y) + ε (1 − p(y)) / (C − 1). A share ε of the labels was replaced
     by another class at random, as in Natarajan et al., *Learning with noisy labels*, NeurIPS 2013. p has a temperature
     of its own, so an over- or underconfident model is no evidence of wrong labels. A group counts once. The test is
-    the likelihood ratio against ε = 0, whose distribution is half a point at 0 and half chi-square with one degree of
-    freedom (Self and Liang, JASA 1987).
+    the likelihood ratio against ε = 1 %, whose distribution is half a point at 0 and half chi-square with one degree
+    of freedom (Self and Liang, JASA 1987).
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def label_noise(probabilities: Array, labels: Places, groups: NDArray[np.int64])
     groups : int (n,)
     """
     count = probabilities.shape[1]
-    scores = np.log((1 - SMOOTHING) * probabilities + SMOOTHING / count)
+    scores = np.log(np.clip(probabilities, np.finfo(float).tiny, None))
     weights = 1 / pd.Series(groups).groupby(groups).transform("size").to_numpy()
     rows = np.arange(len(labels))
 
@@ -127,17 +127,18 @@ def label_noise(probabilities: Array, labels: Places, groups: NDArray[np.int64])
 
     def cost(parameters: Array) -> float:
         share, given = parameters[1], np.exp(calibrated(parameters)[rows, labels])
-        return -float(weights @ np.log((1 - share) * given + share * (1 - given) / (count - 1) + 1e-300))
+        return -float(weights @ np.log((1 - share) * given + share * (1 - given) / (count - 1)))
 
     def fitted(start: float, most: float) -> tuple[float, Array]:
-        result = minimize(cost, [0.0, start], bounds=[(-3, 3), (0, most)], method="L-BFGS-B")
+        result = minimize(cost, [0.0, start], bounds=[(-3, 3), (TOLERATED, most)], method="L-BFGS-B")
         return float(result.fun), result.x
 
-    without, parameters = fitted(0.0, 0.0)
-    best, with_noise = min((fitted(start, 0.5) for start in (0.01, 0.1)), key=lambda fit: fit[0])
+    without, parameters = fitted(TOLERATED, TOLERATED)
+    best, with_noise = min((fitted(start, 0.5) for start in (0.02, 0.1)), key=lambda fit: fit[0])
     p_value = 1.0 if best >= without else float(chi2.sf(2 * (without - best), 1) / 2)
-    parameters = with_noise if p_value < SIGNIFICANCE else parameters
+    is_shown = p_value < SIGNIFICANCE
+    parameters = with_noise if is_shown else parameters
     given = np.exp(calibrated(parameters)[rows, labels])
     replaced, kept = parameters[1] * (1 - given) / (count - 1), (1 - parameters[1]) * given
-    wrong = replaced / (replaced + kept + 1e-300)
-    return LabelNoise(float(parameters[1]), p_value, np.exp(calibrated(parameters)), wrong)
+    wrong = replaced / (replaced + kept) if is_shown else np.zeros(len(labels))
+    return LabelNoise(float(parameters[1]) if is_shown else 0.0, p_value, np.exp(calibrated(parameters)), wrong)

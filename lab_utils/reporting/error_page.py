@@ -62,7 +62,7 @@ def write_error_page(
         ]
         rest = f"The file predictions.csv of the run {run.name} has every prediction."
         text = _text(len(places), len(predictions)) + (f" {rest}" if len(places) > MOST else "")
-        sections.append(Section(run.scenario.label, cards, text, rest))
+        sections.append(Section(f"Scenario {run.scenario.name}", cards, text, rest))  # a title may change without a run
     first = runs[0][0]
     introduction = [
         f"The page shows the wrong predictions of the validation images, protocol {first.protocol.name}, seed "

@@ -1,7 +1,9 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from lab_utils.audits.masking import AuditImages, MaskedImages, choose_audit_images
 from lab_utils.audits.probes import probe_scores
@@ -16,6 +18,7 @@ from lab_utils.data.store import ensure_store, open_store
 from lab_utils.evaluation.runs import Run
 from lab_utils.models.backbone import scaling_layer
 from lab_utils.models.engine import to_rgb
+from lab_utils.models.explain import Attribution
 from lab_utils.models.pretrained import obtain_backbone, set_batchnorm_statistics
 from lab_utils.models.runtime import keras
 
@@ -61,19 +64,57 @@ def test_a_corner_marker_is_found_at_the_border_and_nothing_there_without_it(tmp
 def test_what_the_images_or_the_network_do_not_allow_is_left_out_with_its_reason(tmp_path: Path) -> None:
     images = np.zeros((8, 8, 8), np.uint8)
     manifest = pd.DataFrame({"image_id": list("stuvwxyz"), "class": list("abababab"), "group": range(8), "source": ""})
-    manifest["split"] = ["train"] * 4 + ["validation"] * 4
+    manifest = manifest.assign(split=["train"] * 4 + ["validation"] * 4, kind="image")
     data = LabelledImages(images, manifest, ("a", "b"), "k", tmp_path)
     chosen = AuditImages(manifest, {"full": MaskedImages(images, np.arange(8))}, None, "k", "no image has a lung mask")
     audit = ProtocolAudit(data, chosen, None, None)
     audit.__dict__["inputs"] = {"full": np.zeros((8, 2), np.float32)}
+    audit.__dict__["_training_features"] = SimpleNamespace(values=np.zeros((8, 2), np.float32))
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
     model.save(tmp_path / "model.keras")
     run = Run(PROTOCOL, Scenario(name="flat", title="flat", trainable_convs=0), 0, tmp_path)
-    tables = [audit.probes(), audit.sources(), *audit.explain(run)]
-    assert [len(table) for table in tables] == [0] * 4
+    tables = [audit.probes(), audit.sources(), audit.suspects(), *audit.explain(run)]
+    assert [len(table) for table in tables] == [0] * 5
+    assert audit.grad_cam_maps(run) == {}
     assert audit.left_out == {
         "lungs erased, lungs only, attribution inside the lungs": "no image has a lung mask",
         "linear models": "the validation images form 4 groups; an interval needs 10",
+        "suspect labels": "class a has 4; cross-validation needs two classes with images of 5 groups each",
         "source confounding": "no source has 20 images or more and lies on both sides of the split",
         "Grad-CAM, S1: flat": "Grad-CAM needs a feature map (N, h, w, K) that alone leads to the output; this model has none",
     }
+
+
+def test_grad_cam_is_computed_once_and_suspects_are_neither_masks_nor_test_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, classes = np.random.default_rng(0), np.array(["a", "b"] * 40)
+    names = [f"i{number}" for number in range(80)]
+    manifest = pd.DataFrame({"image_id": names, "class": classes, "group": range(80), "kind": "image", "mask": ""})
+    manifest["split"] = (["train"] * 2 + ["validation"] * 2) * 20
+    manifest.loc[[0, 1], "kind"], manifest.loc[[2, 3], "split"] = "mask", "test"
+    images = np.zeros((80, 8, 8), np.uint8)
+    data = LabelledImages(images, manifest, ("a", "b"), "k", tmp_path)
+    rows = np.arange(4, 80)
+    chosen = AuditImages(manifest.iloc[rows].reset_index(drop=True), {"full": MaskedImages(images, rows)}, None, "k")
+    audit = ProtocolAudit(data, chosen, None, None)
+    values = random.normal(size=(80, 2)) + 4.0 * (classes == "a")[:, None]
+    audit.__dict__["_training_features"] = SimpleNamespace(values=np.where(np.arange(80)[:, None] < 4, np.inf, values))
+    contradicted = {"i8": "b", "i9": "a"}
+    manifest["class"] = manifest["image_id"].map(contradicted).fillna(manifest["class"])
+    assert set(audit.suspects()["image_id"][:2]) == set(contradicted)
+    count = len(chosen.positions("validation"))
+    maps, asked = random.random((count, 2, 2)).astype(np.float32), []
+
+    def attribute(model: str, data: LabelledImages, rows: np.ndarray) -> Attribution:
+        asked.append(rows)
+        return Attribution(maps, np.zeros(count, np.int64), np.ones(count, np.float32))
+
+    monkeypatch.setattr("lab_utils.audits.protocol.attribute", attribute)
+    monkeypatch.setattr("lab_utils.audits.protocol.load_model", lambda path, stage: "model")
+    run = Run(PROTOCOL, Scenario(name="s", title="s", trainable_convs=0), 0, tmp_path)
+    examples, shown = audit.explain(run)[1], audit.grad_cam_maps(run)
+    assert [list(manifest["split"].iloc[rows].unique()) for rows in asked] == [["validation"]]
+    assert list(shown) == manifest["image_id"].iloc[asked[0]].tolist()
+    first = examples[examples["image_id"] == examples["image_id"].iloc[0]]
+    assert np.allclose(first["value"], shown[first["image_id"].iloc[0]].ravel())

@@ -43,3 +43,15 @@ def test_heat_maps_lie_over_correct_images_left_and_errors_right(tmp_path: Path)
     assert [len(ax.images) for ax in axes] == [2, 0, 2, 0, 0, 0, 0, 0]
     assert axes[2].get_title() == "a as\nb, 80\N{NO-BREAK SPACE}%"
     assert "a as a, 90" in shown.alt
+
+
+def test_suspects_are_shown_with_both_classes(tmp_path: Path) -> None:
+    root = write_classes(tmp_path, {"a_b": 3})
+    suspects = pd.DataFrame({"image_id": [f"a_b/a_b-{number}.png" for number in (2, 1, 3)], "class": "a_b"})
+    suspects = suspects.assign(suggested="<c>", probability_suggested=[0.9, 0.8, 0.7])
+    shown = figures.suspect_labels(suspects, Dataset("folder", root, "", {"a_b": {}}), most=2)
+    assert [ax.get_title().replace("\N{NO-BREAK SPACE}", " ") for ax in shown.figure.axes if ax.images] == [
+        "label a b\n<c>, 90 %",
+        "label a b\n<c>, 80 %",
+    ]
+    assert "label a b <c>, 90" in shown.alt

@@ -461,3 +461,18 @@ def test_the_model_card_says_what_happened_elsewhere() -> None:
     text = model_card(elsewhere=OUTSIDE, outside_titles=TITLES)
     assert "of the same collection; outside collections: <b>other_hospital</b>." in text
     assert "**Elsewhere, <b>other_hospital</b>, S1: title of one:** accuracy 60.0 % [50.0, 70.0]; on validation" in text
+
+
+def test_suspect_labels_are_claimed_with_how_many_may_be_wrong_or_not_at_all() -> None:
+    suspects = pd.DataFrame({"image_id": list("abc"), "wrong": [0.9, 0.6, 0.2], "claimed": [True, True, False]})
+    nothing = pd.DataFrame(columns=["audit", "reason"])
+    names = {"suspects": suspects, "claimed": suspects[:2], "audits_left_out": nothing}
+    text = said("Are labels suspect?", **names)
+    assert "2 labels are claimed to be suspect**, because the other images contradict them ([Figure 1]" in text
+    assert "About 2 of them are expected to be wrong; the others belong to difficult images." in text
+    text = said("Are labels suspect?", **{**names, "claimed": suspects[:0]})
+    assert "**No label is claimed to be suspect.**" in text
+    assert "gives 3 images another class than their label" in text
+    left_out = pd.DataFrame({"audit": ["suspect labels"], "reason": ["one class"]})
+    text = said("Are labels suspect?", **{**names, "claimed": suspects[:0], "audits_left_out": left_out})
+    assert text == "**Are labels suspect?** The labels were not examined."
