@@ -107,6 +107,8 @@ def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Pa
         assert planned(workspace, config) == {f"30_train-described-{name}-1" for name in SCENARIOS} | (
             after_training - {"45_audit"}
         )
+        change(config, external={"second_hospital": {"title": "another title", "path": "phantom"}})
+        assert planned(workspace, config) == {"42_external", "lab_report", "render-html", "render-pdf"}
         change(config, image_size=96)
         assert {"20_preprocess-described", "25_features-described-MobileNetV2"} < planned(workspace, config)
         assert "10_download" not in planned(workspace, config)

@@ -33,6 +33,10 @@ def fresh_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("{{ {'value': 0.861, 'low': 0.84, 'high': 0.881} | interval }}", f"86.1{NBSP}% [84.0, 88.1]"),
         ("{{ {'value': 0.861, 'low': missing, 'high': missing} | interval }}", f"86.1{NBSP}%"),
+        (
+            "{{ {'a': 0.5, 'a_low': 0.4, 'a_high': 0.6, 'low': 0, 'high': 1} | interval('a') }}",
+            f"50.0{NBSP}% [40.0, 60.0]",
+        ),
         ("{{ {'value': missing, 'low': missing, 'high': missing} | interval }}", "not available"),
         ("{{ ['a_b', 'c', 'd'] | listing }}; {{ ['a'] | listing }}", r"a\_b, c and d; a"),
         ("{{ 'Lung_Opacity' | readable }}", "Lung Opacity"),
