@@ -100,11 +100,16 @@ def test_names_given_to_make_are_no_commands(tmp_path: Path) -> None:
     (tmp_path / "python").chmod(0o755)
     workspace, dataset = f"a \"b$HOME' `touch {tmp_path}/ran`", f"x #2; touch {tmp_path}/ran"
     config, again = f"$(touch {tmp_path}/ran) 001", f"train; touch {tmp_path}/ran"
-    given = [f"BIN={tmp_path}", f"WORKSPACE={workspace}", f"DATASET={dataset}", f"CONFIG={config}", f"AGAIN={again}"]
-    subprocess.run(["make", "report", "-o", ".venv/ready", *given], cwd=PROJECT, check=True, capture_output=True)
-    words = (tmp_path / "words").read_text().splitlines()
-    options = {"workspace": workspace, "dataset": dataset, "config": config, "again": again}
-    assert words == ["-m", "lab_utils", "report", *(f"--{name}={value}" for name, value in options.items())]
+    external, images, run = f"x;touch {tmp_path}/ran", f"-i $(touch {tmp_path}/ran) ' #1", f"`touch {tmp_path}/ran`"
+    options = {"workspace": workspace, "dataset": dataset, "external": external, "config": config, "again": again}
+    given = {**options, "BIN": tmp_path, "images": images, "run": run}
+    for target, expected in (
+        ("report", [f"--{name}={value}" for name, value in options.items()]),
+        ("predict", [f"--run={run}", f"--workspace={workspace}", f"--config={config}", "--", images]),
+    ):
+        words = ["make", target, "-o", ".venv/ready", *(f"{name.upper()}={value}" for name, value in given.items())]
+        subprocess.run(words, cwd=PROJECT, check=True, capture_output=True)
+        assert (tmp_path / "words").read_text().splitlines() == ["-m", "lab_utils", target, *expected]
     assert not (tmp_path / "ran").exists()
 
 

@@ -42,6 +42,7 @@ def test_the_rooms_are_the_folders() -> None:
         "__main__.py",
         "external.py",
         "lab.py",
+        "prediction.py",
         "trained.py",
     }
 
