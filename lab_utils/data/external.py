@@ -48,6 +48,13 @@ def replace_collections(experiment: Experiment, paths: Iterable[str]) -> Experim
     return experiment.with_external(places)
 
 
+def with_absolute_paths(experiment: Experiment) -> Experiment:
+    """Return the experiment with collections whose paths do not depend on the working directory."""
+    entries = experiment.known_collections.values()
+    names = ("phantom", "kaggle")
+    return experiment.with_external({e.name: e.path if e.path in names else _absolute(e.path) for e in entries})
+
+
 def _absolute(path: str) -> str:
     with suppress(RuntimeError):  # of a home folder that does not exist
         return str(Path(path).expanduser().resolve())

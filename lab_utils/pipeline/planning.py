@@ -13,7 +13,7 @@ from lab_utils.core.errors import LabError
 from lab_utils.core.files import sha256
 from lab_utils.core.locks import acquire_lock
 from lab_utils.core.paths import Workspace, experiment_file
-from lab_utils.data.external import replace_collections
+from lab_utils.data.external import replace_collections, with_absolute_paths
 from lab_utils.pipeline.environment import GIVEN
 
 NAMES = ("dataset", "workspace", "config")
@@ -52,7 +52,7 @@ def open_setup(config: Mapping[str, Any], words: Sequence[str] = ()) -> tuple[Pa
     experiment = load_experiment(str(file), **({"dataset": dataset} if dataset else {}))
     if paths := names.get("external"):
         experiment = replace_collections(experiment, paths)
-    return file, experiment, Workspace.open(names.get("workspace", ""))
+    return file, with_absolute_paths(experiment), Workspace.open(names.get("workspace", ""))
 
 
 def _as_typed(name: str, words: Sequence[str], value: object) -> str:

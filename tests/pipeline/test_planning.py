@@ -83,7 +83,8 @@ def test_names_arrive_as_typed(config: Path, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / name).write_text(config.read_text())
     typed = [f"dataset={name}", f"external={name}", f"workspace=run/{name}", f"config=lab/{name}"]
-    expected = ((tmp_path / "lab" / name).resolve(), name, [name], tmp_path / "run" / name)
+    outside = str(tmp_path / name) if name != "~x" else name
+    expected = ((tmp_path / "lab" / name).resolve(), name, [outside], tmp_path / "run" / name)
     for given, words in ((parse_config(typed), ["snakemake", "--config", *typed]), ({}, ["job"])):
         file, experiment, workspace = open_setup(given, words)
         collections = [collection.path for collection in experiment.collections]
