@@ -6,24 +6,22 @@ from tests.reporting.test_external_figures import TITLES, means
 
 
 def test_tables_of_outside_collections_name_both_ways_of_judging() -> None:
-    scores = tables.external_scores(means(), [ONE, TWO], TITLES)
+    of_first = means().query("collection == 'first'")
+    scores = tables.external_scores(of_first, [ONE, TWO], TITLES["first"])
     rows = scores.frame.map(lambda cell: str(cell).replace("\N{NO-BREAK SPACE}", " ")).to_numpy().tolist()
     accuracies = ["90.0 % [85.0, 95.0]", "50.0 % [40.0, 70.0]", "50.0 % [40.0, 70.0]"]
-    assert rows[0] == ["a <hospital>", "all classes", "S1", "40", *accuracies, "0.500 / 0.500"]
-    assert [row[1] for row in rows] == ["all classes", "shared classes"] * 4
-    assert "a &lt;hospital&gt;" in scores.to_html()
-    areas = tables.external_areas(means(), ONE, TITLES).frame
-    assert areas["Against"].tolist() == ["all others", "c"] * 2
+    assert rows[0] == ["all classes", "S1", *accuracies, "0.500 / 0.500"]
+    assert [row[0] for row in rows] == ["all classes", "shared classes"] * 2
+    assert scores.label == "tbl-external-first"
+    assert "a <hospital>" in scores.caption
+    areas = tables.external_areas(of_first, ONE, TITLES["first"]).frame
+    assert areas["Against"].tolist() == ["all others", "c"]
     assert areas["Class"].unique().tolist() == ["a b"]
     assert areas["95 % interval"].unique().tolist() == ["0.400–0.700"]
-    counts = {
-        "title": "t",
-        "label": ["x", "y"],
-        "class": ["a_b", ""],
-        "images": 3,
-        "unreadable": 1,
-        "copies": 2,
-        "judged": 0,
-    }
-    images = tables.external_images(pd.DataFrame(counts))
-    assert images.frame["Class"].tolist() == ["a b", "none"]
+
+
+def test_a_label_that_is_left_out_has_no_class() -> None:
+    counts = {"collection": "x", "title": "t", "label": ["<x>", "y"], "class": ["a_b", ""], "images": 3, "copies": 2}
+    shown = tables.external_images(pd.DataFrame({**counts, "unreadable": 1, "judged": 0}))
+    assert shown.frame["Class"].tolist() == ["a b", "none"]
+    assert "&lt;x&gt;" in shown.to_html()

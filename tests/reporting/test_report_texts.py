@@ -429,31 +429,36 @@ def test_audits_left_out_give_their_reason() -> None:
     assert "The linear models were left out." in said("How does accuracy change", probes=nothing, coarse={})
 
 
-def section_elsewhere(outside: pd.DataFrame, **changes: Any) -> str:
-    errors = outside.assign(measure="ece").set_index(["collection", "measure"])[:1]
-    scaled = errors.rename(index={"ece": "scaled_ece"}).assign(value=0.25)
-    values = {"dataset": SimpleNamespace(synthetic=False), "outside_titles": TITLES, "elsewhere": outside}
-    values |= {"copied": pd.Series({"other": 0}), "outside_majority": {"other": 0.55}}
-    values |= {"calibration_errors": pd.concat([errors, scaled])}
-    return said("took part in no training", **{**values, **changes})
+def of_collection(outside: pd.DataFrame, *, copies: int = 0) -> str:
+    """The part of the section Elsewhere that is about one collection."""
+    rows = outside.assign(patients=30, among="all classes", measure="accuracy", **{"class": "", "other": ""})
+    errors = [rows.assign(measure=name, value=value) for name, value in {"ece": 0.6, "scaled_ece": 0.25}.items()]
+    scores = pd.concat([rows, rows.assign(measure="balanced_accuracy"), *errors], ignore_index=True)
+    counts = {"collection": "other", "title": TITLES["other"], "label": ["x"], "class": "a", "images": 40}
+    counts |= {"unreadable": 0, "copies": copies, "judged": 40}
+    values = {"scores_of": {"other": scores}, "counts_of": {"other": pd.DataFrame(counts)}, "errors_of": {}}
+    values |= {"runs": [], "outside_data": {}, "tables": tables, "scenarios": SCENARIOS, "outside_titles": TITLES}
+    return said("The interval lies below the one", elsewhere=rows, outside_majority={"other": 0.55}, **values)
 
 
-def test_the_section_elsewhere_compares_each_collection_with_validation_images_and_the_baseline() -> None:
-    text = section_elsewhere(OUTSIDE)
+def test_each_collection_is_compared_with_validation_images_and_the_baseline() -> None:
+    text = of_collection(OUTSIDE)
     assert (
-        "**<b>other_hospital</b>**, 40 images: the accuracy is 60.0 % to 80.0 %, on validation images 90.0 % to 90.0 %. "
-        "The interval lies below the one on validation images for 1 of 2 scenarios, and above the majority-class "
-        "baseline (55.0 %) for 0." in text
+        "## <b>other_hospital</b> The accuracy on 40 images of 30 patients is 60.0 % to 80.0 %; on validation images it "
+        "is 90.0 % to 90.0 %. The interval lies below the one on validation images for 1 of 2 scenarios, and above the "
+        "majority-class baseline (55.0 %) for 0." in text
     )
-    assert "of S1: title of one on <b>other_hospital</b> from 0.600 to 0.250." in text
-    assert "near-duplicate" not in text
-    assert "second hospital" not in text
-    copied = section_elsewhere(OUTSIDE, copied=pd.Series({"other": 1}), dataset=SimpleNamespace(synthetic=True))
-    assert "In <b>other_hospital</b>, 1 image is a near-duplicate of images of this data set" in copied
-    assert "The phantoms of a second hospital have the same patterns of disease" in copied
-    nothing = section_elsewhere(OUTSIDE[:0])
-    assert nothing.startswith("No outside collection was given")
-    assert "`make report EXTERNAL=path/to/the/images` measures it." in nothing
+    assert "takes the expected calibration error of S1: title of one from 0.600 to 0.250." in text
+    assert "near-duplicates of images of this data set" not in text
+    assert "shared classes a network chooses" not in text
+    assert "1 image is a near-duplicate of images of this data set" in of_collection(OUTSIDE, copies=1)
+
+
+def test_without_a_collection_the_section_says_how_to_get_one() -> None:
+    phrase = "No outside collection was given"
+    nothing = said(phrase, elsewhere=OUTSIDE[:0])
+    assert nothing.startswith(phrase)
+    assert nothing.endswith("`make report EXTERNAL=path/to/the/images` measures it.")
 
 
 def test_the_model_card_says_what_happened_elsewhere() -> None:
