@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lab_utils import open_lab
+from lab_utils.audits.novelty import TrainingReference
 from lab_utils.core.catalogue import read_table, read_table_file
 from lab_utils.core.files import read_json
 from lab_utils.core.paths import Workspace
+from lab_utils.data.decode import read_image, resize
 from lab_utils.data.store import open_store
 from lab_utils.evaluation.predictions import predicted_of, probabilities_of, read_predictions
 from tests.conftest import ARCHIVE, WEIGHTS, run_stage, write_config
+from tests.kinds import unusual_kinds
 
 pytestmark = [
     pytest.mark.real,
@@ -93,3 +97,29 @@ def test_the_border_alone_tells_the_real_classes_apart_and_shuffled_labels_do_no
     assert overall["area"] < overall["lungs_only"] < 1
     sources = read_table(lab, "sources").set_index("question")
     assert sources["accuracy"]["class from the source"].max() > 0.5
+
+
+def test_what_is_no_frontal_radiograph_is_unusual_and_held_out_radiographs_are_not(
+    real: tuple[Workspace, Path],
+) -> None:
+    from lab_utils.models.backbone import trunk_of
+    from lab_utils.models.engine import FeatureExtractor
+    from lab_utils.models.features import features_by_depth
+
+    lab = open_lab(str(real[0].root), str(real[1]))
+    features = features_by_depth(lab.backbone(), lab.scaling_layer(), [0], lab.data)[0].values
+    reference, held_out = TrainingReference.of(lab.data, features), lab.data.rows("validation")
+    ordinary, _, _ = reference.compare(np.asarray(lab.images[held_out]), features[held_out])
+    assert (ordinary["unusual"] != "").mean() < 0.15, "4 % are expected; there are 48 images beside 112"
+    kinds: dict[str, list[np.ndarray]] = {}
+    for row in lab.manifest.iloc[held_out[::12]].to_dict("records"):
+        files = (read_image(lab.dataset.root / row[name]) for name in ("image_id", "mask"))
+        for name, image in unusual_kinds(
+            *(resize(file, 224, "bilinear") for file in files if file is not None)
+        ).items():
+            kinds.setdefault(name, []).append(resize(np.ascontiguousarray(image), 224, "bilinear"))
+    rgb = [np.broadcast_to(one.reshape(224, 224, -1), (224, 224, 3)) for images in kinds.values() for one in images]
+    names, pixels = np.repeat(list(kinds), [len(images) for images in kinds.values()]), np.stack(rgb)
+    extractor = FeatureExtractor(trunk_of(lab.backbone(), lab.scaling_layer(), lab.data.shape), pixels.shape[1:])
+    novelty, _, _ = reference.compare(pixels, extractor(pixels)[0])
+    assert sorted(set(names[(novelty["unusual"] == "").to_numpy()])) == []
