@@ -29,17 +29,17 @@ def external_scores(means: pd.DataFrame, scenarios: Sequence[Scenario], title: s
     """Tabulate scores on a collection: its rows of `lab_utils.evaluation.transport.over_seeds`, of one protocol."""
     numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
     overall, rows = means[means["class"] == ""], []
-    for _, scores in overall.groupby(["among", "scenario"], sort=False):
+    for _, scores in overall.groupby(["scenario", "among"], sort=False):
         of = {row["measure"]: row for row in scores.to_dict("records")}
         accuracy = of["accuracy"]
         errors = " / ".join(f"{of[measure]['value']:.3f}" for measure in ("ece", "scaled_ece"))
         values = interval(accuracy, "internal"), interval(accuracy), interval(of["balanced_accuracy"]), errors
-        rows.append((accuracy["among"], numbers[accuracy["scenario"]], *values))
+        rows.append((numbers[accuracy["scenario"]], "all" if accuracy["among"] == ALL else "shared", *values))
     caption = (
         f"Scores on {title}, with 95 % confidence intervals. Inside: on validation images of the same classes. ECE: "
         "expected calibration error before and after temperature scaling"
     )
-    columns = ["Among", "Scenario", "Accuracy inside", "Accuracy", "Balanced accuracy", "ECE"]
+    columns = ["Scenario", "Classes", "Accuracy inside", "Accuracy", "Balanced accuracy", "ECE"]
     return ReportTable(pd.DataFrame(rows, columns=columns), caption, f"tbl-external-{means['collection'].iloc[0]}")
 
 
