@@ -62,7 +62,7 @@ def _exported(
     except Exception as error:  # whatever a converter or a runtime does not know
         return ExportedModel(file, title, problem=f"cannot be converted ({first_line(error)})")
     if not difference <= AGREEMENT:
-        problem = f"its probabilities differ from Keras' by {difference:.1g}; {AGREEMENT:g} is allowed"
+        problem = f"its probabilities differ from Keras' by {difference:.2g}; {AGREEMENT:g} is allowed"
         return ExportedModel(file, title, difference=difference, problem=problem)
     return ExportedModel(file, title, content, difference)
 
