@@ -26,7 +26,9 @@ def network() -> keras.Model:
             layers.DepthwiseConv2D(3, padding="same"),
             layers.Dropout(0.5),
             layers.GlobalAveragePooling2D(),
-            layers.Dense(3, activation="softmax", kernel_initializer=keras.initializers.RandomNormal(stddev=1.0, seed=0)),
+            layers.Dense(
+                3, activation="softmax", kernel_initializer=keras.initializers.RandomNormal(stddev=1.0, seed=0)
+            ),
         ]
     )
     rng = np.random.default_rng(1)
