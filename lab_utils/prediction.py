@@ -69,7 +69,9 @@ class Predictions:
 
     def figure(self) -> ReportFigure:
         """Show the first images of the page with their Grad-CAM maps."""
-        titles = [f"{card.heading}\n{next(iter(card.bars))}{', unusual' * bool(card.flag)}" for card in self.cards]
+        names = [Path(card.heading).name for card in self.cards]
+        classes = [f"{next(iter(card.bars))}{', unusual' * bool(card.flag)}" for card in self.cards]
+        titles = [f"{name}\n{label}" for name, label in zip(names, classes, strict=True)]
         heats = [card.heat for card in self.cards if card.heat is not None]
         caption = "Images with Grad-CAM maps of their predicted classes; unusual images come first"
         images = [card.image for card in self.cards]

@@ -55,7 +55,7 @@ def _predict(images: str, name: str, workspace: str, config: str) -> None:
     logger = logging.getLogger("papermill")
     logger.setLevel(logging.INFO)
     logger.addHandler(ProgressBars())
-    values = {"images": images, "run": run.name, "workspace": str(place.base), "config": config}
+    values = {"images": images, "run": name, "workspace": str(place.base), "config": config}
     run_notebook(project_root() / "notebooks" / NOTEBOOK, folder / NOTEBOOK, values)
     print(summary(run.name, read_table_file(folder / CSV, TABLE)))
     print(f"Page: {folder / PAGE}\nTable: {folder / CSV}\n{NOT_A_DEVICE}", flush=True)
