@@ -19,7 +19,7 @@ from tests.conftest import PROJECT, run_stage, write_config
 
 NOTEBOOKS = sorted([*(PROJECT / "notebooks").glob("*.ipynb"), *(PROJECT / "report").glob("*.ipynb")])
 STAGES = ["10_download", "20_preprocess", "25_features", "30_train", "40_evaluate", "42_external", "45_audit"]
-NAMES = [*STAGES, "60_playground", "lab_report"]
+NAMES = [*STAGES, "50_predict", "60_playground", "lab_report"]
 
 
 def parameters_cell(notebook: Path) -> nbformat.NotebookNode:
