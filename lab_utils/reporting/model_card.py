@@ -88,7 +88,7 @@ def _measure(row: dict[str, Any]) -> str:
 
 def limits(run: Run, workspace: Workspace) -> list[str]:
     """Say in sentences of Markdown what the audits measured of a run and its protocol; raise LabError without them."""
-    names = ("probes", "leaks", "attribution", "findings_by_protocol", "audits_left_out")
+    names = ("probes", "leaks", "attribution", "findings_by_protocol", "suspects", "audits_left_out")
     tables = {name: read_table(workspace, name) for name in names}
     tables = {name: table[table["protocol"] == run.protocol.name] for name, table in tables.items()}
     whole = run.rows_of(tables["attribution"])
@@ -97,6 +97,7 @@ def limits(run: Run, workspace: Workspace) -> list[str]:
         "leaks": tables["leaks"].to_dict("records"),
         "attribution": whole[(whole["class"] == "") & (whole["outcome"] == "")].to_dict("records"),
         "findings": tables["findings_by_protocol"].groupby("check")["class"].unique().to_dict(),
+        "suspects": int(tables["suspects"]["claimed"].sum()),
         "left_out": tables["audits_left_out"].to_dict("records"),
     }
     return [line for line in _fill("limits.md.j2", values).splitlines() if line.strip()]

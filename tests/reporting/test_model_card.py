@@ -61,7 +61,7 @@ def run(lab: Workspace, experiment: Experiment) -> Run:
         {**NAMES, "seed": 1, "measure": "accuracy", **scores},
     )
     save(lab, "test_scores", {**NAMES, "measure": "accuracy", **scores, "value": 0.8, "images": 12})
-    for name in ("probes", "leaks", "attribution", "findings_by_protocol", "audits_left_out"):
+    for name in ("probes", "leaks", "attribution", "findings_by_protocol", "suspects", "audits_left_out"):
         save(lab, name)
     return run
 
@@ -124,6 +124,8 @@ def test_limits_and_results_elsewhere_are_those_of_the_tables(run: Run, lab: Wor
         {"protocol": "corrected", "validation": 20, "copied": 9},
     )
     save(lab, "audits_left_out", {"protocol": "described", "audit": "attribution", "reason": HOSTILE})
+    suspect = {"protocol": "described", "image_id": "a/1.png", "rank": 1}
+    save(lab, "suspects", *({**suspect, "claimed": claimed} for claimed in (True, True, False)))
     card = card_of(run, lab, tmp_path)
     results = {(r.dataset_type, r.metric_type, r.metric_name): r.metric_value for r in card.data.eval_results}
     assert results[("other", "accuracy", "accuracy")] == 0.48
@@ -135,7 +137,8 @@ def test_limits_and_results_elsewhere_are_those_of_the_tables(run: Run, lab: Wor
     assert [line for line in lines if "copy" in line] == ["7 of 20 validation images have a copy in the training set."]
     assert lines[0].startswith("A linear model on the border alone reaches an accuracy of 88.4\u00a0% [80.0, 90.0]")
     assert "above the majority-class baseline" in lines[0]
-    assert len(lines) == 3
+    assert [line for line in lines if line.startswith("2 labels of training and validation images are suspect")]
+    assert len(lines) == 4
     assert "<script>" not in card.text.replace("\\<script\\>", "")
 
 
