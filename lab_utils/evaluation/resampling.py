@@ -41,9 +41,12 @@ def scores_with_intervals(predictions: pd.DataFrame, names: Collection[str] = SC
     """Compute scores with 95 % confidence intervals, over the classes that have images.
 
     Accuracy has Wilson's interval. The others have a percentile bootstrap (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993, chapters 8 and 13) of groups, near-duplicates and images of one patient, within each class. Bounds
-    are NaN where a class that a score needs has fewer than ten groups, and where all resamples have one score. A score
-    that needs a class without images is left out.
+    Bootstrap, 1993, chapters 8 and 13) of groups, near-duplicates and images of one patient, within each class. The
+    calibration error grows in resamples, so its interval is the basic one, which mirrors the resamples at the value
+    (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 5.2).
+
+    Bounds are NaN where a class that a score needs has fewer than ten groups, and where all resamples have one score. A
+    score that needs a class without images is left out.
 
     Parameters
     ----------
@@ -69,15 +72,23 @@ def scores_with_intervals(predictions: pd.DataFrame, names: Collection[str] = SC
             samples[id(one)].append(one.statistic(block))
     rows = []
     for one in measures:
-        low, high = np.nan, np.nan
-        if min(groups[side].nunique() for side in one.sides) >= LEAST_GROUPS:
-            if one.name == "accuracy":
-                low, high = wilson_interval(predicted_of(predictions) == predictions["y_true"], groups)
-            else:
-                low, high = np.nanquantile(np.concatenate(samples[id(one)]), BOUNDS)
-        bounds = (low, high) if low < high else (np.nan, np.nan)
-        rows.append((one.name, one.label, one.other, float(one.statistic(weights)[0]), *bounds))
+        value = float(one.statistic(weights)[0])
+        resampled = np.concatenate(samples.get(id(one), [np.empty(0)]))
+        rows.append((one.name, one.label, one.other, value, *_bounds(one, value, resampled, predictions)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _bounds(measure: Measure, value: float, resampled: Array, predictions: pd.DataFrame) -> tuple[float, float]:
+    """Bounds of a score from its resamples; NaN where these say nothing."""
+    groups = predictions["group"]
+    if min(groups[side].nunique() for side in measure.sides) < LEAST_GROUPS:
+        return np.nan, np.nan
+    if measure.name == "accuracy":
+        return wilson_interval(predicted_of(predictions) == predictions["y_true"], groups)
+    low, high = np.nanquantile(resampled, BOUNDS)
+    if measure.name == "ece":
+        low, high = max(2 * value - high, 0.0), max(2 * value - low, value)
+    return (low, high) if low < high else (np.nan, np.nan)
 
 
 def image_weights(groups: pd.Series, classes: pd.Series, *, seed: int = 0) -> Iterator[Array]:

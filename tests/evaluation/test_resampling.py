@@ -52,8 +52,8 @@ def test_every_score_is_scikit_learn_s_of_the_resampled_images() -> None:
 def test_intervals_hold_the_value_and_accuracy_has_wilson_s() -> None:
     table = network({"a": 60, "b": 40, "c": 20})
     found = scores_with_intervals(table).set_index(["measure", "class", "other"])
-    judged = found[found.index.get_level_values(0) != "ece"]
-    assert judged["value"].between(judged["low"], judged["high"]).all()
+    assert found["value"].between(found["low"], found["high"]).all()
+    assert found["low"].min() >= 0
     hits = predicted_of(table) == table["y_true"]
     assert found.iloc[0][["low", "high"]].tolist() == list(wilson_interval(pd.Series(hits), table["group"]))
     pd.testing.assert_frame_equal(scores_with_intervals(table, ["ece"]), scores_with_intervals(table, ["ece"]))
