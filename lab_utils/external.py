@@ -116,8 +116,8 @@ class ExternalImages:
             with suppress(models.AttributionError):  # the audits say why
                 attribution = models.attribute(model, data, rows[errors])
                 examples = audits.attribution_examples(attribution, manifest.iloc[errors], data.classes, each=explained)
-        labelled = (run.labelled(table).assign(collection=name) for table in (predictions, examples))
-        return next(labelled), next(labelled)
+        first, second = (run.labelled(table).assign(collection=name) for table in (predictions, examples))
+        return first, second
 
     def patients(self, predictions: pd.DataFrame) -> pd.Series:
         """The patient of each row of predictions, "" where unknown."""

@@ -33,6 +33,7 @@ def external_accuracies(
         Name of a collection to its title, and to the accuracy of its majority-class baseline.
     """
     rows = means[(means["measure"] == "accuracy") & (means["among"] == ALL)]
+    titles = {name: title for name, title in titles.items() if name in set(rows["collection"])}
     marks = neutral_marks([VALIDATION, OUTSIDE])
     columns = min(2, len(titles))
     height = 0.75 + 0.42 * len(scenarios)

@@ -451,14 +451,16 @@ def test_each_collection_is_compared_with_validation_images_and_the_baseline() -
     assert "takes the expected calibration error of S1: title of one from 0.600 to 0.250." in text
     assert "near-duplicates of images of this data set" not in text
     assert "shared classes a network chooses" not in text
+    assert "The judged images are of one class" in text
     assert "1 image is a near-duplicate of images of this data set" in of_collection(OUTSIDE, copies=1)
 
 
 def test_without_a_collection_the_section_says_how_to_get_one() -> None:
     phrase = "No outside collection was given"
-    nothing = said(phrase, elsewhere=OUTSIDE[:0])
+    nothing = said(phrase, elsewhere=OUTSIDE[:0], outside_titles={})
     assert nothing.startswith(phrase)
     assert nothing.endswith("`make report EXTERNAL=path/to/the/images` measures it.")
+    assert said(phrase, elsewhere=OUTSIDE[:0], outside_titles=TITLES).startswith("No image of the outside collections")
 
 
 def test_the_model_card_says_what_happened_elsewhere() -> None:
