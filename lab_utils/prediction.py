@@ -1,4 +1,7 @@
-"""New images in the hands of a trained run: probabilities, Grad-CAM, similar training images, and what is unusual."""
+"""Predictions of new images by a trained run.
+
+Each has probabilities, a Grad-CAM map, its most similar training images, and a measure of how unusual it is.
+"""
 
 import os
 from collections.abc import Sequence
@@ -80,7 +83,10 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class ReadableImages:
-    """New images that could be read, with what a run says about each; row i of everything is image i."""
+    """New images that could be read, with what a run says about each.
+
+    Row i of everything is image i.
+    """
 
     data: LabelledImages
     training: LabelledImages
@@ -180,10 +186,9 @@ def predict_images(run: TrainedRun, images: str = "", *, reason: str = "") -> Pr
         manifest, left_out = read_images(dataset, dataset.listing)
         table, sections = _errors(dataset, left_out), []
         if len(manifest):
-            size, classes = lab.data.images.shape[1], tuple(classes_of(run.predictions()))
-            data = prepare_test_images(dataset, manifest, classes, lab.protocol, size, place, storage=lab.data.storage)
             is_temporary = dataset.root.is_relative_to(place.base)
             files = "" if is_temporary else Path(os.path.relpath(dataset.root, folder)).as_posix()
+            data = _prepared(run, lab, dataset, manifest, place)
             predicted = ReadableImages.predict(run, lab, data, temperature, files)
             table = pd.concat([predicted.table, table], ignore_index=True)
             is_unusual = (predicted.table["unusual"] != "").to_numpy()
@@ -205,6 +210,14 @@ def _open(lab: "Lab", images: str, files: Path) -> tuple[Dataset, str]:
     chosen = names.iloc[np.unique(np.linspace(0, len(names) - 1, HELD_OUT).astype(int))]
     listing = lab.dataset.listing[lab.dataset.listing["image_id"].isin(chosen)].reset_index(drop=True)
     return replace(lab.dataset, listing=listing, problems=[]), f"{len(listing)} images of the {side} set"
+
+
+def _prepared(
+    run: TrainedRun, lab: "Lab", dataset: Dataset, manifest: pd.DataFrame, place: Workspace
+) -> LabelledImages:
+    """Prepare images as the run's protocol prepares its own."""
+    size, classes = lab.data.images.shape[1], tuple(classes_of(run.predictions()))
+    return prepare_test_images(dataset, manifest, classes, lab.protocol, size, place, storage=lab.data.storage)
 
 
 def _rows(predictions: pd.DataFrame, scaled: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,13 @@
-"""How unusual an image is: two distances to the training images, as percentiles of their own distances.
+"""How unusual an image is, by two distances to the training images.
 
-The first is the distance of pooled features of the frozen backbone to the nearest training images (Sun et al.,
-*Out-of-Distribution Detection with Deep Nearest Neighbors*, ICML 2022, arXiv 2204.06507). It misses some images that
-are turned or inverted. These have a low correlation of their 8 x 8 mean grey levels with the average training image.
+Each is given as a percentile of the training images' own distances. The first is the distance of pooled features of the
+frozen backbone to the nearest training images (Sun et al., *Out-of-Distribution Detection with Deep Nearest Neighbors*,
+ICML 2022, arXiv 2204.06507). It misses some images that are turned or inverted. The second distance finds these: a low
+correlation of 8 x 8 mean grey levels with the average training image.
+
+On a tenth of the COVID-19 Radiography Database with ImageNet weights, the rule of `UNUSUAL` finds every photograph,
+lung mask, blank image, inverted radiograph, and radiograph turned by 90 degrees. It also marks 3 % of the held-out
+radiographs.
 """
 
 from dataclasses import dataclass
@@ -18,7 +23,7 @@ from lab_utils.data.arrays import SlicedImages
 from lab_utils.data.labelled import LabelledImages
 
 NEAREST = 3  # training images whose mean distance counts, and which are shown
-UNUSUAL = 98.0  # percentile above which an image is unusual; docs/design.md has the rates
+UNUSUAL = 98.0  # percentile above which an image is unusual
 MOST = 2000  # training images whose own distances are computed: enough for a percentile
 BLOCK = 512  # images per matrix product
 
@@ -89,7 +94,9 @@ def _unit(features: NDArray[np.floating]) -> Float:
 def _nearest(
     queries: Float, features: Float, query_groups: Any = None, groups: Any = None
 ) -> tuple[Float, NDArray[np.int64]]:
-    """Find the most similar of `features` (n, K) for each query, outside its group where groups are given.
+    """Find the most similar of `features` (n, K) for each query.
+
+    Where groups are given, those of the query's own group are left out.
 
     Returns cosines, float32 (N, 3) in descending order, and places in `features`, int64 (N, 3). With fewer than three
     candidates the arrays have fewer columns.
@@ -114,6 +121,6 @@ def _thumbnails(images: SlicedImages) -> Float:
 
 
 def _correlations(thumbnails: Float, average: Float) -> Float:
-    """Return Pearson's correlation of each thumbnail (N, 64) with the average (64,); 0 for a uniform one."""
+    """Correlate thumbnails (N, 64) with the average (64,): Pearson, and 0 for a uniform one."""
     centred = thumbnails - thumbnails.mean(axis=1, keepdims=True)
     return _unit(centred) @ _unit((average - average.mean())[None])[0]

@@ -1,4 +1,4 @@
-"""The command ``predict``: execute 50_predict, show its progress, and say what came out and where it is."""
+"""The command ``predict``: execute 50_predict, and say what came out and where it is."""
 
 import logging
 
@@ -29,7 +29,7 @@ class ProgressBars(logging.Handler):
 
 
 def predict(images: str, *, run: str = "", workspace: str = "", config: str = "") -> int:
-    """Predict images, and print the run, the outcome and the places of table and page; return the exit status.
+    """Predict images, print run, outcome and places, and return the exit status.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ MOST_BYTES = 9_500_000  # of the cards of a page: browsers and mail take 10 MB
 
 @dataclass(frozen=True)
 class Card:
-    """What a page says about one image. Texts are plain: the page escapes them, whatever they hold."""
+    """What a page says about one image; its texts are plain, and the page escapes them."""
 
     heading: str
     image: Pixels | None = None  # uint8 (H, W) or (H, W, 3)
@@ -81,17 +81,7 @@ def write_cards(
         In the order of the page. Where the cards would exceed `most_bytes`, the last ones are left out, and their
         section says how many.
     """
-    filled: list[dict[str, Any]] = []
-    room = most_bytes
-    for section in sections:
-        views: list[dict[str, Any]] = []
-        for card in section.cards:
-            view = _view(card)
-            if view["bytes"] > room:
-                break
-            room -= view["bytes"]
-            views.append(view)
-        filled.append({"section": section, "cards": views})
+    filled = _filled(sections, most_bytes)
     values = {"title": title, "notices": notices, "introduction": introduction, "sections": filled}
     template = _environment().get_template("cards.html.j2")
     text = template.render(values, styles=[], policy="")
@@ -102,6 +92,21 @@ def write_cards(
     with atomic_write(path) as draft:
         draft.write_text(page, encoding="utf-8")
     return sum(len(entry["cards"]) for entry in filled)
+
+
+def _filled(sections: Sequence[Section], room: int) -> list[dict[str, Any]]:
+    """Return each section with those of its cards for which there is room, in bytes."""
+    filled: list[dict[str, Any]] = []
+    for section in sections:
+        views: list[dict[str, Any]] = []
+        for card in section.cards:
+            view = _view(card)
+            if view["bytes"] > room:
+                break
+            room -= view["bytes"]
+            views.append(view)
+        filled.append({"section": section, "cards": views})
+    return filled
 
 
 @cache
@@ -118,7 +123,7 @@ def _environment() -> Environment:
 
 
 def _shown(text: str) -> str:
-    """Return a text as it is printed: without control characters, its middle cut, its direction its own."""
+    """Return a text without control characters, its middle cut, its direction isolated."""
     text = CONTROLS.sub(" ", str(text))
     half = LONGEST // 2
     return isolated(text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}")
@@ -139,9 +144,10 @@ def _view(card: Card) -> dict[str, Any]:
 
 
 def overlay(image: Pixels, heat: NDArray[np.floating[Any]]) -> Pixels:
-    """Lay a heat map (h, w) over an image (H, W) or (H, W, 3), at most 160 pixels wide and high: uint8 (H', W', 3).
+    """Lay a heat map (h, w) over an image (H, W) or (H, W, 3).
 
-    The map is scaled from 0 to its maximum, as in the figures.
+    The map is scaled from 0 to its maximum, as in the figures. The result is uint8 (H', W', 3), at most 160 pixels wide
+    and high.
     """
     picture = _thumbnail(image, SIDE).convert("RGB")
     largest = float(heat.max())

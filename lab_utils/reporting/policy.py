@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def content_policy(styles: Iterable[str]) -> str:
-    """Return the Content-Security-Policy of a page that holds these style sheets, data URIs, and nothing else.
+    """Return the Content-Security-Policy of a page with these style sheets and data URIs.
 
     Source: Content Security Policy Level 3, https://www.w3.org/TR/CSP3/.
     """

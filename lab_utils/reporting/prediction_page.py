@@ -1,4 +1,4 @@
-"""The page of predictions on request: what was predicted, what is unusual, and what could not be read."""
+"""The page of predictions on request: unusual images, unreadable files, other images."""
 
 import re
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def summary(run: str, table: pd.DataFrame) -> str:
 
 
 def explanations(temperature: float, validation: pd.DataFrame) -> list[str]:
-    """Explain the numbers of the page; `validation` are the predictions that the temperature was fitted on."""
+    """Explain the page; `validation` are the predictions that the temperature was fitted on."""
     return [
         "An image is unusual if its features or its coarse grey levels are farther from the training images than those "
         f"of {UNUSUAL:.0f}{NBSP}% of the training images. A network names one of its classes for every image, also for "
