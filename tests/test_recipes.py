@@ -66,7 +66,7 @@ def test_a_recipe_shows_its_figure(shell: InteractiveShell, title: str, label: s
     assert isinstance(figure, ReportFigure)
     assert figure.label == label
     if label == "fig-compared":
-        assert "learning_rate=0.01" in str(figure.metadata)
+        assert all(f"learning_rate={rate}:" in figure.alt for rate in (0.001, 0.01))
 
 
 def test_a_folder_is_predicted(shell: InteractiveShell) -> None:
