@@ -240,4 +240,5 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     """Give a table every column of the catalogue, with "" for missing texts."""
     columns = {name: column for name, column in catalogue()[TABLE].columns.items() if PER_CLASS not in name}
     table = table.reindex(columns=[*dict.fromkeys([*table.columns, *columns])])
-    return table.fillna({name: "" for name, column in columns.items() if column.kind == "text"})
+    texts = [name for name, column in columns.items() if column.kind == "text"]
+    return table.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
