@@ -1,6 +1,7 @@
 """Copies between an outside collection and the experiment's images: re-encoded, cropped, brightened."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import imagehash
@@ -11,8 +12,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from lab_utils.data.copies import LEAST_CORRELATION, copies_in
-from lab_utils.data.decode import Pixels, resize
+from lab_utils.data.decode import Pixels, decode, resize
 from lab_utils.data.labelled import LabelledImages
+from tests.conftest import ARCHIVE, SHARED
 
 SIZE = 96
 
@@ -59,3 +61,28 @@ def test_copies_are_found_and_other_patients_are_not() -> None:
 def test_images_in_colour_are_compared_as_grey_ones() -> None:
     known, outside = (np.stack([radiograph(1)] * depth, axis=-1).squeeze() for depth in (1, 3))
     assert len(copies_in(labelled([outside]), labelled([known]))) == 1
+
+
+COPIES = {  # image of the shared collection to image of the shared slice, the last three cropped
+    "Pneumonia/00009302_008.jpg": "Lung_Opacity-5967",
+    "Covid-19/covid-19-pneumonia-7-PA.jpg": "COVID-87",
+    "Covid-19/B59DD164-51D5-40DF-A926-6A42DD52EBE8.jpg": "COVID-165",
+    "Covid-19/E1724330-1866-4581-8CD8-CEC9B8AFEDDE.jpg": "COVID-731",
+}
+
+
+@pytest.mark.real
+def test_cropped_copies_in_a_shared_collection() -> None:
+    outside = SHARED / "data" / "external-nih.zip"
+    if not (ARCHIVE.is_file() and outside.is_file()):
+        pytest.skip(f"needs {ARCHIVE} and {outside}")
+    with zipfile.ZipFile(outside) as archive:
+        names = [*COPIES, *[name for name in archive.namelist() if name.startswith("No_findings/")][:20]]
+        images = [resize(decode(archive.read(name)), 224, "bilinear") for name in names]
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        paths = {Path(name).stem: name for name in archive.namelist() if "/images/" in name}
+        stems = [*COPIES.values(), *[stem for stem in sorted(paths) if stem not in COPIES.values()][::25]]
+        known = [resize(decode(archive.read(paths[stem])), 224, "bilinear") for stem in stems]
+    copies = copies_in(labelled(images), labelled(known))
+    assert copies[["image_id", "copy_of"]].to_numpy().tolist() == [[f"{n}.png", f"{n}.png"] for n in range(4)]
+    assert copies["correlation"].min() > 0.97
