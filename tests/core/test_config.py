@@ -199,3 +199,37 @@ def test_the_depth_of_fine_tuning_is_a_number_or_all(tmp_path: Path) -> None:
         ) as info:
             load_experiment(str(path))
         assert "1 problem(s)" in str(info.value)
+
+
+def test_collections_are_entries_with_a_path(tmp_path: Path) -> None:
+    external = {"a": {"path": "a.zip", "labels": {"x": None}}, "b": {"title": "B", "path": "phantom"}}
+    settings = {name: write_config(tmp_path / f"{name}.yaml", external=external) for name in ("phantom", "x.zip")}
+    chosen = load_experiment(str(settings["phantom"]))
+    assert [(entry.name, entry.title, entry.path) for entry in chosen.collections][-2:] == [
+        ("a", "a", "a.zip"),
+        ("b", "B", "phantom"),
+    ]
+    real = load_experiment(str(settings["x.zip"]), dataset="x.zip")
+    assert [entry.name for entry in real.collections] == ["a"], "phantoms are judged beside phantoms"
+    assert len(real.collections_beside(is_synthetic=True)) == len(chosen.collections)
+    replaced = chosen.with_external({"a": "/new/a.zip", "c": "c"}).collections
+    assert [(entry.name, entry.path, entry.labels) for entry in replaced] == [
+        ("a", "/new/a.zip", {"x": None}),
+        ("c", "c", {}),
+    ]
+
+
+def test_wrong_collections_are_refused(tmp_path: Path) -> None:
+    external = {"A": {"label": {}}, "a": {"path": "x", "labels": {"y": 3}}, "two words": {"path": "x"}}
+    with pytest.raises(LabError) as caught:
+        load_experiment(str(write_config(tmp_path / "lab.yaml", external=external)))
+    for part in (
+        "external.A: no key 'label': choose one of title, path, labels, columns; did you mean 'labels'?",
+        "external.A.path: Field required",
+        "external.a.labels.y: Input should be a valid string, found 3",
+        "external.two words: a name is up to 60 letters",
+    ):
+        assert part in str(caught.value)
+    path = write_config(tmp_path / "lab.yaml", external={"A": {"path": "x"}, "a": {"path": "y"}})
+    with pytest.raises(LabError, match="external: A and a differ in case only"):
+        load_experiment(str(path))

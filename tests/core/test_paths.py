@@ -102,3 +102,12 @@ def test_an_overlay_s_relative_paths_come_back(tmp_path: Path) -> None:
     assert by_hand.relative(by_hand.root / "raw" / "files") == batch.relative(tmp_path / "raw" / "files") == "raw/files"
     assert by_hand.path("raw/files") == tmp_path / "raw" / "files"
     assert by_hand.path("/elsewhere") == Path("/elsewhere")
+
+
+def test_a_collection_has_its_own_raw_data_and_shares_everything_else(tmp_path: Path) -> None:
+    place = Workspace.open(str(tmp_path))
+    outside = place.of_collection("nih")
+    assert outside.dataset() == tmp_path / "external" / "nih" / "raw" / "dataset.json"
+    assert (outside.images("k"), outside.archive()) == (place.images("k"), place.archive())
+    by_hand = Workspace.open(str(tmp_path), by_hand=True).of_collection("nih")
+    assert by_hand.writable.raw() == tmp_path / "by_hand" / "external" / "nih" / "raw"
