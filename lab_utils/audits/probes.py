@@ -28,6 +28,12 @@ ADULTS = ("COVID", "Lung_Opacity")  # classes of the real database whose images 
 Float = NDArray[np.float32]
 
 
+def require_finite(values: Float) -> None:
+    """Raise AuditError if some features (n, K) are infinite or not a number."""
+    if not np.isfinite(values).all():
+        raise AuditError("some features are infinite or not a number; storage float16 holds values up to 65,504")
+
+
 def linear_model(values: Float, labels: NDArray[np.object_]) -> Pipeline:
     """Fit a linear probe (Alain and Bengio, arXiv 1610.01644): logistic regression.
 
@@ -38,8 +44,7 @@ def linear_model(values: Float, labels: NDArray[np.object_]) -> Pipeline:
     values : float32 (n, K)
     labels : str (n,)
     """
-    if not np.isfinite(values).all():
-        raise AuditError("some features are infinite or not a number; storage float16 holds values up to 65,504")
+    require_finite(values)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=LOOSENESS / values.shape[1], max_iter=2000))
     return model.fit(values, labels)
 

@@ -107,8 +107,8 @@ def suspect_labels(suspects: pd.DataFrame, dataset: Dataset, most: int = 12) -> 
     return image_grid(
         [read_image(dataset.root / row["image_id"]) for row in shown],
         [f"label {row['class']}\n{row['suggested']}, {percent(row['probability_suggested'], 0)}" for row in shown],
-        "Images that fit their label least, the most suspect first: the label of each, and the class that a linear "
-        "model suggests with its probability",
+        "Images that fit their label least, the most suspect first: the label of each, and the class that "
+        "linear discriminant analysis suggests with its probability",
         "fig-suspects",
     )
 
