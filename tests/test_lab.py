@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,11 @@ def test_the_lab_can_be_imported_after_anything(first: str) -> None:
     script = f"{first}\nfrom lab_utils.models import fit, keras\nprint(keras.ops.ones(1))"
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_collections_suit_the_data_of_the_workspace(prepared: Workspace, config: Path) -> None:
+    lab = open_lab(str(prepared.root), str(config))
+    assert [entry.name for entry in lab.collections()] == ["second_hospital"]
+    assert [(entry.name, entry.path) for entry in lab.collections({"nih": "/nih.zip"})] == [("nih", "/nih.zip")]
+    lab.__dict__["dataset"] = replace(lab.dataset, kind="archive")
+    assert lab.collections() == (), "phantoms of a second hospital belong to phantoms"
