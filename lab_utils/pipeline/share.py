@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -126,10 +127,11 @@ def _without_paths(notebook: Path, workspace: Workspace) -> str:
         text = notebook.read_text(encoding="utf-8")
         execution = json.loads(text)["metadata"].get("papermill", {})
     given = [execution.get("input_path", ""), execution.get("parameters", {}).get("config", "")]
-    paths = [Path(path) for path in given if path] + [workspace.base, project_root(), Path.home()]
-    for path in sorted((path for path in paths if len(path.parts) > 1), key=lambda path: -len(str(path))):
-        if path.is_absolute():
-            text = text.replace(json.dumps(str(path), ensure_ascii=False)[1:-1], path.name)
+    shown = {path: path.name for path in (*map(Path, given), workspace.base, project_root()) if path.is_absolute()}
+    with suppress(RuntimeError):  # nobody's home
+        shown[Path.home()] = "~"
+    for path in sorted((path for path in shown if len(path.parts) > 1), key=lambda path: -len(str(path))):
+        text = text.replace(json.dumps(str(path), ensure_ascii=False)[1:-1], shown[path])
     return text
 
 
