@@ -461,6 +461,11 @@ def test_without_a_collection_the_section_says_how_to_get_one() -> None:
     assert nothing.startswith(phrase)
     assert nothing.endswith("`make report EXTERNAL=path/to/the/images` measures it.")
     assert said(phrase, elsewhere=OUTSIDE[:0], outside_titles=TITLES).startswith("No image of the outside collections")
+    values = {"scenarios": [], "outside_means": None, "outside_majority": {}, "outside_titles": TITLES}
+    values["figures"] = SimpleNamespace(external_accuracies=lambda *given: "")
+    for synthetic in (True, False):
+        data = {"outside_data": {"other": SimpleNamespace(synthetic=synthetic)}}
+        assert ("phantoms of a second hospital" in said(phrase, elsewhere=OUTSIDE, **values, **data)) == synthetic
 
 
 def test_the_model_card_says_what_happened_elsewhere() -> None:
