@@ -16,6 +16,13 @@ MADE = {  # what the training wrote: file to its description
     "run.json": "settings, versions and times of the training",
     "train.ipynb": "executed notebook of the training",
 }
+DESCRIPTIONS = MADE | {
+    "README.md": "model card",
+    "CITATION.cff": "citation",
+    "config.json": "classes and preprocessing",
+    "model.onnx": "the same network for ONNX",
+    "model.tflite": "the same network for LiteRT",
+}
 
 
 def describe(folder: Path, run: Run, dataset: Dataset, experiment: Experiment) -> dict[str, Any]:
@@ -36,7 +43,7 @@ def describe(folder: Path, run: Run, dataset: Dataset, experiment: Experiment) -
         return crate.add(ContextEntity(crate, place, {"@type": kind, **properties}))
 
     files = {
-        path: crate.add_file(folder / path, path, properties={"name": path, "description": MADE.get(path, "")})
+        path: crate.add_file(folder / path, path, properties={"name": DESCRIPTIONS.get(path, path)})
         for path in sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     }
     crate.root_dataset["conformsTo"] = add(PROFILE, "CreativeWork", name="Process Run Crate", version="0.5")
