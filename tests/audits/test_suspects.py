@@ -1,11 +1,21 @@
 """Suspect labels: most labels that were replaced are claimed, and none where every label is right."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lab_utils.audits.suspects import FALSE_SHARE, SIGNIFICANCE, label_noise, suspect_labels
 from lab_utils.audits.tables import AuditError
+from lab_utils.core.machine import in_parallel
+from lab_utils.data.decode import resize
+from lab_utils.data.labelled import LabelledImages
+from lab_utils.data.phantoms import CLASSES as PHANTOM_CLASSES
+from lab_utils.data.phantoms import class_counts, mislabelled, phantom
+from lab_utils.models.backbone import scaling_layer
+from lab_utils.models.features import features_by_depth
+from lab_utils.models.pretrained import frozen_backbone
 
 CLASSES = ("a", "b", "c")
 
@@ -106,3 +116,38 @@ def test_too_few_images_of_a_class_are_said_to_be_too_few() -> None:
         suspect_labels(values, manifest.assign(**{"class": "a"}), CLASSES)
     only_two = manifest["class"] != "c"
     assert set(suspect_labels(values[only_two], manifest[only_two], CLASSES)["suggested"]) <= {"a", "b"}
+
+
+def test_phantoms_with_wrong_labels_are_found_and_none_is_claimed_without_them(tmp_path: Path) -> None:
+    """The default phantoms and untrained backbone: four fifths of the wrong labels are claimed."""
+    counts, shown = class_counts(480), mislabelled(480)
+    paths = {
+        f"{name}/images/{name}-{number}.png": (name, number) for name in counts for number in range(1, counts[name] + 1)
+    }
+
+    def drawn(path: str, pattern: str) -> np.ndarray:
+        name, number = paths[path]
+        image, _ = phantom(
+            PHANTOM_CLASSES.index(pattern), np.random.default_rng([0, PHANTOM_CLASSES.index(name), number])
+        )
+        return resize(image, 224, "bilinear")
+
+    patterns = [(path, name) for path, (name, _) in paths.items()] + list(shown.items())
+    images = np.stack(list(in_parallel(lambda one: drawn(*one), patterns)))
+    manifest = pd.DataFrame({"image_id": list(paths), "class": [name for name, _ in paths.values()]})
+    manifest = manifest.assign(group=range(len(paths)), split="train")
+    wrong = manifest.set_index("image_id").loc[list(shown)].reset_index().assign(split="test")
+    everything = pd.concat([manifest, wrong], ignore_index=True)
+    data = LabelledImages(images, everything, tuple(counts), "phantoms", tmp_path)
+    scaling = scaling_layer("MobileNetV2", "unit")
+    backbone, _ = frozen_backbone("MobileNetV2", data, scaling, weights="random", synthetic=True)
+    values = np.array(features_by_depth(backbone, scaling, [0], data)[0].values)
+    clean = suspect_labels(values[: len(paths)], manifest, tuple(counts))
+    assert len(clean) > 20
+    assert not clean["claimed"].any()
+    assert list(shown) == [path for path in paths if path in shown], "in the order of the images"
+    values[manifest.index[manifest["image_id"].isin(shown)]] = values[len(paths) :]
+    faulty = suspect_labels(values[: len(paths)], manifest, tuple(counts))
+    claimed = faulty[faulty["claimed"]]
+    assert claimed["image_id"].isin(shown).sum() >= 0.8 * len(shown)
+    assert claimed["image_id"].isin(shown).mean() > 0.3
