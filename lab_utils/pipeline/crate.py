@@ -29,12 +29,12 @@ def describe(folder: Path, run: Run, dataset: Dataset, experiment: Experiment) -
     """Describe the files of a folder as results of a training: the content of ro-crate-metadata.json.
 
     The training is an action that a notebook of the lab did on a data set, which is named by its SHA-256 and its
-    address. Sources: RO-Crate 1.3, https://www.researchobject.org/ro-crate/; Leo et al., PLOS ONE 19(9), 2024.
+    address. Sources: RO-Crate 1.1, https://www.researchobject.org/ro-crate/; Leo et al., PLOS ONE 19(9), 2024.
     """
     from rocrate.model import ContextEntity, SoftwareApplication  # type: ignore[import-untyped]
     from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
 
-    record, crate = run.record, ROCrate()
+    record, crate = run.record, ROCrate(version="1.1")  # the version that the profile extends
     crate.name, crate.description = f"{experiment.title}: {run.name}", "A trained network with its description."
     crate.datePublished = datetime.fromisoformat(record["finished"])
     crate.license = {"@id": "README.md"}  # its section Licence
@@ -62,5 +62,6 @@ def describe(folder: Path, run: Run, dataset: Dataset, experiment: Experiment) -
     notebook = crate.add(SoftwareApplication(crate, "#30_train", {**lab, "softwareRequirements": libraries}))
     made = [files[name] for name in MADE]
     action = {"name": f"training of {run.name}", "endTime": record["finished"], "agent": author}
-    crate.add_action(notebook, identifier="#training", object=[data], result=made, properties=action)
+    training = crate.add_action(notebook, identifier="#training", object=data, result=made, properties=action)
+    crate.root_dataset["mentions"] = training
     return dict(crate.metadata.generate())

@@ -37,6 +37,7 @@ def test_a_crate_is_the_same_twice_and_links_only_public_data(
     assert crate.dereference("#author")["name"] == "A. Author"
     assert crate.datePublished.isoformat() == RECORD["finished"]
     data = crate.dereference("#data")
+    assert crate.root_dataset["mentions"]["object"] is data
     assert data["identifier"] == "0123"
     assert bool(data.get("url")) is not synthetic
     assert crate.get("examples/a.png").type == "File"

@@ -180,7 +180,7 @@ def test_the_crate_names_data_notebook_results_and_versions(finished: tuple[Path
     (action,) = crate.get_by_type("CreateAction")
     assert {file.id for file in action["result"]} == {"model.keras", "predictions.csv", "run.json", "train.ipynb"}
     assert action["endTime"] == record["finished"]
-    assert [entry["identifier"] for entry in action["object"]] == [record["dataset"]["fingerprint"]]
+    assert action["object"]["identifier"] == record["dataset"]["fingerprint"]
     libraries = {entry["name"]: entry["softwareVersion"] for entry in action["instrument"]["softwareRequirements"]}
     assert libraries == {"python": record["python"], **record["versions"]}
     citation = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
