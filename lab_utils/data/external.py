@@ -15,6 +15,7 @@ from lab_utils.core.config import Collection, Experiment
 from lab_utils.core.errors import LabError, unknown
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset, class_counts, load_dataset, obtain, source_fingerprint
+from lab_utils.data.names import NAMES
 from lab_utils.data.phantoms import SECOND_HOSPITAL
 from lab_utils.data.table_columns import letters_of
 
@@ -165,6 +166,8 @@ def _sides(labels: Names[str], classes: Sequence[str]) -> str:
 def _proposal(collection: Collection, class_of: dict[str, str | None], classes: Sequence[str]) -> str:
     """Write an entry of the experiment file that has every label, with the nearest class where one is lacking."""
     letters = {letters_of(name): name for name in classes}
+    healthy = [name for key, name in letters.items() if key in NAMES["healthy"]]
+    letters |= dict.fromkeys(NAMES["healthy"], healthy[0]) if len(healthy) == 1 else {}
     nearest = {}
     for label, name in class_of.items():
         is_decided = name in classes or (label in collection.labels and name is None)

@@ -55,19 +55,19 @@ def test_labels_with_the_letters_of_a_class_need_no_entry() -> None:
 
 
 def test_labels_without_a_class_are_refused_with_both_sides_and_an_entry_to_paste(tmp_path: Path) -> None:
-    labels = ["Covid-19", "No: finding", "<script>|\u202e\n", "Pneumonia viral"]
-    message = refusal(outside("other.zip", **{"Covid-19": "COVDI", "covid": "COVID", "No: finding": None}), labels)
+    labels = ["Covid-19", "No: find", "<script>|\u202e\n", "Pneumonia viral", "No finding"]
+    message = refusal(outside("other.zip", **{"Covid-19": "COVDI", "covid": "COVID", "No: find": None}), labels)
     for part in (
         "external.mine: other.zip",
         "the label 'Pneumonia viral' has no class: name one, or null to leave its images out",
-        "no label 'covid': choose one of Covid-19, No: finding",
+        "no label 'covid': choose one of Covid-19, No: find",
         "label 'Covid-19': no class 'COVDI': choose one of COVID, Lung_Opacity, Normal, Viral Pneumonia; did you mean 'COVID'?",
-        "labels of the collection: Covid-19, No: finding, ",
+        "labels of the collection: Covid-19, No: find, ",
         "classes of the experiment: COVID, Lung_Opacity, Normal, Viral Pneumonia",
     ):
         assert part in message
     block = message.partition("experiment file:\n")[2]
-    proposed = dict(zip(labels, ["COVID", None, None, "Viral Pneumonia"], strict=True))
+    proposed = dict(zip(labels, ["COVID", None, None, "Viral Pneumonia", "Normal"], strict=True))
     assert yaml.safe_load(block) == {"external": {"mine": {"path": "other.zip", "labels": proposed}}}
     experiment = load_experiment(str(write_config(tmp_path / "lab.yaml", **yaml.safe_load(block))))
     assert map_labels(experiment.collections[-1], labels, CLASSES) == proposed
