@@ -1,4 +1,4 @@
-"""An outside collection in the hands of trained runs: its images, what is left out, predictions and errors."""
+"""An outside collection as trained runs see it: images, predictions, errors."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -57,13 +57,15 @@ class ExternalImages:
 
     @cached_property
     def copies(self) -> pd.DataFrame:
-        """Images that are near-duplicates of images of the experiment: table external_copies of the collection."""
+        """Near-duplicates of images of the experiment: table external_copies of the collection."""
         copies = copies_in(self._prepared(self.lab.protocol.name), self.lab.data)
         classes = self.manifest[["image_id", "class"]]
         return copies.merge(classes).assign(collection=self.collection.name)
 
     def images(self, run: Run) -> LabelledImages:
-        """The images as the run's protocol prepares its own: those to judge are of the set "test", copies of no set.
+        """The images, prepared as the run's protocol prepares its images.
+
+        Those to judge are of the set "test", copies of no set.
 
         The features that all scenarios of the run's backbone need are computed in one pass.
         """

@@ -97,7 +97,7 @@ class Lab:
         return list(self.dataset.classes)
 
     def collections(self, external: Mapping[str, str] | None = None) -> tuple[Collection, ...]:
-        """The outside collections: those named with their paths, or those of the experiment file that suit the data."""
+        """The outside collections: those named, or those of the experiment file that fit."""
         chosen = self.experiment.with_external(external) if external else self.experiment
         return chosen.collections_beside(is_synthetic=self.dataset.synthetic)
 
@@ -204,7 +204,7 @@ class Lab:
         return reporting.figures.compared_curves({getattr(run, "title", run.name): run.history() for run in runs})
 
     def save_run(self, model: Any, history: pd.DataFrame) -> dict[str, Any]:
-        """Write history, predictions of the validation and test set, the model and run.json; return its record.
+        """Write history, predictions, the model and run.json; return its record.
 
         By hand, the run goes below ``by_hand/``, is marked, and never enters results.
         """
@@ -237,7 +237,7 @@ class Lab:
 
     @property
     def scaling(self) -> str:
-        """How pixel values are scaled: as the protocol says, but "backbone" where the network does not take "unit"."""
+        """The scaling that applies: the protocol's, or "backbone" where the network needs it."""
         return str(self._extraction.get("scaling", self.protocol.scaling))
 
     @property

@@ -34,7 +34,7 @@ class TrainedRun(Run):
         return ", ".join(filter(None, [self.scenario.name if self.changes else self.name, self.changes]))
 
     def save(self, model: Any, history: pd.DataFrame) -> dict[str, Any]:
-        """Write the run's files, with the model's predictions of the validation and test set; return its record."""
+        """Write the run's files, with predictions of both sets; return its record."""
         data, manifest = self.lab.data, self.lab.manifest
         part, backbone = models.TrainablePart.of(model, data), self.lab.backbone_record(self.scenario.backbone)
         rows = {side: data.rows(side) for side in ("train", "validation", "test")}

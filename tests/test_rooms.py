@@ -94,3 +94,10 @@ def test_a_room_says_what_it_does_and_shows_its_names(room: str) -> None:
     assert 1 <= docstring.count(".") <= 4
     names = f"import lab_utils.{room} as room\nassert room.__all__\n[getattr(room, name) for name in room.__all__]"
     loaded_after(names)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_the_first_line_of_a_docstring_is_short(module: Path) -> None:
+    nodes = ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8")))
+    texts = [ast.get_docstring(node) for node in nodes if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    assert not [first for text in texts if text and len(first := text.splitlines()[0]) > 90]

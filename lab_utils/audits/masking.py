@@ -61,7 +61,9 @@ class AuditImages:
 
 
 def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
-    """Choose the images for the audits: all of training and validation, or those with a mask where nearly all have one.
+    """Choose the images of the audits: training and validation images.
+
+    Where nearly all have a lung mask, only these are taken.
 
     Lung masks that count as images are left out, and the images of a test set. The masks are resized and kept in the
     workspace.

@@ -150,7 +150,7 @@ class ProtocolAudit:
         return shares, examples
 
     def grad_cam_maps(self, run: Run) -> dict[str, Float]:
-        """Grad-CAM of a run for the class that it predicts: image_id to float32 (h, w), not negative.
+        """Grad-CAM of a run for the predicted class: image_id to float32 (h, w), at least 0.
 
         It holds the validation images that the audits use, and none where Grad-CAM is not possible.
         """

@@ -40,7 +40,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """How many labels are wrong, judged by probabilities of a model that has not seen the images."""
+    """Label noise, judged by probabilities of a model that has not seen the images."""
 
     share: float  # of all labels that were replaced at random; 0 where the test shows none
     p_value: float  # of the test against "at most 1 % of the labels are wrong"
@@ -94,7 +94,7 @@ def suspect_labels(values: Float, manifest: pd.DataFrame, classes: Sequence[str]
 def _held_out_probabilities(
     values: Float, labels: Places, groups: NDArray[np.int64], names: NDArray[np.object_]
 ) -> Array:
-    """Probabilities (n, C) from models that were not fitted on the image or on any other of its group."""
+    """Out-of-fold probabilities (n, C): no model was fitted on an image of the same group."""
     least = pd.Series(groups).groupby(labels).nunique()
     if len(names) < 2 or least.min() < FOLDS:
         found = f"class {names[least.argmin()]} has {least.min()}" if len(names) > 1 else "there is one class"
@@ -112,7 +112,9 @@ def _held_out_probabilities(
 
 
 def label_noise(probabilities: Array, labels: Places, groups: NDArray[np.int64]) -> LabelNoise:
-    """Estimate the share of wrong labels by maximum likelihood, and test whether it is above `TOLERATED`.
+    """Estimate the share of wrong labels by maximum likelihood.
+
+    A test says whether it is above `TOLERATED`.
 
     The probability of the given label y is (1 − ε) p(y) + ε (1 − p(y)) / (C − 1). A share ε of the labels was replaced
     by another class at random, as in Natarajan et al., *Learning with noisy labels*, NeurIPS 2013. p has a temperature

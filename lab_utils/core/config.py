@@ -126,7 +126,10 @@ class Experiment(Settings):
         return tuple(c for c in self.known_collections.values() if is_synthetic or c.path != "phantom")
 
     def with_external(self, places: Mapping[str, str]) -> "Experiment":
-        """The experiment with these collections alone, by name and path; known names keep labels and columns."""
+        """The experiment with these collections alone, by name and path.
+
+        Known names keep labels and columns.
+        """
         chosen = {}
         for number, (name, path) in enumerate(places.items(), 1):
             known = self.known_collections.get(name, Collection(name=name, title=name, path=path))

@@ -1,4 +1,4 @@
-"""Types of the values of an experiment file: names, numbers, and settings that allow no unknown key."""
+"""Types of an experiment file's values: names, numbers, and strict settings."""
 
 import re
 from typing import Annotated, Any, Literal

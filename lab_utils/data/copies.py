@@ -1,4 +1,7 @@
-"""Near-duplicates of an experiment's images in an outside collection, also cropped and re-encoded ones."""
+"""Near-duplicates of an experiment's images in an outside collection.
+
+Cropped and re-encoded ones are found as well.
+"""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +29,9 @@ Affine = NDArray[np.float64]  # (2, 3): from (y, x, 1) in one image to (y, x) in
 
 
 def copies_in(collection: LabelledImages, images: LabelledImages) -> pd.DataFrame:
-    """Find images of a collection that are copies of images of the experiment, of any side of its split.
+    """Find images of a collection that are copies of images of the experiment.
+
+    Every side of the split counts.
 
     Candidates are the 20 images whose details at 16 x 16 pixels are most similar, also to parts of the image. Each is
     aligned with it by an affine map (Gauss-Newton iterations; Baker and Matthews, International Journal of Computer
@@ -63,7 +68,9 @@ def _small_images(images: Pixels, rows: NDArray[np.int64]) -> Pixels:
 
 
 def _candidates(queries: Pixels, references: Pixels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the most similar references of each query, and the start of each alignment: (N, 20 or fewer) each.
+    """Return the most similar references of each query, and the start of each alignment.
+
+    Both are (N, 20), or (N, fewer).
 
     Starts 0 to 18 compare the query with a part of the reference, starts 19 to 37 a part of it with the reference.
     """
@@ -84,7 +91,10 @@ def _candidates(queries: Pixels, references: Pixels) -> tuple[NDArray[np.int64],
 
 
 def _coarse_details(images: Pixels, part: tuple[float, float, float]) -> Grey:
-    """Return the details of a part of each image at 16 x 16 pixels, of length one: float32 (N, 256)."""
+    """Return the details of a part of each image at 16 x 16 pixels, of length one.
+
+    float32 (N, 256).
+    """
     size, *centre = part
     top, left = (SIDE * (1 + middle - size) / 2 for middle in centre)
     box = (left, top, left + SIDE * size, top + SIDE * size)
@@ -114,7 +124,7 @@ def _start(number: int) -> Affine:
 
 
 def _correlation_aligned(first: Grey, second: Grey, affine: Affine) -> float:
-    """Align two images of 64 x 64 pixels, coarsely first, and return the correlation of their details."""
+    """Align two images of 64 x 64 pixels, coarsely first; return the correlation of details."""
     correlation = 0.0
     for step, blur, iterations, least in LEVELS:
         a, b = (gaussian_filter(x, blur) - gaussian_filter(x, 8) for x in (first, second))
@@ -147,7 +157,10 @@ def _align(first: Grey, second: Grey, affine: Affine, iterations: int) -> Affine
 
 
 def _correlation(first: Grey, second: Grey, affine: Affine) -> float:
-    """Correlate the details of two images where they overlap; 0 if they hardly overlap, or one is blank there."""
+    """Correlate the details of two images where they overlap.
+
+    It is 0 if they hardly overlap, or one is blank there.
+    """
     there = affine @ _coordinates(SIDE)
     inside = binary_erosion((abs(there) <= 1).all(axis=0).reshape(SIDE, SIDE), iterations=MARGIN)
     if inside.mean() < LEAST_OVERLAP:

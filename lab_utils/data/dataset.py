@@ -1,4 +1,4 @@
-"""The data set: obtained from Kaggle, an archive, a folder, a table or phantoms, checked, recorded."""
+"""The data set: obtained from one of five kinds of sources, checked, recorded."""
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -55,7 +55,7 @@ class Dataset:
         return {str(name): {str(url): int(n) for url, n in urls.value_counts().items()} for name, urls in known}
 
     def images_of(self, name: str) -> pd.DataFrame:
-        """Return the rows of the listing that are images of one class, in the order that Keras lists them."""
+        """Return the rows of the listing that are images of one class, in Keras' order."""
         return self.listing[(self.listing["class"] == name) & (self.listing["kind"] == "image")]
 
     def counts(self) -> pd.DataFrame:
@@ -135,7 +135,10 @@ def _describe(layout: Layout, root: Path) -> dict[str, Any]:
 
 
 def _dicom_names_patients(root: Path, paths: Iterable[str]) -> bool:
-    """Whether the first readable DICOM file names a patient; the manifest has those of all files."""
+    """Whether the first readable DICOM file names a patient.
+
+    The manifest has the patients of all files.
+    """
     for path in paths:
         if format_of(root / path) == "DICOM":
             with suppress(ImageError):
@@ -181,7 +184,10 @@ def source_fingerprint(dataset: str) -> tuple[str, str]:
 
 
 def _open_path(dataset: str, workspace: Workspace, files: Path) -> tuple[str, str, Path, str]:
-    """Unpack an archive into `files`; return kind, fingerprint, the folder with the files, and the table to use."""
+    """Unpack an archive into `files`.
+
+    Return kind, fingerprint, the folder with the files, and the table to use.
+    """
     path, inner = existing_path(dataset)
     lab_folder = workspace.base
     folder = path.parent if is_table(path) else path
@@ -204,7 +210,10 @@ def _open_path(dataset: str, workspace: Workspace, files: Path) -> tuple[str, st
 
 
 def inner_path(files: Path, inner: str, shown_as: str) -> Path:
-    """Return the path `inner` of an archive that was unpacked into `files`; a missing one is a LabError."""
+    """Return the path `inner` of an archive that was unpacked into `files`.
+
+    A missing one is a LabError.
+    """
     if (files / inner).exists():
         return files / inner
     held = FileTree.read(files).describe()

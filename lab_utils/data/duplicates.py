@@ -37,7 +37,7 @@ def duplicates(images: pd.DataFrame, protocol: Protocol) -> Iterator[tuple[str, 
 
 
 def leaks(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Count the validation images that have a duplicate, or a patient, in the training set: one row.
+    """Count validation images with a duplicate, or a patient, in the training set: one row.
 
     Columns validation (images), copied (those whose perceptual hash a training image has), share, low, high (95 %
     interval, see `wilson_interval`), same_patient (those whose patient has training images; missing where no patient

@@ -1,4 +1,4 @@
-"""Outside collections: images of another origin, whose labels are mapped to the experiment's classes."""
+"""Outside collections: images of another origin, with labels mapped to classes."""
 
 import difflib
 import re
@@ -69,7 +69,9 @@ def _name_of(path: str) -> str:
 
 
 def collection_sources(collections: Iterable[Collection]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return name to absolute path of collections, and name to a digest that changes when the files do.
+    """Return two mappings of collections: name to absolute path, and name to digest.
+
+    A digest changes when the files do.
 
     A missing path is a LabError that names the collection.
     """
@@ -83,7 +85,9 @@ def collection_sources(collections: Iterable[Collection]) -> tuple[dict[str, str
 
 
 def obtain_collection(collection: Collection, workspace: Workspace, *, phantoms: int = 240) -> Dataset:
-    """Bring a collection into `external/<name>/raw` of the workspace and record it, with its own labels, see `obtain`.
+    """Bring a collection into the workspace and record it with its labels, see `obtain`.
+
+    It lies in `external/<name>/raw`.
 
     "phantom" makes `phantoms` images of a second hospital.
     """
@@ -164,7 +168,10 @@ def _sides(labels: Names[str], classes: Sequence[str]) -> str:
 
 
 def _proposal(collection: Collection, class_of: dict[str, str | None], classes: Sequence[str]) -> str:
-    """Write an entry of the experiment file that has every label, with the nearest class where one is lacking."""
+    """Write an entry of the experiment file that has every label.
+
+    The nearest class is proposed where one is lacking.
+    """
     letters = {letters_of(name): name for name in classes}
     healthy = [name for key, name in letters.items() if key in NAMES["healthy"]]
     letters |= dict.fromkeys(NAMES["healthy"], healthy[0]) if len(healthy) == 1 else {}

@@ -8,6 +8,7 @@ import pandas as pd
 from lab_utils.data.names import NAMES
 
 BLANK, NO_LABEL = set(NAMES["blank"]), {*NAMES["blank"], *NAMES["unlabelled"]}
+NOBODY = {*NAMES["blank"], *NAMES["nobody"]}
 QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 SEPARATOR = re.compile(r"\s*[,/+]\s*")  # also part of a name: "Pneumonia, viral"
 
@@ -62,3 +63,13 @@ def has_several(labels: pd.Series) -> pd.Series:
 
 def _count(parts: Collection[str]) -> int:
     return len({part.strip() for part in parts} - {""})
+
+
+def known_patients(cells: pd.Series) -> pd.Series:
+    """Return the names of the patients, "" where unknown.
+
+    0 is unknown, unless patients are numbered from it.
+    """
+    names = plain(cells)
+    unknown = NOBODY - {"0"} if (names == "1").any() else NOBODY
+    return names.where(~names.str.casefold().isin(unknown), "")

@@ -1,5 +1,6 @@
 """Tables of labels: one row per image, with its class and what else is known of it."""
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -7,14 +8,13 @@ import pandas as pd
 from lab_utils.core.errors import LabError
 from lab_utils.data.file_names import FileNames
 from lab_utils.data.folders import FileTree
-from lab_utils.data.label_cells import BLANK, NO_LABEL, has_several, label_of, plain
+from lab_utils.data.label_cells import BLANK, NO_LABEL, NOBODY, has_several, known_patients, label_of, plain
 from lab_utils.data.listing import Layout, Row, make_layout
 from lab_utils.data.names import NAMES, is_mask_file, split_side, words_of
 from lab_utils.data.sheets import SHEETS
 from lab_utils.data.table_columns import ROLES, Columns, find_columns, split_cells
 from lab_utils.data.table_files import NOT_READ, OTHER_TABLES, TABLE_ENDINGS, read_text_table
 
-NOBODY = {*NAMES["blank"], *NAMES["nobody"]}
 SEXES = {"male": "M", "m": "M", "female": "F", "f": "F"}
 MOST_CONTRADICTIONS, HANDFUL = 0.05, 5  # share and number of images: above both the table is refused
 
@@ -201,23 +201,20 @@ def table_rows(frame: pd.DataFrame, images: FileNames, files: FileNames) -> tupl
         ("unknown split", frame[has_split & no_set & ~no_label & ~no_file], no_name, "left out"),
         ("unknown split", frame[(not has_split) & (columns["split"] != "")], no_name, "column not used"),
     )
+    return sound[(labels == 1) & ~repeated].sort_values(["class", "image_id"], ignore_index=True), _row_problems(
+        frame, cases
+    )
+
+
+def _row_problems(frame: pd.DataFrame, cases: Iterable[tuple[str, pd.DataFrame, str, str]]) -> list[Row]:
+    """Report the rows of each case: check, rows of the table, what they do, action."""
     problems = []
     for check, lines, what, action in cases:
         if len(lines):
             first = lines["image"].iloc[0] or "an empty cell"
             detail = f"{len(lines):,} of {len(frame):,} rows {what}, the first for {first}."
             problems.append((check, "", "", detail, action))
-    return sound[(labels == 1) & ~repeated].sort_values(["class", "image_id"], ignore_index=True), problems
-
-
-def known_patients(cells: pd.Series) -> pd.Series:
-    """Return the names of the patients, "" where unknown.
-
-    0 is unknown, unless patients are numbered from it.
-    """
-    names = plain(cells)
-    unknown = NOBODY - {"0"} if (names == "1").any() else NOBODY
-    return names.where(~names.str.casefold().isin(unknown), "")
+    return problems
 
 
 def _sides_of_folders(paths: pd.Series) -> pd.Series:

@@ -42,7 +42,10 @@ class LabelledImages:
         return np.eye(len(self.classes), dtype=np.float32)[index]
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the rows of one side of the split, "train", "validation" or "test", as int64; maybe none of "test"."""
+        """Return the rows of one side of the split: "train", "validation" or "test", as int64.
+
+        There may be none of "test".
+        """
         return np.flatnonzero(self.manifest["split"] == split)
 
 

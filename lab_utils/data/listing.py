@@ -51,7 +51,7 @@ def make_layout(
     folders: Mapping[str, tuple[str, str]],
     problems: Collection[Row] = (),
 ) -> Layout:
-    """Pair the images with masks, list both by class, the images first, and report what is not used.
+    """Pair the images with masks, list both by class, and report what is not used.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def make_layout(
 
 
 def _unused(tree: FileTree, place: str, used: Collection[str], folders: Mapping[str, tuple[str, str]]) -> Iterator[Row]:
-    """Report files of class folders, and images elsewhere, that are used neither as images nor as masks."""
+    """Report files of class folders, and other images, that are neither images nor masks."""
     remaining = tree.images - set(used)
     for folder, (name, _) in folders.items():
         files = list(tree.below(folder))

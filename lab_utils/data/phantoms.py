@@ -71,12 +71,14 @@ def write_phantoms(
 
 
 def class_counts(images: int) -> dict[str, int]:
-    """Share a number of images among the classes as in the real database, with at least 8 of each."""
+    """Share a number of images among the classes as in the real database, 8 at least."""
     return {name: max(8, round(images * share)) for name, share in zip(CLASSES, SHARES, strict=True)}
 
 
 def mislabelled(images: int = 480, *, seed: int = 0) -> dict[str, str]:
-    """Return the path of each image that the fault "labels" puts into a wrong folder, and the class that it shows.
+    """Return the images that the fault "labels" puts into a wrong folder.
+
+    A mapping from path to the class that the image shows.
 
     These are a tenth of the images of each folder.
     """
@@ -132,7 +134,9 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[Pix
 
 
 def at_second_hospital(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Show a phantom as another hospital would: contrast, noise, a darker border and a marker, whatever its class.
+    """Show a phantom as another hospital would, whatever its class.
+
+    Contrast, noise, border and marker differ.
 
     The differences are small on purpose. Networks on an untrained backbone lose a fifth of their accuracy by them, and
     a border or a contrast that is obvious to the eye brings them below the majority-class baseline.

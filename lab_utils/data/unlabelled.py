@@ -9,7 +9,8 @@ from lab_utils.data.archives import archive_format, unpack
 from lab_utils.data.dataset import Dataset, existing_path, inner_path, is_table
 from lab_utils.data.file_names import FileNames
 from lab_utils.data.folders import FileTree
-from lab_utils.data.label_tables import known_patients, refuse_unusable_cells
+from lab_utils.data.label_cells import known_patients
+from lab_utils.data.label_tables import refuse_unusable_cells
 from lab_utils.data.listing import COLUMNS, TEXTS, Row
 from lab_utils.data.names import unread_ending
 from lab_utils.data.table_columns import Columns, find_columns
@@ -19,7 +20,7 @@ IMAGES = "images are the path of an image, a folder, an archive or a table"
 
 
 def list_images(path: str, folder: Path, *, columns: Columns | None = None) -> Dataset:
-    """List the images of a file, a folder (at any depth), an archive, a folder in an archive, or a table.
+    """List the images of a file, a folder (at any depth), an archive or a table.
 
     Masks are images here. Files of formats that hold images and are not read are listed, too: `read_images` then says
     why. Other files of a folder are not listed.

@@ -28,7 +28,10 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def bin_numbers(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the bin, from 0, of each confidence (N,); a confidence at a bound belongs to the lower bin."""
+    """Return the bin, from 0, of each confidence (N,).
+
+    A confidence at a bound belongs to the lower bin.
+    """
     return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
 
 

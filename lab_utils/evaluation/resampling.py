@@ -157,7 +157,10 @@ def calibration_error(confidence: Array, correct: Side) -> Statistic:
 
 
 def area_under_roc(scores: Array, positive: Side, negative: Side | None = None) -> Statistic:
-    """Return the probability that a positive image has a higher score than a negative one; ties count half."""
+    """Return the probability that a positive image scores higher than a negative one.
+
+    Ties count half.
+    """
     above, below = _ordered(scores, positive), _ordered(scores, ~positive if negative is None else negative)
     left, right = (np.searchsorted(scores[below], scores[above], side) for side in ("left", "right"))
 

@@ -1,4 +1,4 @@
-"""Scores of a trained network on another collection, each with its internal value, computed in the same way."""
+"""Scores on another collection, each with its internal value, computed in the same way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -71,14 +71,20 @@ class InternalScores:
 
 
 def _scores(predictions: pd.DataFrame, scaled: pd.DataFrame, among: str, classes: Sequence[str]) -> pd.DataFrame:
-    """Scores on the images of some classes; scaled_ece is the calibration error after temperature scaling."""
+    """Scores on the images of some classes.
+
+    scaled_ece is the calibration error after temperature scaling.
+    """
     before, after = (_limited(table, among, classes) for table in (predictions, scaled))
     calibration = scores_with_intervals(after, ["ece"]).assign(measure="scaled_ece")
     return pd.concat([scores_with_intervals(before, MEASURES), calibration], ignore_index=True)[COLUMNS]
 
 
 def _limited(predictions: pd.DataFrame, among: str, classes: Sequence[str]) -> pd.DataFrame:
-    """Keep the images of some classes, and the probabilities of all classes or of those, which then sum to 1."""
+    """Keep the images of some classes.
+
+    Their probabilities are of all classes, or of those alone, and sum to 1.
+    """
     rows = predictions[predictions["y_true"].isin(classes)].reset_index(drop=True)
     if among == ALL:
         return rows
@@ -88,7 +94,7 @@ def _limited(predictions: pd.DataFrame, among: str, classes: Sequence[str]) -> p
 
 
 def _with_counts(table: pd.DataFrame, true: NDArray[np.object_], patients: NDArray[np.object_]) -> pd.DataFrame:
-    """Add the numbers of images and patients, of the class and the other class where a row names them."""
+    """Add the numbers of images and patients of the classes that a row names, or of all."""
     pairs = table[["class", "other"]].to_numpy()
     chosen = [np.isin(true, names) if any(names) else np.ones(len(true), bool) for names in pairs]
     known = [len(set(patients[rows])) if (patients[rows] != "").all() else pd.NA for rows in chosen]
@@ -98,14 +104,14 @@ def _with_counts(table: pd.DataFrame, true: NDArray[np.object_], patients: NDArr
 
 
 def surest_errors(predictions: pd.DataFrame, count: int = 8) -> NDArray[np.int64]:
-    """Places of the wrong predictions of highest confidence, the surest first: (at most `count`,)."""
+    """Places of the most confident wrong predictions, in descending order: (<= count,)."""
     confidence = probabilities_of(predictions).max(axis=1)
     wrong = np.flatnonzero(predicted_of(predictions) != predictions["y_true"].to_numpy())
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
 
 
 def over_seeds(external: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds of each scenario, with intervals: the table external without its column seed.
+    """Means over the seeds of each scenario, with intervals: table external without seed.
 
     The square of each half of an interval is the sum of two: that of a run's interval, on average over the seeds, and
     that of Student's interval of the mean over seeds (Zou and Donner, Stat. Med. 27, 2008). With one seed the interval

@@ -68,7 +68,10 @@ def _bounds(samples: Array, groups: int) -> Array:
 
 
 def _constant_bounds(predictions: pd.DataFrame, measure: str, label: str) -> tuple[float, float]:
-    """Wilson's interval of a score that all resamples share; NaN for a measure that is no share of images."""
+    """Wilson's interval of a score that all resamples share.
+
+    NaN for a measure that is no share of images.
+    """
     true, predicted = predictions["y_true"], predicted_of(predictions)
     images = {"accuracy": true.notna(), "precision": predicted == label, "recall": true == label}.get(measure)
     if images is None or not images.any():
@@ -77,7 +80,7 @@ def _constant_bounds(predictions: pd.DataFrame, measure: str, label: str) -> tup
 
 
 def mean_interval(values: Array, groups: NDArray[np.int64], *, seed: int = 0) -> tuple[float, float, float]:
-    """A mean with its 95 % interval by the same cluster bootstrap, NaN with fewer than ten groups.
+    """A mean with its 95 % interval by the same bootstrap, NaN with fewer than ten groups.
 
     Parameters
     ----------

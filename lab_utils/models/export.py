@@ -1,4 +1,4 @@
-"""A trained network in the formats of other programs: LiteRT and ONNX, compared with Keras on images."""
+"""A trained network as LiteRT and ONNX files, compared with Keras on images."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -68,7 +68,10 @@ def _exported(
 
 
 def _constant_function(model: keras.Model) -> Any:
-    """Return the network as a function of images whose weights are constants, those of Normalization layers too."""
+    """Return the network as a function of images with constant weights.
+
+    Those of Normalization layers are constants, too.
+    """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)]
@@ -100,7 +103,10 @@ def predict_litert(content: bytes, images: Float) -> Float:
 
 
 def to_onnx(function: Any) -> bytes:
-    """Convert a function with constant weights to an ONNX file; the same weights give the same bytes."""
+    """Convert a function with constant weights to an ONNX file.
+
+    The same weights give the same bytes.
+    """
     import tf2onnx  # type: ignore[import-untyped]
 
     signature = [tf.TensorSpec(function.inputs[0].shape, tf.float32, name=INPUT)]
@@ -115,7 +121,10 @@ def to_onnx(function: Any) -> bytes:
 
 
 def _number_names(graph: Any) -> None:
-    """Name nodes and values by their place: tf2onnx counts across the process, and orders constants at random."""
+    """Name nodes and values by their place.
+
+    tf2onnx counts across the process, and orders constants at random.
+    """
     numbers: Iterator[int] = count()
     names = {INPUT: INPUT, OUTPUT: OUTPUT, "": ""}
     for node in graph.node:
@@ -147,7 +156,9 @@ FORMATS = (
 
 
 def pixel_scaling(backbone: str, scaling: Scaling) -> dict[str, Any]:
-    """Measure what the network does to pixel values: scale and offset per channel, and whether red and blue swap.
+    """Measure the network's scaling of pixel values: scale and offset per channel.
+
+    Also measure whether red and blue swap.
 
     The scaled value is scale × value + offset, with `value` in [0, 255].
     """

@@ -101,7 +101,7 @@ def view_report(given: argparse.Namespace) -> int:
 
 
 def predict_images(given: argparse.Namespace) -> int:
-    """Execute 50_predict with the run that is named or chosen, and say what came out and where it is."""
+    """Execute 50_predict, and say what came out and where it is."""
     from lab_utils.pipeline.predict import predict  # half of the lab, for which the other commands need not wait
 
     return predict(given.images, run=given.name, workspace=given.workspace, config=given.config)

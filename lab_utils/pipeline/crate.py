@@ -1,4 +1,4 @@
-"""The description of a shared run for programs: an RO-Crate, in the profile of a process run."""
+"""RO-Crate: a shared run described for programs, in the profile of a process run."""
 
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ DESCRIPTIONS = MADE | {
 
 
 def describe(folder: Path, run: Run, dataset: Dataset, experiment: Experiment) -> dict[str, Any]:
-    """Describe the files of a folder as results of a training: the content of ro-crate-metadata.json.
+    """Describe the files of a folder as results of a training: ro-crate-metadata.json.
 
     The training is an action that a notebook of the lab did on a data set, which is named by its SHA-256 and its
     address. Sources: RO-Crate 1.1, https://www.researchobject.org/ro-crate/; Leo et al., PLOS ONE 19(9), 2024.

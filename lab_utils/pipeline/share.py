@@ -1,4 +1,4 @@
-"""One zip that takes a trained run along: networks, model card, citation, checksums, and a description for programs."""
+"""One zip of a trained run: networks, card, citation, checksums, RO-Crate."""
 
 import json
 import shutil
@@ -136,7 +136,10 @@ def _without_paths(notebook: Path, workspace: Workspace) -> str:
 
 
 def _copy_examples(dataset: Dataset, image_ids: Any, folder: Path) -> list[str]:
-    """Copy the first and the last validation image if the data are phantoms; return their paths in the zip."""
+    """Copy the first and the last validation image if the data are phantoms.
+
+    Return their paths in the zip.
+    """
     if not dataset.synthetic:
         return []
     (folder / "examples").mkdir()
@@ -149,7 +152,10 @@ def _copied(image: Path, folder: Path) -> str:
 
 
 def _citation(run: Run, dataset: Dataset, experiment: Experiment) -> str:
-    """Write the citation of the network: it refers to the lab and, for the database, to its papers."""
+    """Write the citation of the network.
+
+    It refers to the lab and, for the database, to its papers.
+    """
     lab = yaml.safe_load((project_root() / "CITATION.cff").read_text(encoding="utf-8"))
     network = run.record["scenario"]["backbone"]
     kept = [

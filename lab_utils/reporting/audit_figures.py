@@ -102,7 +102,7 @@ def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, s
 
 
 def suspect_labels(suspects: pd.DataFrame, dataset: Dataset, most: int = 12) -> ReportFigure:
-    """Show the lowest ranks of the table suspects: the label of each image, and the class suggested instead."""
+    """Show the lowest ranks of the table suspects: given label and suggested class."""
     shown = suspects.head(most).to_dict("records")
     return image_grid(
         [read_image(dataset.root / row["image_id"]) for row in shown],

@@ -1,4 +1,4 @@
-"""The gallery of errors: the wrong predictions of validation images with Grad-CAM, as one page."""
+"""The gallery of errors: wrong predictions with Grad-CAM, as one page."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,9 @@ Maps = Mapping[str, NDArray[np.floating[Any]]]
 def write_error_page(
     path: Path, runs: Sequence[tuple[Run, Maps]], data: LabelledImages, root: Path, notices: Sequence[str]
 ) -> int:
-    """Write the page of wrong predictions, by scenario, the surest first; return the number of images shown.
+    """Write the page of wrong predictions, by scenario, the surest first.
+
+    Return the number of images shown.
 
     Parameters
     ----------

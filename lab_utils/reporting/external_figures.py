@@ -1,4 +1,4 @@
-"""Figures of outside collections: accuracy there and on validation images, and the surest errors."""
+"""Figures of outside collections: accuracies, and the surest errors."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ __all__ = ["external_accuracies", "external_errors"]
 def external_accuracies(
     means: pd.DataFrame, scenarios: Sequence[Scenario], titles: Mapping[str, str], majority: Mapping[str, float]
 ) -> ReportFigure:
-    """Show the accuracy of each scenario on every outside collection beside the one on validation images.
+    """Show each scenario's accuracy on outside collections and on validation images.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def external_accuracies(
 def external_errors(
     examples: pd.DataFrame, collection: str, title: str, dataset: Dataset, scenario: Scenario
 ) -> ReportFigure:
-    """Show the wrong predictions of highest confidence on an outside collection, with Grad-CAM maps.
+    """Show the most confident errors on an outside collection, with Grad-CAM maps.
 
     Parameters
     ----------

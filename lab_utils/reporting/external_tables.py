@@ -26,7 +26,7 @@ def external_images(counts: pd.DataFrame) -> ReportTable:
 
 
 def external_scores(means: pd.DataFrame, scenarios: Sequence[Scenario], title: str) -> ReportTable:
-    """Tabulate scores on a collection: its rows of `lab_utils.evaluation.transport.over_seeds`, of one protocol."""
+    """Tabulate scores on a collection, of one protocol: rows of `over_seeds`."""
     numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
     overall, rows = means[means["class"] == ""], []
     for _, scores in overall.groupby(["scenario", "among"], sort=False):
@@ -44,7 +44,7 @@ def external_scores(means: pd.DataFrame, scenarios: Sequence[Scenario], title: s
 
 
 def external_areas(means: pd.DataFrame, scenario: Scenario, title: str) -> ReportTable:
-    """Tabulate the areas under the ROC curve of one scenario, of classes and of pairs: as `external_scores`."""
+    """Tabulate the areas under the ROC curve of one scenario, of classes and of pairs."""
     chosen = (means["scenario"] == scenario.name) & (means["among"] == ALL) & means["measure"].isin(["auc", "pair_auc"])
     rows = [
         {

@@ -1,4 +1,4 @@
-"""The model card of a shared run: a README.md whose header programs read, in Hugging Face's form."""
+"""The model card of a shared run: a README.md in Hugging Face's form."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ PACKAGES = {"model.tflite": "ai-edge-litert", "model.onnx": "onnxruntime"}  # fi
 
 
 def is_database(dataset: Dataset) -> bool:
-    """Whether the data are the COVID-19 Radiography Database, or other images of the same four classes."""
+    """Whether the data are the COVID-19 Radiography Database, or have its four classes."""
     return not dataset.synthetic and set(dataset.classes) == set(PUBLISHED_COUNTS)
 
 
@@ -63,7 +63,7 @@ def internal_results(run: Run, workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def external_results(run: Run, workspace: Workspace) -> list[dict[str, Any]]:
-    """List a run's scores on outside collections: the rows of table external, with the collection's title.
+    """List a run's scores on outside collections, with the collections' titles.
 
     The list is empty without a collection, or if stage 42 has not run.
     """
@@ -87,7 +87,10 @@ def _measure(row: dict[str, Any]) -> str:
 
 
 def limits(run: Run, workspace: Workspace) -> list[str]:
-    """Say in sentences of Markdown what the audits measured of a run and its protocol; raise LabError without them."""
+    """Say in Markdown what the audits measured of a run and its protocol.
+
+    Without audits, it is a LabError.
+    """
     names = ("probes", "leaks", "attribution", "findings_by_protocol", "suspects", "audits_left_out")
     tables = {name: read_table(workspace, name) for name in names}
     tables = {name: table[table["protocol"] == run.protocol.name] for name, table in tables.items()}
