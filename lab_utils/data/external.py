@@ -110,7 +110,7 @@ def load_collection(collection: Collection, classes: Sequence[str], workspace: W
     Raises
     ------
     LabError
-        If a label has no class, see `map_labels`, or fewer than two classes remain.
+        If a label has no class, or every label is left out, see `map_labels`.
     """
     dataset = load_dataset(workspace.of_collection(collection.name))
     class_of = map_labels(collection, dataset.classes, classes)
@@ -134,8 +134,8 @@ def map_labels(collection: Collection, labels: Names[str], classes: Sequence[str
     Raises
     ------
     LabError
-        If a label has no class, an entry names no label or no class, or fewer than two classes remain. It lists both
-        sides, with a block for the experiment file that proposes the nearest classes.
+        If a label has no class, an entry names no label or no class, or every label is left out. It lists both sides,
+        with a block for the experiment file that proposes the nearest classes.
     """
     counts = Counter(map(letters_of, classes))
     same_letters = {key: name for name in classes if counts[key := letters_of(name)] == 1 and key}
@@ -152,9 +152,8 @@ def map_labels(collection: Collection, labels: Names[str], classes: Sequence[str
         for label, name in collection.labels.items()
         if name is not None and name not in classes
     ]
-    remaining = sorted({name for name in class_of.values() if name is not None})
-    if not problems and len(remaining) < 2:
-        problems = [f"the labels lead to {len(remaining)} class(es) ({', '.join(remaining)}); expected two or more"]
+    if not problems and all(name is None for name in class_of.values()):
+        problems = ["every label is left out; name a class for one"]
     if problems:
         raise LabError(
             "\n  ".join([f"external.{collection.name}: {collection.path}", *problems, _sides(labels, classes)])

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -29,10 +29,14 @@ class FileTree:
     root: Path
     subfolders: dict[str, list[str]]  # path of each folder to the paths of its subfolders
     files: dict[str, list[str]]  # path of each folder to the paths of its files
+    unnamed: list[str] = field(default_factory=list)  # paths left out, for the name's bytes are not UTF-8
 
     @classmethod
-    def read(cls, root: Path) -> "FileTree":
-        """Walk a folder. A folder that cannot be read and a name that is not UTF-8 are a LabError."""
+    def read(cls, root: Path, *, refuse_names: bool = True) -> "FileTree":
+        """Walk a folder. A folder that cannot be read is a LabError.
+
+        So is a name that is not UTF-8, unless `refuse_names` is False.
+        """
         tree = cls(root, {}, {})
         waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
         while waiting:
@@ -43,7 +47,10 @@ class FileTree:
                 parent = str(PurePosixPath(path).parent)
                 tree.subfolders["" if parent == "." else parent].remove(path)
                 continue
-            tree.subfolders[path], tree.files[path] = _entries(root, path)
+            tree.subfolders[path], tree.files[path], unnamed = _entries(root, path)
+            if unnamed and refuse_names:
+                raise LabError(f"{root / path}: the name {unnamed[0]} is not UTF-8; rename it")
+            tree.unnamed.extend(f"{path}/{name}".lstrip("/") for name in unnamed)
             waiting += [(child, ancestors | {place}) for child in reversed(tree.subfolders[path])]
         return tree
 
@@ -102,15 +109,20 @@ class FileTree:
         return (format_of(self.root / path) if is_hidden_image else ending) or "without ending"
 
 
-def _entries(root: Path, path: str) -> tuple[list[str], list[str]]:
-    """List the subfolders and the files of one folder, each as a path below `root`."""
-    folders, files = [], []
+def _entries(root: Path, path: str) -> tuple[list[str], list[str], list[str]]:
+    """List the subfolders and the files of one folder, each as a path below `root`.
+
+    The third list has the names that are not UTF-8.
+    """
+    folders, files, unnamed = [], [], []
     try:
         with os.scandir(root / path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.startswith((".", "~$")) or entry.name.lower() in SYSTEM_NAMES:
                     continue
-                _refuse_undecodable(entry)
+                if not _is_utf8(entry.name):
+                    unnamed.append(repr(os.fsencode(entry.name)))
+                    continue
                 target = Path(entry.path) if entry.is_symlink() else entry  # an entry cannot follow a circle of links
                 is_dead = isinstance(target, Path) and not target.exists()  # reading it reports it
                 if target.is_dir():
@@ -119,12 +131,12 @@ def _entries(root: Path, path: str) -> tuple[list[str], list[str]]:
                     files.append(f"{path}/{entry.name}".lstrip("/"))
     except OSError as error:
         raise LabError(f"{root / path}: cannot be listed ({error.strerror}); allow it, or leave it out") from error
-    return folders, files
+    return folders, files, unnamed
 
 
-def _refuse_undecodable(entry: os.DirEntry[str]) -> None:
+def _is_utf8(name: str) -> bool:
     try:
-        entry.name.encode()
+        name.encode()
     except UnicodeEncodeError:
-        folder = Path(entry.path).parent
-        raise LabError(f"{folder}: the name {os.fsencode(entry.name)!r} is not UTF-8; rename it") from None
+        return False
+    return True

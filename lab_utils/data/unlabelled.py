@@ -57,10 +57,14 @@ def list_images(path: str, folder: Path, *, columns: Columns | None = None) -> D
     root = place if place.is_dir() else place.parent
     rows, problems = pd.DataFrame({"image_id": [place.name]}), list[Row]()
     if place.is_dir():
-        tree = FileTree.read(place)
+        tree = FileTree.read(place, refuse_names=False)
+        problems = [
+            ("name not read", "", name, "The name is not UTF-8; rename the file or folder.", "left out")
+            for name in tree.unnamed
+        ]
         names = [name for name in tree.below("") if name in tree.images or unread_ending(name, "pictures", "volumes")]
         rows = pd.DataFrame({"image_id": names}, dtype=object)
-        if not names:
+        if not names and not problems:
             raise LabError(f"{path}: no images in it; it holds\n{tree.describe()}")
     elif is_table(place):
         rows, problems = _table_rows(place, columns or {})

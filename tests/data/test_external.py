@@ -73,9 +73,9 @@ def test_labels_without_a_class_are_refused_with_both_sides_and_an_entry_to_past
     assert map_labels(experiment.collections[-1], labels, CLASSES) == proposed
 
 
-@pytest.mark.parametrize(("labels", "count"), [({"a": None, "b": None}, 0), ({"a": "COVID", "b": "COVID"}, 1)])
-def test_two_classes_must_remain(labels: dict[str, str | None], count: int) -> None:
-    assert f"the labels lead to {count} class(es)" in refusal(outside("x", **labels), ["a", "b"])
+def test_one_class_is_enough_and_none_is_refused() -> None:
+    assert "every label is left out" in refusal(outside("x", a=None, b=None), ["a", "b"])
+    assert map_labels(outside("x", a="COVID", b=None), ["a", "b"], CLASSES) == {"a": "COVID", "b": None}
 
 
 def test_labels_that_yaml_reads_as_values_are_text(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Images to predict: listed without labels, whatever they come in."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_a_folder_gives_every_image_and_errors_stay_with_their_files(folder: Pat
     reasons = left_out.set_index("image_id")["reason"]
     assert sorted(reasons.index) == ["bad.png", "film.gif"]
     assert "content is of an unknown format" in reasons["bad.png"]
+
+
+def test_a_name_that_is_no_text_is_one_row(folder: Path, tmp_path: Path) -> None:
+    os.link(folder / "x1.png", os.fsencode(folder) + b"/\xff\xfe.png")
+    data = list_images(str(folder), tmp_path / "unpacked")
+    assert len(data.listing) == 6
+    assert data.problems == [
+        ("name not read", "", r"b'\xff\xfe.png'", "The name is not UTF-8; rename the file or folder.", "left out")
+    ]
 
 
 def test_an_archive_and_its_parts_are_unpacked(folder: Path, tmp_path: Path) -> None:

@@ -267,12 +267,12 @@ def test_no_name_runs_a_script(mine: Workspace, browser: Any, tmp_path: Path) ->
     """Neither in the report nor in the executed notebooks, as nbconvert's own template shows them."""
     from nbconvert import HTMLExporter
 
-    pages = [mine.root / "report" / "lab_report.html"]
+    pages = [mine.root / "report" / name for name in ("lab_report.html", "errors.html")]
     for notebook in (*mine.root.glob("notebooks/*.ipynb"), *mine.root.glob("runs/*/*/*/train.ipynb")):
         body, _ = HTMLExporter(template_name="basic").from_filename(str(notebook))
         pages.append(tmp_path / f"{notebook.parent.name}-{notebook.stem}.html")
         pages[-1].write_text(f"<!DOCTYPE html><meta charset='utf-8'><title>.</title>{body}")
-    assert len(pages) == 9
+    assert len(pages) == 11
     for page in pages:
         said: list[str] = []
         tab = opened(browser, page, 1280, "light", said)
