@@ -2,21 +2,20 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import pytest
 
 from lab_utils.pipeline.command import main
-from tests.conftest import files_in
+from tests.conftest import PROJECT, files_in
 
 NO_DEVICE = "Not a medical device: a teaching exercise, not for diagnosis."
 
 
-def test_images_are_predicted_by_one_command(
-    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_images_are_predicted_by_one_command(finished: tuple[Path, Path], tmp_path: Path) -> None:
     workspace, config = finished
     before = files_in(workspace)
     image = next((workspace / "raw" / "files").rglob("images/*.png"))
@@ -24,10 +23,12 @@ def test_images_are_predicted_by_one_command(
     for name in ("a\n<b>.png", 'it\'s "c".png'):
         shutil.copy(image, tmp_path / "-new 'images'" / name)
     (tmp_path / "-new 'images'" / "d.png").write_bytes(b"GIF89a")
-    monkeypatch.chdir(tmp_path)
     words = ["predict", f"--workspace={workspace}", f"--config={config}", "--run=", "--", "-new 'images'"]
-    assert main(words) == 0
-    said = capsys.readouterr().out
+    command = [sys.executable, "-m", "lab_utils", *words]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
     (folder,) = (workspace / "predictions").iterdir()
     table, page, notebook = folder / "predictions.csv", folder / "predictions.html", folder / "50_predict.ipynb"
     content = nbformat.read(notebook, 4)
