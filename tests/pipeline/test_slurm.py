@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slurm,
     pytest.mark.skipif(bool(obstacles()), reason=obstacles()),
 ]
-THREADS = ("--set-threads", "preprocess=1", "features=1", "train=1", "audit=1")
+THREADS = ("--set-threads", "preprocess=1", "features=1", "train=1", "external=1", "audit=1")
 # One core a job, for the machine is small; and no second attempt, so that a job that is killed is missed.
 OPTIONS = [
     "--workflow-profile=profiles/slurm",
