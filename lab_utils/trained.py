@@ -13,7 +13,6 @@ from lab_utils.core.errors import LabError
 from lab_utils.data.decode import FORMATS, read_image, resize
 from lab_utils.evaluation.predictions import classes_of, predicted_of, predictions_table, probabilities_of
 from lab_utils.evaluation.runs import Run, save_run
-from lab_utils.evaluation.runs import choose_run as choose_run
 from lab_utils.evaluation.transport import surest_errors
 from lab_utils.reporting.exhibits import ReportFigure
 

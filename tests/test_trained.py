@@ -11,8 +11,7 @@ from lab_utils import open_lab
 from lab_utils.core.catalogue import write_table_file
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace
-from lab_utils.evaluation.runs import Runs
-from lab_utils.trained import choose_run
+from lab_utils.evaluation.runs import Runs, choose_run
 from tests.conftest import run_stage
 
 

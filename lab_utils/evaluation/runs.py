@@ -12,6 +12,7 @@ from lab_utils.core.config import Experiment, Protocol, Scenario
 from lab_utils.core.errors import LabError, choose
 from lab_utils.core.files import atomic_write, read_json, write_json
 from lab_utils.core.paths import Workspace
+from lab_utils.core.plan import applied
 from lab_utils.core.provenance import provenance
 from lab_utils.evaluation.predictions import read_predictions
 
@@ -160,6 +161,11 @@ def choose_run(runs: Runs, name: str = "") -> tuple[Any, str]:
     among = f"{len(means)} scenario{'' if len(means) == 1 else 's'}"
     reason = f"under protocol {protocol}, {means.idxmax()} has the highest mean validation accuracy of {among}"
     return run, f"No run was named: {reason} ({100 * means.max():.1f}\N{NO-BREAK SPACE}%), and this is its first seed."
+
+
+def chosen_run(experiment: Experiment, workspace: Workspace, name: str = "") -> tuple[Run, str]:
+    """Choose a finished run of a workspace for a command, see `choose_run`."""
+    return choose_run(Runs(finished_runs(applied(experiment, workspace), workspace)), name)
 
 
 def settings_that_differ(run: Run) -> list[str]:

@@ -110,12 +110,11 @@ def predict_images(given: argparse.Namespace) -> int:
 def share_run(given: argparse.Namespace) -> int:
     """Write the zip of a run, and say where it is and how far the formats agree."""
     from lab_utils.core.config import load_experiment
-    from lab_utils.core.plan import applied
-    from lab_utils.evaluation.runs import Runs, choose_run, finished_runs
+    from lab_utils.evaluation.runs import chosen_run
     from lab_utils.pipeline.share import share
 
     workspace, experiment = Workspace.open(given.workspace), load_experiment(given.config)
-    run, reason = choose_run(Runs(finished_runs(applied(experiment, workspace), workspace)), given.name)
+    run, reason = chosen_run(experiment, workspace, given.name)
     print(f"Run: {run.name}\n{reason}", flush=True)
     shared = share(run, workspace, experiment)
     print(f"Zip: {shared.path} ({shared.path.stat().st_size / 1e6:.1f} MB)")

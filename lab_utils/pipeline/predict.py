@@ -6,11 +6,10 @@ from lab_utils.core.catalogue import read_table_file
 from lab_utils.core.config import load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.paths import Workspace, project_root
-from lab_utils.core.plan import applied
 from lab_utils.core.progress import report_outcome
 from lab_utils.data.dataset import existing_path
 from lab_utils.data.unlabelled import IMAGES
-from lab_utils.evaluation.runs import Runs, choose_run, finished_runs
+from lab_utils.evaluation.runs import chosen_run
 from lab_utils.pipeline.runner import run_notebook
 from lab_utils.reporting.exhibits import NOT_A_DEVICE
 from lab_utils.reporting.prediction_page import CSV, PAGE, TABLE, prediction_folder, summary
@@ -43,7 +42,7 @@ def predict(images: str, *, run: str = "", workspace: str = "", config: str = ""
 
 def _predict(images: str, name: str, workspace: str, config: str) -> None:
     place = Workspace.open(workspace)
-    run, reason = choose_run(Runs(finished_runs(applied(load_experiment(config), place), place)), name)
+    run, reason = chosen_run(load_experiment(config), place, name)
     try:
         images.encode()
     except UnicodeEncodeError as error:  # a notebook is UTF-8

@@ -11,6 +11,7 @@ from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.kaggle import KAGGLE, PUBLISHED_COUNTS
 from lab_utils.evaluation.runs import Run
+from lab_utils.evaluation.transport import ALL
 from lab_utils.reporting.exhibits import notices
 from lab_utils.reporting.names import readable
 from lab_utils.reporting.text import Markdown, render
@@ -26,7 +27,6 @@ METRICS = {  # measure in the tables: metric of the Hugging Face hub, name in th
     "balanced_accuracy": ("balanced_accuracy", "balanced accuracy"),
     "auc": ("roc_auc", "AUC"),
 }
-ALL = "all classes"  # what the network chooses among
 PACKAGES = {"model.tflite": "ai-edge-litert", "model.onnx": "onnxruntime"}  # file to the package that runs it
 
 
