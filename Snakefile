@@ -138,6 +138,7 @@ CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "er
 CARDS += sorted((PROJECT / "report" / "templates" / "lab_cards").iterdir())
 SCENARIOS = experiment.chosen_scenarios()
 LABELS = [scenario.label for scenario in experiment.known_scenarios.values()]
+CHANGES = [[protocol.name, protocol.follows, protocol.change] for protocol in experiment.known_protocols.values()]
 BACKBONES = sorted({scenario.backbone for scenario in SCENARIOS})
 MANIFEST = tables_of("20_preprocess")["manifest"].path
 FINDINGS = tables_of("20_preprocess")["findings"].path
@@ -290,7 +291,7 @@ rule evaluate:
         **tables("40_evaluate"),
         notebook="notebooks/40_evaluate.ipynb",
     params:
-        **params_of("40_evaluate", settings=lambda wildcards: [LABELS, *map(settings_of, SCENARIOS), PUBLISHED]),
+        **params_of("40_evaluate", settings=lambda wildcards: [LABELS, *map(settings_of, SCENARIOS), PUBLISHED, CHANGES]),
     log:
         "logs/40_evaluate.log",
     shell:

@@ -4,60 +4,20 @@ import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
+from lab_utils.core.entries import RULES
+from lab_utils.core.entries import Collection as Collection
+from lab_utils.core.entries import Protocol as Protocol
+from lab_utils.core.entries import Scenario as Scenario
 from lab_utils.core.errors import LabError, choose, unknown
 from lab_utils.core.paths import experiment_file
 from lab_utils.core.values import Depth as Depth
-from lab_utils.core.values import Entry, Name, Names, Positive, Seed, Settings, Width, distinct
 from lab_utils.core.values import Fault as Fault
+from lab_utils.core.values import Name, Names, Seed, Settings, distinct
 from lab_utils.core.values import Storage as Storage
 from lab_utils.core.values import TableColumn as TableColumn
 from lab_utils.core.yaml_files import read_yaml
-
-
-class Protocol(Entry):
-    """How images become a training set and a validation set."""
-
-    masks: bool = False  # whether lung masks count as images of their class (an accident of the write-up's loader)
-    interpolation: Literal["bilinear", "nearest"] = "bilinear"  # of the resize; Keras' default is nearest
-    scaling: Literal["unit", "backbone"] = "unit"  # pixel values / 255, or as the backbone was pretrained
-    # Random within each class; the same with groups kept on one side; Keras `validation_split` order; the data's own.
-    split: Literal["stratified", "grouped", "listing", "given"] = "stratified"
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    split_seed: Seed = 0  # one split serves all scenarios and seeds, so that they are comparable
-
-
-class Scenario(Entry):
-    """Which part of the network is trained, and how."""
-
-    trainable_convs: Depth  # number of the last convolutional layers that are trained, or all
-    backbone: str = "MobileNetV2"  # a model of keras.applications
-    head: tuple[Width, ...] = (1024, 512)  # widths of the dense layers between pooling and softmax
-    epochs: Positive = 20  # passes over the training images
-    batch_size: Positive = 64  # images per step
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "adagrad", "lion"] = "adam"
-    class_weight: Literal["none", "balanced"] = "none"  # balanced: in inverse proportion to the class's images
-
-    @property
-    def label(self) -> str:
-        """Number and title, such as "S1: last two convolutions + head"."""
-        return f"S{self.number}: {self.title}"
-
-
-def _text_keys(labels: Any) -> Any:
-    """Write keys that YAML reads as numbers or truth values as text: a label may be 0 or No."""
-    return {str(key): value for key, value in labels.items()} if isinstance(labels, dict) else labels
-
-
-class Collection(Entry):
-    """Images of another origin. Every network is judged on them, and none is trained on them."""
-
-    path: str  # "phantom" (those of a second hospital), or as `dataset`
-    # Label of the collection to class of the experiment, or to null: left out. See `map_labels`.
-    labels: Annotated[dict[str, str | None], BeforeValidator(_text_keys)] = Field(default={})
-    columns: dict[TableColumn, str] = Field(default={})  # names of columns of its table of labels, as for `dataset`
 
 
 class Chosen(Settings):
@@ -91,15 +51,21 @@ class Experiment(Settings):
     @field_validator("known_protocols", "known_scenarios", "known_collections", mode="before")
     @classmethod
     def _complete(cls, entries: Any, info: ValidationInfo) -> Any:
-        """Give each entry its name, its number and a title, and each scenario what `training` says."""
+        """Give each entry its name, number and title, and the values that it shares.
+
+        A scenario shares those of `training`, a protocol those of the protocol that it follows.
+        """
         if not isinstance(entries, dict):
             return {} if entries is None and info.field_name == "known_collections" else entries
         training = info.data.get("training", {}) if info.field_name == "known_scenarios" else {}
-        entries = dict(entries)
+        completed: dict[Any, Any] = {}
         for number, (name, entry) in enumerate(entries.items(), 1):
             if isinstance(entry, dict):
-                entries[name] = {"title": name, **training, **entry, "name": name, "number": number}
-        return entries
+                followed = completed.get(str(entry.get("follows")), {})
+                shared = training | {key: followed[key] for key in RULES & set(followed)}
+                entry = {"title": name, **shared, **entry, "name": name, "number": number}
+            completed[name] = entry
+        return completed
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -167,12 +133,14 @@ class Experiment(Settings):
 def load_experiment(config: str = "", **overrides: Any) -> Experiment:
     """Read and check the experiment file `config`; empty means the project's lab.yaml.
 
-    `overrides` are top-level keys that replace the file's, such as ``dataset="kaggle"``. Raises LabError with all
-    mistakes at once, each with its place and the nearest valid name.
+    A file with the key `base` replaces top-level keys of another one. `overrides` replace those of both, such as
+    ``dataset="kaggle"``. Raises LabError with all mistakes at once, each with its place and the nearest valid name.
     """
     path = experiment_file(config)
+    values = read_yaml(path)
+    base = read_yaml(path.parent / str(values.pop("base"))) if "base" in values else {}
     try:
-        experiment = Experiment.model_validate({**read_yaml(path), **overrides})
+        experiment = Experiment.model_validate({**base, **values, **overrides})
     except ValidationError as error:
         problems = _problems(error)
     else:
@@ -204,6 +172,11 @@ def _contradictions(experiment: Experiment) -> list[str]:
             problems.append(
                 f"protocols.{name}: masks: true puts masks into other sets than their images, and split: "
                 f"{protocol.split} keeps copies together; choose masks: false, or split: stratified or listing"
+            )
+        if protocol.follows not in ("", *list(experiment.known_protocols)[: protocol.number - 1]):
+            problems.append(
+                f"protocols.{name}.follows: expected a protocol that is listed above {name}, found "
+                f"{protocol.follows!r}; move it there, or remove follows"
             )
     for kind, names in (
         ("protocols", list(experiment.known_protocols)),

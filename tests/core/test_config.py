@@ -18,27 +18,55 @@ def test_the_project_s_experiment_is_the_write_up_s() -> None:
     assert experiment.convs_of("MobileNetV2") == [2, 1, 0]
 
 
-def test_the_protocols_are_data() -> None:
-    experiment = load_experiment(str(PROJECT / "lab.yaml"))
-    described, published, corrected = (experiment.protocol(name) for name in ("described", "published", "corrected"))
-    assert (described.masks, described.interpolation, described.scaling, described.split) == (
-        False,
-        "bilinear",
-        "unit",
-        "stratified",
-    )
-    assert (published.masks, published.interpolation, published.scaling, published.split) == (
-        True,
-        "nearest",
-        "unit",
-        "listing",
-    )
-    assert (corrected.masks, corrected.interpolation, corrected.scaling, corrected.split) == (
-        False,
-        "bilinear",
-        "backbone",
-        "grouped",
-    )
+def test_a_protocol_differs_from_the_one_it_follows_by_what_it_changes() -> None:
+    known = load_experiment(str(PROJECT / "lab.yaml")).known_protocols
+    settings = {name: protocol.model_dump(exclude={"name", "title"}) for name, protocol in known.items()}
+    assert settings["published"] == {
+        "masks": True,
+        "interpolation": "nearest",
+        "scaling": "unit",
+        "split": "listing",
+        "val_fraction": 0.3,
+        "split_seed": 0,
+    }
+    changes = {
+        name: {key: value for key, value in settings[name].items() if settings[protocol.follows][key] != value}
+        for name, protocol in known.items()
+        if protocol.follows
+    }
+    assert changes == {
+        "images_60": {"masks": False, "val_fraction": 0.6},  # one change: test_images_60_validates_on_the_same_images
+        "images_30": {"val_fraction": 0.3},
+        "shuffled": {"split": "stratified"},
+        "described": {"interpolation": "bilinear"},
+        "scaled": {"scaling": "backbone"},
+        "corrected": {"split": "grouped"},
+    }
+
+
+def test_protocols_yaml_runs_the_whole_chain_of_lab_yaml() -> None:
+    usual, chain = (load_experiment(str(PROJECT / name)) for name in ("lab.yaml", "protocols.yaml"))
+    assert chain.model_copy(update={"run": usual.run}) == usual
+    steps = [chain.protocol(name).follows for name in chain.protocols]
+    assert steps == [*chain.protocols[1:], ""], "each protocol follows its neighbour"
+    assert len(chain.seeds) >= 5
+
+
+def test_a_file_replaces_keys_of_its_base(tmp_path: Path) -> None:
+    write_config(tmp_path / "lab.yaml", phantoms=50)
+    (tmp_path / "mine.yaml").write_text("base: lab.yaml\nimage_size: 32\n")
+    experiment = load_experiment(str(tmp_path / "mine.yaml"), dataset="kaggle")
+    assert (experiment.phantoms, experiment.image_size, experiment.dataset) == (50, 32, "kaggle")
+    (tmp_path / "mine.yaml").write_text("base: other.yaml\n")
+    with pytest.raises(LabError, match=r"other\.yaml: no such experiment file"):
+        load_experiment(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("followed", ["nowhere", "circle", "later"])
+def test_a_protocol_follows_one_that_is_listed_above_it(followed: str, tmp_path: Path) -> None:
+    protocols = {"circle": {"follows": followed}, "later": {"follows": "circle"}}
+    with pytest.raises(LabError, match=f"protocols.circle.follows: expected a protocol .*above circle, .*'{followed}'"):
+        load_experiment(str(write_config(tmp_path / "lab.yaml", protocols=protocols)))
 
 
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
@@ -47,7 +75,7 @@ def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
         LabError, match="no scenario 'fc_onyl'.*last_two_convs, last_conv, fc_only.*did you mean 'fc_only'"
     ):
         experiment.scenario("fc_onyl")
-    with pytest.raises(LabError, match="no protocol 'x'.*described, published, corrected"):
+    with pytest.raises(LabError, match="no protocol 'x'.*published, images_60, .*corrected"):
         experiment.protocol("x")
 
 

@@ -53,6 +53,15 @@ def test_published_gives_the_write_up_s_supports() -> None:
     assert (train["kind"] == "mask").sum() == 21_165
 
 
+def test_images_60_validates_on_the_same_images() -> None:
+    """The supports cannot tell which reading is right: images and masks, or 60 % of the images."""
+    with_masks, images = real_listing(masks=True), real_listing(masks=False)
+    published, images_60 = split(with_masks, protocol("published")), split(images, protocol("images_60"))
+    for side in ("validation", "train"):
+        of_images = with_masks[(published == side) & (with_masks["kind"] == "image")]
+        assert of_images["image_id"].tolist() == images["image_id"][images_60 == side].tolist()
+
+
 def test_published_is_keras_own_split(phantoms: Path, lab: Workspace) -> None:
     rules = protocol("published")
     manifest, _ = build_manifest(obtain(str(phantoms), lab), rules)
