@@ -40,6 +40,7 @@ from lab_utils.pipeline.terminal import take_over
 PROJECT = Path(workflow.basedir)
 ALL = 1024  # threads: all cores of this machine, or as many as a cluster's profile says
 PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
+CHECKLIST = (PROJECT / "report" / "checklist.yaml").read_text()
 DATASET = FINGERPRINT = ""  # jobs of a cluster do not plan
 
 
@@ -351,7 +352,7 @@ rule report:
     params:
         **params_of(
             "lab_report",
-            settings=lambda wildcards: [experiment.title, experiment.author, LABELS, PUBLISHED],
+            settings=lambda wildcards: [experiment.title, experiment.author, LABELS, PUBLISHED, CHECKLIST],
         ),
     log:
         "logs/lab_report.log",
