@@ -11,12 +11,13 @@ from lab_utils.data.dataset import Dataset
 from lab_utils.data.duplicates import duplicates
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.sources import NBSP, missing_sources, source_confounding
-from lab_utils.data.splits import PRECEDENCE
+from lab_utils.data.splits import PRECEDENCE, UNDIVIDED
 from lab_utils.data.storage import conversions, storage_confounding
 
 LEAST_IMAGES = 10  # of a class or a data set, below which no image is an outlier
 LEAST_SPREAD = 1.0  # grey levels: a class whose images agree better has no outliers within five
 COMMON_SHARE = 0.95  # of images with one size or mode; above it the remaining images are findings
+MOST_UNPLANNED = 0.05  # deviation of a class's share of validation images from the planned one
 MOST_DEVIATION = 5.0  # modified z-score: the usual 3.5 selects a hundred sound radiographs in ten thousand
 
 Row = tuple[str, str, str, str, str]
@@ -33,6 +34,7 @@ def collect_findings(
         *dataset.problems,
         *duplicates(images, protocol),
         *divided_patients(images),
+        *unplanned_shares(manifest, protocol),
         *mask_faults(images),
         *unusual_formats(images),
         *conversions(images),
@@ -73,6 +75,22 @@ def divided_patients(images: pd.DataFrame) -> Iterator[Row]:
     if 0 < len(known) < len(images):
         detail = f"The patient of {len(images) - len(known):,} of {len(images):,} images is unknown."
         yield "patient unknown", "", "", detail, "kept; each counts as a patient of its own"
+
+
+def unplanned_shares(manifest: pd.DataFrame, protocol: Protocol) -> Iterator[Row]:
+    """Report classes whose share of validation images is more than five points from `val_fraction`.
+
+    Large groups may leave no nearer split. Where the data give the validation set, no share was planned.
+    """
+    is_given = protocol.split == "given" and (manifest["given"] == "validation").any()
+    if protocol.split not in UNDIVIDED or is_given:
+        return
+    pool = manifest[manifest["split"] != "test"]
+    shares = (pool["split"] == "validation").groupby(pool["class"], sort=False).mean()
+    for name, share in shares[(shares - protocol.val_fraction).abs() > MOST_UNPLANNED].items():
+        planned = f"{100 * protocol.val_fraction:.3g}{NBSP}% were planned, and a group is never divided."
+        detail = f"{100 * share:.1f}{NBSP}% of the images are for validation; {planned}"
+        yield "share for validation", str(name), "", detail, "kept"
 
 
 def mask_faults(images: pd.DataFrame) -> Iterator[Row]:

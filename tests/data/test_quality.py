@@ -20,9 +20,11 @@ from lab_utils.data.phantoms import CLASSES, write_phantoms
 from lab_utils.data.quality import (
     collect_findings,
     published_differences,
+    unplanned_shares,
     unusual_formats,
     unusual_grey_levels,
 )
+from lab_utils.data.splits import split
 from tests.conftest import write_classes
 
 DESCRIBED = Protocol(name="described", title="described")
@@ -233,3 +235,15 @@ def test_one_of_fifteen_images_is_named_and_equal_images_have_no_outliers() -> N
     equal = images().assign(mean=100.0, deviation=30.0)
     equal.loc[5, ["mean", "deviation"]] = [101.0, 31.0]
     assert unusual(equal) == []
+
+
+def test_a_class_that_cannot_have_the_planned_share_is_a_finding() -> None:
+    """Class b consists of two groups of nine and eleven images."""
+    items = pd.DataFrame({"class": ["a"] * 20 + ["b"] * 20, "group": [*range(20), *[20] * 9, *[21] * 11]})
+    items = items.assign(patient="", given="")
+    items["split"] = split(items, GROUPED)
+    rows = list(unplanned_shares(items, GROUPED))
+    assert [row[:3] for row in rows] == [("share for validation", "b", "")]
+    assert rows[0][3].startswith("45.0\N{NO-BREAK SPACE}% of the images are for validation; 30\N{NO-BREAK SPACE}% were")
+    assert not list(unplanned_shares(items[items["class"] == "a"], GROUPED))
+    assert not list(unplanned_shares(items.assign(given=items["split"]), GROUPED.model_copy(update={"split": "given"})))

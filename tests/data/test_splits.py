@@ -13,7 +13,7 @@ from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import obtain
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.manifest import build_manifest
-from lab_utils.data.splits import SplitError, split
+from lab_utils.data.splits import SplitError, grouped, split
 from tests.conftest import PROJECT
 
 
@@ -89,13 +89,47 @@ def test_another_split_seed_gives_another_split() -> None:
     assert (split(items, protocol("described")) != split(items, other)).any()
 
 
+def shares(items: pd.DataFrame, rules: Protocol) -> pd.Series:
+    """Return the share of each class's images in the validation set; require that no group is divided."""
+    side = split(items, rules)
+    assert (side.groupby(items["group"]).nunique() == 1).all()
+    return (side == "validation").groupby(items["class"]).mean()
+
+
 def test_corrected_keeps_every_group_on_one_side() -> None:
     items = real_listing(masks=False)
-    items["group"] = np.random.default_rng(0).integers(0, 9000, len(items))
-    side = split(items, protocol("corrected"))
-    assert (side.groupby(items["group"]).nunique() == 1).all()
-    assert (side == "validation").mean() == pytest.approx(0.3, abs=0.02)
+    items["group"] = np.random.default_rng(0).integers(0, 9000, len(items))  # of several classes, too
+    assert shares(items, protocol("corrected")).to_numpy() == pytest.approx(0.3, abs=0.005)
     assert (split(items, protocol("described")).groupby(items["group"]).nunique() == 2).any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_with_most_images_of_a_class_leaves_the_share_as_it_is(seed: int) -> None:
+    """Drawing groups as if they had one image each gave 10 to 75 % of class c, StratifiedGroupKFold 77 %."""
+    sizes = {"a": [1] * 300, "b": [20] * 3 + [1] * 140, "c": [40] + [1] * 20}
+    rows = [(name, size) for name, of_class in sizes.items() for size in of_class]
+    items = pd.DataFrame(rows, columns=["class", "size"])
+    items = with_groups(items.loc[items.index.repeat(items["size"])], items.index.repeat(items["size"]).to_numpy())
+    rules = protocol("corrected").model_copy(update={"split_seed": seed})
+    assert shares(items.reset_index(drop=True), rules).to_numpy() == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_large_group_is_drawn_as_often_as_a_small_one() -> None:
+    sizes = np.repeat([1, 5, 25], [60, 20, 4])
+    items = with_groups(pd.DataFrame({"class": "a"}, index=range(sizes.sum())), np.repeat(np.arange(84), sizes))
+    corrected = protocol("corrected")
+    rules = [corrected.model_copy(update={"split_seed": seed}) for seed in range(40)]
+    is_drawn = np.stack([grouped(items, one) for one in rules]).mean(axis=0)
+    often = pd.Series(is_drawn).groupby(np.repeat(sizes, sizes)).mean()
+    assert often.to_numpy() == pytest.approx(0.3, abs=0.08), "the validation set is no selection of singular images"
+
+
+def test_groups_that_are_too_large_for_the_share_are_still_on_both_sides() -> None:
+    items = with_groups(pd.DataFrame({"class": ["a"] * 20}), [0] * 9 + [1] * 11)
+    rules = protocol("corrected").model_copy(update={"val_fraction": 0.2})
+    assert shares(items, rules)["a"] == 9 / 20
+    with pytest.raises(SplitError, match="class a: one image, or one group of images, cannot be on both sides"):
+        split(items.assign(group=0), rules)
 
 
 def test_a_class_of_one_image_cannot_be_split() -> None:
@@ -112,7 +146,7 @@ def test_a_class_that_falls_on_one_side_is_refused() -> None:
 
 def test_too_few_images_for_the_share_are_refused() -> None:
     items = with_groups(pd.DataFrame({"class": ["a", "a", "b", "b", "c", "c"]}), range(6))
-    with pytest.raises(SplitError, match="6 images or groups of 3 classes cannot be divided with val_fraction"):
+    with pytest.raises(SplitError, match="6 images of 3 classes cannot be divided with val_fraction"):
         split(items, protocol("described"))
 
 
