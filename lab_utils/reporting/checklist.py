@@ -20,7 +20,7 @@ from lab_utils.core.values import Settings
 from lab_utils.core.yaml_files import read_yaml
 from lab_utils.data.dataset import Dataset
 from lab_utils.evaluation.runs import Run
-from lab_utils.reporting.exhibits import ReportTable
+from lab_utils.reporting.exhibits import NBSP, ReportTable
 from lab_utils.reporting.model_card import is_database
 from lab_utils.reporting.names import readable
 from lab_utils.reporting.text import count, interval, number, percent, points
@@ -42,7 +42,7 @@ class Item(Settings):
     @property
     def source(self) -> str:
         """The numbers in the guidelines: "CLAIM 7; REFORMS 3a"."""
-        return "; ".join(f"{name} {number}" for name, number in self.sources.items())
+        return "; ".join(f"{name}{NBSP}{number}" for name, number in self.sources.items())
 
 
 @cache
@@ -132,6 +132,10 @@ def verdict_counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def checklist_table(rows: pd.DataFrame, protocol: str) -> ReportTable:
-    """Tabulate a checklist."""
-    frame = rows.rename(columns=str.capitalize)
-    return ReportTable(frame, f"Items of reporting guidelines, protocol {protocol}", "tbl-checklist")
+    """Tabulate a checklist: what is not met comes first."""
+    order = {name: place for place, name in enumerate(("not met", "not knowable here", "met"))}
+    rows = rows.sort_values("verdict", key=lambda verdicts: verdicts.map(order), kind="stable")
+    items = [f"{row['item']} ({row['source']})" for row in rows.to_dict("records")]
+    columns = {"Item": items, "Verdict": rows["verdict"], "Evidence": rows["evidence"], "Section": rows["place"]}
+    caption = f"Items of reporting guidelines, with their numbers there, protocol {protocol}"
+    return ReportTable(pd.DataFrame(columns), caption, "tbl-checklist")
