@@ -70,14 +70,20 @@ def times(runs: Sequence[Run]) -> pd.DataFrame:
     Training without cached features is an estimate. Every epoch would run the frozen layers too, at the speed of
     TensorFlow's forward pass measured when the features were computed.
     """
-    return pd.DataFrame([{**run.labels(), **run.record["seconds"]} for run in runs])
+    rows = [
+        {**run.labels(), "backbone": run.record["scenario"]["backbone"], **run.record["seconds"]} for run in runs
+    ]
+    return pd.DataFrame(rows)
 
 
 def time_totals(times: pd.DataFrame) -> pd.DataFrame:
-    """Seconds of each protocol, with and without cached features: table time_totals."""
-    sums = times.groupby("protocol", sort=False).agg(
-        features=("features", "max"), training=("training", "sum"), uncached=("uncached", "sum")
-    )
+    """Seconds of each protocol, with and without cached features: table time_totals.
+
+    The features of a backbone were computed once for all of its runs.
+    """
+    features = times.groupby(["protocol", "backbone"])["features"].max().groupby("protocol").sum()
+    sums = times.groupby("protocol", sort=False)[["training", "uncached"]].sum()
+    sums.insert(0, "features", features)
     sums.insert(2, "total", sums["features"] + sums["training"])
     return sums.assign(speedup=sums["uncached"] / sums["total"]).reset_index()
 

@@ -1,4 +1,4 @@
-"""Figures of the evaluation: errors, intervals, calibration and one-vs-rest curves."""
+"""Figures of the evaluation: errors, intervals and one-vs-rest curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.metrics import SPECIFICITY
+from lab_utils.evaluation.predictions import classes_of
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting import style
 from lab_utils.reporting.exhibits import ReportFigure
@@ -18,7 +19,7 @@ from lab_utils.reporting.names import readable, short
 from lab_utils.reporting.style import FEW, GREYS, label_outer, panels, percent_axis, scenario_marks, spacing
 from lab_utils.reporting.text import interval
 
-__all__ = ["class_curves", "confusion_matrices", "reliability", "score_intervals"]
+__all__ = ["class_curves", "confusion_matrices", "score_intervals"]
 
 
 def confusion_matrices(confusion: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
@@ -100,9 +101,9 @@ def draw_intervals(
         hue_order=list(marks),
         palette=[mark["color"] for mark in marks.values()],
         markers=[mark["marker"] for mark in marks.values()],
-        dodge=0.5 if len(marks) > 1 else False,
+        dodge=False if len(marks) == 1 else 0.5 if len(marks) <= FEW else 0.75,
         linestyle="none",
-        markersize=5,
+        markersize=5 if len(marks) <= FEW else 3.5,
         errorbar=lambda scores: bounds[scores.index[0] % len(bounds)],  # the one computed, not one by seaborn
         err_kws={"linewidth": 1.2},
         legend=False,
@@ -113,51 +114,36 @@ def draw_intervals(
     style.name_rows(ax, [str(name) for name in rows], 24)
 
 
-def score_intervals(intervals: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
-    """Show accuracy and macro F1 of every run of one protocol with their intervals."""
-    chosen = [scenario for scenario in scenarios if scenario.name in set(intervals["scenario"])]
+def score_intervals(intervals: pd.DataFrame, means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
+    """Show accuracy and macro F1 of one protocol: every run and, in colour, the means over seeds.
+
+    Parameters
+    ----------
+    intervals, means : DataFrame
+        The tables of these names, of one protocol.
+    """
+    chosen = [scenario for scenario in scenarios if scenario.name in set(means["scenario"])]
     labels = {scenario.name: scenario.label for scenario in chosen}
-    seeds = sorted(intervals["seed"].unique())
-    figure, axes = panels(2, 0.6 + 0.5 * len(chosen), columns=2, sharey=True)
+    seeds = sorted(intervals["seed"].unique()) if means["seeds"].max() > 1 else []
+    scores = pd.concat([intervals[intervals["seed"].isin(seeds)], means.assign(seed="mean")], ignore_index=True)
+    scores = scores[scores["scenario"].isin(labels)].assign(row=scores["scenario"].map(labels))
+    figure, axes = panels(2, 0.6 + (0.5 + 0.06 * len(seeds)) * len(chosen), columns=2, sharey=True)
     for ax, (measure, name) in zip(axes, {"accuracy": "accuracy", "macro_f1": "macro F1"}.items(), strict=True):
-        of_measure = intervals[intervals["measure"] == measure]
         for scenario in chosen:
-            rows = of_measure[of_measure["scenario"] == scenario.name].assign(row=scenario.label)
-            marks = dict.fromkeys(seeds, scenario_marks(scenario))
+            rows = scores[(scores["measure"] == measure) & (scores["scenario"] == scenario.name)]
+            marks = {key: {"color": GREYS[1], "marker": "."} for key in seeds} | {"mean": scenario_marks(scenario)}
             draw_intervals(ax, rows, row="row", series="seed", value="value", marks=marks, order=list(labels.values()))
         ax.set_xlabel(f"{name} (%)")
-    accuracies = intervals[intervals["measure"] == "accuracy"]
-    said = [f"{labels[row['scenario']]}, seed {row['seed']}: {interval(row)}" for row in accuracies.to_dict("records")]
-    caption = "Accuracy and macro F1 of every run with 95 % confidence intervals (cluster bootstrap)"
-    return ReportFigure(figure, caption, "fig-intervals", f"Accuracy with interval. {'; '.join(said)}.")
-
-
-def reliability(calibration: pd.DataFrame, metrics: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
-    """Show accuracy against confidence of every run, with calibration error and Brier score."""
-    figure, axes = panels(len(runs), 2.3)
-    said = []
-    for ax, run in zip(axes, runs, strict=True):
-        bins, marks = run.rows_of(calibration), scenario_marks(run.scenario)
-        error, brier = run.rows_of(metrics).iloc[0][["ece", "brier"]]
-        ax.plot([0, 1], [0, 1], "--", color=GREYS[1], linewidth=1)
-        ax.plot(bins["confidence"], bins["accuracy"], color=marks["color"], linewidth=1)
-        sizes = 10 + 120 * bins["images"] / bins["images"].sum()
-        ax.scatter(bins["confidence"], bins["accuracy"], sizes, **marks, zorder=3, clip_on=False)
-        ax.set(xlim=(0, 1.02), ylim=(-0.02, 1.05), xlabel="confidence (%)", ylabel="accuracy (%)")
-        percent_axis(ax, "x", "y")
-        ax.set_title(short(run.scenario.label, 28), fontsize=9, **spacing(run.scenario.label))
-        ax.text(0.02, 0.99, f"ECE {error:.3f}\nBrier {brier:.3f}", va="top", fontsize=8, transform=ax.transAxes)
-        said.append(f"{run.scenario.label}: expected calibration error {error:.3f}, Brier score {brier:.3f}")
-    label_outer(axes)
-    caption = (
-        "Reliability diagrams: accuracy against confidence, larger dots for more images; "
-        "expected calibration error (ECE) and Brier score"
-    )
-    return ReportFigure(figure, caption, "fig-reliability", f"Accuracy against confidence. {'; '.join(said)}.")
+    accuracies = means[(means["measure"] == "accuracy") & means["scenario"].isin(labels)]
+    said = [f"{labels[row['scenario']]}: {interval(row)}" for row in accuracies.to_dict("records")]
+    caption = "Accuracy and macro F1 with 95 % confidence intervals"
+    if seeds:
+        caption += f": grey, each of {len(seeds)} seeds (images alone); in colour, their mean (images and seeds)"
+    return ReportFigure(figure, caption, "fig-intervals", f"Mean accuracy with interval. {'; '.join(said)}.")
 
 
 def class_curves(
-    predictions: Mapping[str, pd.DataFrame], points: pd.DataFrame, scenarios: Sequence[Scenario], kind: str = "roc"
+    predictions: Mapping[str, pd.DataFrame], means: pd.DataFrame, scenarios: Sequence[Scenario], kind: str = "roc"
 ) -> ReportFigure:
     """Show the one-vs-rest curves of every class, a line per scenario.
 
@@ -167,11 +153,12 @@ def class_curves(
     ----------
     predictions : mapping
         Scenario to the predictions of one run, with the columns y_true and p_<class>.
-    points : DataFrame
-        The table operating_points, of the same runs.
+    means : DataFrame
+        The table of this name, of the same protocol.
     kind : {"roc", "precision_recall"}
     """
-    classes, chosen = list(dict.fromkeys(points["class"])), [s for s in scenarios if s.name in predictions]
+    chosen = [scenario for scenario in scenarios if scenario.name in predictions]
+    classes = classes_of(predictions[chosen[0].name])
     columns, size, lines = (min(4, len(classes)), 9, 2) if len(classes) <= FEW else (5, 8, 3)
     figure, axes = panels(len(classes), style.WIDTH / columns + (0.7 if len(classes) <= FEW else 0.4), columns=columns)
     for ax, name in zip(axes, classes, strict=True):
@@ -193,7 +180,7 @@ def class_curves(
         "roc": ("One-vs-rest ROC curves; dotted, a specificity of 95 %", "auc", "fig-roc"),
         "precision_recall": ("Precision and recall of each class, one-vs-rest", "average_precision", "fig-pr"),
     }[kind]
-    smallest = points.groupby("class", sort=False)[column].min().dropna()
+    smallest = means[means["measure"] == column].groupby("class", sort=False)["value"].min().dropna()
     said = "; ".join(f"{readable(str(name))} {area:.3f}" for name, area in smallest.items())
     alt = f"A chart per class. Smallest area under the curve over the scenarios: {said}."
     return ReportFigure(figure, caption, label, alt)

@@ -8,7 +8,7 @@ from lab_utils.core.config import Scenario
 from lab_utils.evaluation.transport import ALL
 from lab_utils.reporting.exhibits import ReportTable
 from lab_utils.reporting.names import readable
-from lab_utils.reporting.text import interval
+from lab_utils.reporting.text import interval, number_interval
 
 COUNTS = {"images": "Images", "unreadable": "Unreadable", "copies": "Near-duplicates", "judged": "Judged"}
 
@@ -32,14 +32,14 @@ def external_scores(means: pd.DataFrame, scenarios: Sequence[Scenario], title: s
     for _, scores in overall.groupby(["scenario", "among"], sort=False):
         of = {row["measure"]: row for row in scores.to_dict("records")}
         accuracy = of["accuracy"]
-        errors = " / ".join(f"{of[measure]['value']:.3f}" for measure in ("ece", "scaled_ece"))
-        values = interval(accuracy, "internal"), interval(accuracy), interval(of["balanced_accuracy"]), errors
-        rows.append((numbers[accuracy["scenario"]], "all" if accuracy["among"] == ALL else "shared", *values))
+        shares = interval(accuracy, "internal"), interval(accuracy), interval(of["balanced_accuracy"])
+        errors = (number_interval(of[measure]) for measure in ("ece", "scaled_ece"))
+        rows.append((numbers[accuracy["scenario"]], "all" if accuracy["among"] == ALL else "shared", *shares, *errors))
     caption = (
         f"Scores on {title}, with 95 % confidence intervals. Inside: on validation images of the same classes. ECE: "
-        "expected calibration error before and after temperature scaling"
+        "expected calibration error; scaled: after temperature scaling"
     )
-    columns = ["Scenario", "Classes", "Accuracy inside", "Accuracy", "Balanced accuracy", "ECE"]
+    columns = ["Scenario", "Classes", "Accuracy inside", "Accuracy", "Balanced accuracy", "ECE", "Scaled ECE"]
     return ReportTable(pd.DataFrame(rows, columns=columns), caption, f"tbl-external-{means['collection'].iloc[0]}")
 
 
@@ -51,12 +51,13 @@ def external_areas(means: pd.DataFrame, scenario: Scenario, title: str) -> Repor
             "Class": readable(row["class"]),
             "Against": readable(row["other"]) or "all others",
             "Images": row["images"],
-            "AUC inside": row["internal"],
-            "AUC": row["value"],
-            "95 % interval": f"{row['low']:.3f}–{row['high']:.3f}" if row["low"] < row["high"] else "",
+            "AUC inside": number_interval(row, "internal"),
+            "AUC": number_interval(row),
         }
         for row in means[chosen].to_dict("records")
     ]
-    caption = f"Areas under the ROC curve (AUC) on {title}, {scenario.label}. Inside: on validation images"
-    formats = dict.fromkeys(["AUC inside", "AUC"], ".3f")
-    return ReportTable(pd.DataFrame(rows), caption, f"tbl-external-areas-{means['collection'].iloc[0]}", formats)
+    caption = (
+        f"Areas under the ROC curve (AUC) on {title}, {scenario.label}, with 95 % confidence intervals. Inside: on "
+        "validation images"
+    )
+    return ReportTable(pd.DataFrame(rows), caption, f"tbl-external-areas-{means['collection'].iloc[0]}")

@@ -4,7 +4,9 @@ Figures of one topic share a module. A function takes data, draws them, and retu
 """
 
 from lab_utils.reporting.audit_figures import *  # noqa: F403
+from lab_utils.reporting.calibration_figures import *  # noqa: F403
 from lab_utils.reporting.data_figures import *  # noqa: F403
 from lab_utils.reporting.evaluation_figures import *  # noqa: F403
 from lab_utils.reporting.external_figures import *  # noqa: F403
+from lab_utils.reporting.published_figures import *  # noqa: F403
 from lab_utils.reporting.training_figures import *  # noqa: F403

@@ -124,7 +124,7 @@ def percent_axis(ax: Axes, *directions: str) -> None:
     """Print the fractions of an axis ("x", "y") as per cent; its label carries the sign."""
     for direction in directions:
         axis = ax.xaxis if direction == "x" else ax.yaxis
-        axis.set_major_formatter(FuncFormatter(lambda fraction, _: f"{100 * fraction:.6g}"))
+        axis.set_major_formatter(FuncFormatter(lambda fraction, _: f"{100 * fraction:.6g}".replace("-", "−")))
 
 
 def spacing(*texts: str) -> dict[str, Any]:

@@ -6,22 +6,23 @@ from typing import Any
 import pandas as pd
 
 from lab_utils.core.config import Scenario
-from lab_utils.evaluation.runs import Run
 from lab_utils.reporting.exhibits import ReportTable
 from lab_utils.reporting.external_tables import external_areas as external_areas
 from lab_utils.reporting.external_tables import external_images as external_images
 from lab_utils.reporting.external_tables import external_scores as external_scores
 from lab_utils.reporting.names import isolated, readable
-from lab_utils.reporting.text import interval
+from lab_utils.reporting.score_tables import calibration_scores as calibration_scores
+from lab_utils.reporting.score_tables import class_scores as class_scores
+from lab_utils.reporting.score_tables import comparisons as comparisons
+from lab_utils.reporting.score_tables import mean_scores as mean_scores
+from lab_utils.reporting.score_tables import one_vs_rest as one_vs_rest
+from lab_utils.reporting.score_tables import predictive_values as predictive_values
+from lab_utils.reporting.score_tables import reproduction as reproduction
+from lab_utils.reporting.score_tables import source_scores as source_scores
+from lab_utils.reporting.score_tables import test_scores as test_scores
 
 MOST_CLASSES = 5  # in a cell
 FORMATS = {  # of columns, by their printed names; other numbers are integers
-    **dict.fromkeys(["Precision", "Recall", "F1-score"], ".2f"),
-    **dict.fromkeys(["Accuracy", "Macro F1", "Weighted F1", "ECE", "Brier score"], ".3f"),
-    **dict.fromkeys(["Majority-class baseline", "Area under ROC", "Average precision"], ".3f"),
-    **dict.fromkeys(["Sensitivity at 95 % specificity"], ".3f"),
-    **dict.fromkeys(["Difference", "From", "To"], "+.1f"),
-    **dict.fromkeys(["McNemar", "Null"], ".0%"),
     **dict.fromkeys(
         ["Share", "Low", "High", "Correct", "Baseline", "Area of the lungs", "Lungs-only reference"], ".1%"
     ),
@@ -72,18 +73,6 @@ feature_cuts = _maker(
     "Where the backbone is cut, and what is cached there; one pass over the images serves all cuts",
     "tbl-cuts",
 )
-scores = _maker(
-    "protocol; scenario; seed; images; accuracy; macro_f1: Macro F1; weighted_f1: Weighted F1; "
-    "majority: Majority-class baseline; ece: ECE; brier: Brier score",
-    "Scores of every run on its validation images; ECE is the expected calibration error",
-    "tbl-scores",
-)
-operating_points = _maker(
-    "scenario; class; auc: Area under ROC; average_precision: Average precision; "
-    "sensitivity: Sensitivity at 95 % specificity",
-    "One-vs-rest scores of each class",
-    "tbl-points",
-)
 published_supports = _maker(
     "class; images: Images N; files: Files 2N; validation: ⌊0.3 × 2N⌋; published: Published support; "
     "images_only: ⌊0.3 × N⌋",
@@ -122,67 +111,6 @@ def finding_counts(findings: pd.DataFrame, protocol: str) -> ReportTable:
 def architecture(layers: pd.DataFrame, scenario: Scenario) -> ReportTable:
     """Tabulate the layers of a model; the table counts as a figure, as in the write-up."""
     return ReportTable(layers, f"Model architecture, {scenario.label}", "fig-architecture", foot=3)
-
-
-def classification_report(reports: pd.DataFrame, run: Run, *, is_named: bool = False) -> ReportTable:
-    """Tabulate the scores of each class of a run; `is_named`: caption with protocol and seed."""
-    label, caption = f"tbl-report-{run.scenario.name}", f"Classification report, {run.scenario.label}"
-    if is_named:
-        label, caption = f"tbl-report-{run.name}", f"{caption}, {run.protocol.name}, seed {run.seed}"
-    return _table(run.rows_of(reports), "class; precision; recall; f1: F1-score; support", caption, label, foot=3)
-
-
-def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate the differences in accuracy between pairs of scenarios of one protocol."""
-    scaled = comparisons.assign(**{name: 100 * comparisons[name] for name in ("difference", "low", "high")})
-    columns = "first; second; seeds; difference; low: From; high: To; different: McNemar; null; better"
-    caption = (
-        "Pairs of scenarios: difference in accuracy (percentage points) with its 95 % confidence interval over seeds "
-        "and images; share of pairs of runs that McNemar's test with Holm's correction calls different, and the same "
-        "share among runs of one scenario (null)"
-    )
-    return _table(scaled, columns, caption, "tbl-comparisons", scenarios)
-
-
-def test_scores(intervals: pd.DataFrame, test_scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate accuracy and macro F1 of every run on the validation and the test set."""
-    numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
-    names = {"accuracy": "accuracy", "macro_f1": "macro F1"}
-    keys = ["scenario", "seed", "measure"]
-    validation = intervals[intervals["class"] == ""].set_index(keys)
-    rows = [
-        (numbers[row["scenario"]], row["seed"], names[row["measure"]], interval(of_validation), interval(row))
-        for row in test_scores[test_scores["measure"].isin(names)].to_dict("records")
-        for of_validation in [validation.loc[tuple(row[key] for key in keys)]]
-    ]
-    table = pd.DataFrame(rows, columns=["Scenario", "Seed", "Score", "Validation set", "Test set"])
-    caption = "Scores on the validation set and on the test set that the data give, with 95 % confidence intervals"
-    return ReportTable(table, caption, "tbl-test")
-
-
-def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate "published / reproduced"; a star marks what the interval excludes.
-
-    Parameters
-    ----------
-    published : DataFrame
-        The table of this name, of one protocol and seed.
-    """
-    columns = {"precision": "Precision", "recall": "Recall", "f1": "F1-score", "support": "Support"}
-    numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for row in published.to_dict("records"):
-        digits = ",.0f" if row["measure"] == "support" else ".2f"
-        pair = f"{row['published']:{digits}} / {row['reproduced']:{digits}}"
-        name = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}.get(row["measure"], readable(row["class"]))
-        cells = rows.setdefault((numbers[row["scenario"]], name), {})
-        is_outside = not pd.isna(row["inside"]) and not row["inside"]
-        cells[columns.get(row["measure"], "F1-score")] = pair + "*" * is_outside
-    table = pd.DataFrame(
-        [{"Scenario": number, "Class": name, **cells} for (number, name), cells in rows.items()],
-        columns=["Scenario", "Class", *columns.values()],
-    )
-    return ReportTable(table, f"Published / reproduced values, protocol {protocol}", f"tbl-published-{protocol}")
 
 
 def attribution(attribution: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:

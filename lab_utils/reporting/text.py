@@ -67,13 +67,28 @@ def interval(row: Any, value: str = "value", digits: int = 1) -> str:
     value : str
         The column of the fraction.
     """
+    return _bracketed(row, value, lambda fraction: _number(100 * fraction, f".{digits}f"), f"{NBSP}%")
+
+
+def number_interval(row: Any, value: str = "value", digits: int = 3) -> str:
+    """Return a row of a table as a number with its interval: 0.861 [0.840, 0.881]; see `interval`."""
+    return _bracketed(row, value, lambda bound: number(bound, digits))
+
+
+def points_interval(row: Any, value: str = "difference", digits: int = 1) -> str:
+    """Return a difference of fractions in percentage points: +2.1 [−0.3, +4.5]; see `interval`."""
+    return _bracketed(row, value, lambda fraction: points(fraction, digits))
+
+
+def _bracketed(row: Any, value: str, form: Callable[[float], str], unit: str = "") -> str:
+    """Return a value of a row, formatted by `form`, and its bounds in brackets where they are known."""
+    names = row.keys() if hasattr(row, "keys") else dir(row)
     pick = row.__getitem__ if hasattr(row, "keys") else row.__getattribute__
     if pd.isna(pick(value)):
         return MISSING
-    prefix = f"{value}_" if f"{value}_low" in (row.keys() if hasattr(row, "keys") else dir(row)) else ""
-    ends = [pick(f"{prefix}{name}") for name in ("low", "high")]
-    bounds = [_number(100 * end, f".{digits}f") for end in ends if pd.notna(end)]
-    return percent(pick(value), digits) + (f" [{', '.join(bounds)}]" if bounds else "")
+    prefix = f"{value}_" if f"{value}_low" in names else ""
+    bounds = [form(end) for end in (pick(f"{prefix}low"), pick(f"{prefix}high")) if pd.notna(end)]
+    return form(pick(value)) + unit + (f" [{', '.join(bounds)}]" if bounds else "")
 
 
 def listing(values: Iterable[Any], last: str = "and") -> Markdown:
@@ -122,8 +137,8 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
     Parameters
     ----------
     text : str
-        A Jinja template. Its filters: percent, points, count, number, seconds, interval,
-        readable, listing, code, file_link.
+        A Jinja template. Its filters: percent, points, count, number, seconds, interval, number_interval,
+        points_interval, readable, listing, code, file_link.
         ``ref("fig-x")`` refers to a figure or a table.
     namespace : mapping
         The values that the text may name.
@@ -158,7 +173,8 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
 
 
 FILTERS = {
-    filter_.__name__: _formatting(filter_) for filter_ in (percent, points, count, number, seconds, interval)
+    filter_.__name__: _formatting(filter_)
+    for filter_ in (percent, points, count, number, seconds, interval, number_interval, points_interval)
 } | {
     "readable": readable,
     "listing": listing,

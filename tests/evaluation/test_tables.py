@@ -15,6 +15,7 @@ TIMES = pd.DataFrame(
         "protocol": "described",
         "scenario": ["one", "two"],
         "seed": 0,
+        "backbone": "MobileNetV2",
         "features": 5.0,
         "shared": 2,
         "training": [30.0, 20.0],
@@ -45,6 +46,8 @@ def test_features_that_runs_share_are_counted_once() -> None:
     (row,) = time_totals(TIMES).to_dict("records")
     expected = {"protocol": "described", "features": 5, "training": 50, "total": 55, "uncached": 1100, "speedup": 20}
     assert row == expected
+    (row,) = time_totals(pd.concat([TIMES, TIMES.assign(backbone="DenseNet121", features=7.0)])).to_dict("records")
+    assert row["features"] == 12
 
 
 def test_totals_count_every_seed() -> None:

@@ -49,6 +49,6 @@ def history(**changes: Any) -> pd.DataFrame:
 
 def intervals_in(ax: Axes) -> set[tuple[float, ...]]:
     """Both ends of every horizontal line that is no marker and no reference."""
-    lines = [line for line in ax.lines if len(line.get_xdata()) == 2 and len(set(line.get_xdata())) == 2]
-    ends = {tuple(round(float(x), 3) for x in line.get_xdata()) for line in lines}
+    drawn = [line.get_xdata() for line in ax.lines if line.get_linestyle() != "None"]
+    ends = {tuple(round(float(x), 3) for x in xs) for xs in drawn if len(xs) == len(set(xs)) == 2}
     return {pair for pair in ends if pair[0] == pair[0] and pair[1] == pair[1]}  # markers may lie at nan

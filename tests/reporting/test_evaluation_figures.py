@@ -55,7 +55,7 @@ def test_errors_in_words() -> None:
     assert figures.confusion_matrices(perfect, [run(TWO)]).alt.endswith("none of 17 images is classified wrongly.")
 
 
-def test_intervals_are_drawn_for_every_run() -> None:
+def test_intervals_are_drawn_for_every_run_and_for_the_means() -> None:
     table = pd.DataFrame(
         {
             "scenario": ["one", "one", "two"],
@@ -66,34 +66,25 @@ def test_intervals_are_drawn_for_every_run() -> None:
         },
         index=[7, 7, 9],  # of a larger table
     )
-    both = pd.concat([table.assign(measure=measure) for measure in ("accuracy", "macro_f1")])
-    shown = figures.score_intervals(both, [ONE, TWO])
+    runs = pd.concat([table.assign(measure=measure) for measure in ("accuracy", "macro_f1")])
+    means = runs[runs["seed"] == 0].drop(columns="seed").assign(seeds=2, low=0.55)
+    shown = figures.score_intervals(runs, means, [ONE, TWO])
     for ax in shown.figure.axes:
-        assert intervals_in(ax) == {(0.6, 0.95), (0.65, 0.96), (0.5, 0.71)}
+        assert intervals_in(ax) == {(0.6, 0.95), (0.65, 0.96), (0.5, 0.71), (0.55, 0.95), (0.55, 0.71)}
     labels = [label.get_text() for label in shown.figure.axes[0].get_yticklabels()]
     assert labels == ["S1: title of one", "S2: title of two"]
-    few = both.assign(low=None, high=None).astype({"low": float, "high": float})  # too few images for an interval
-    shown = figures.score_intervals(few, [ONE, TWO])
+    one_seed = means.assign(seeds=1, low=None, high=None).astype({"low": float, "high": float})
+    shown = figures.score_intervals(runs, one_seed, [ONE, TWO])  # the runs are the means; too few images for intervals
     assert intervals_in(shown.figure.axes[0]) == set()
-    assert "S2: title of two, seed 0: 70.0\N{NO-BREAK SPACE}%." in shown.alt
+    assert "S2: title of two: 70.0\N{NO-BREAK SPACE}%." in shown.alt
 
 
 def test_an_absent_class_has_no_curve() -> None:
-    table = pd.DataFrame({"y_true": ["a", "b", "a"], "p_a": [0.9, 0.2, 0.4], "p_b": [0.1, 0.8, 0.6], "p_c": 0.0})
-    points = pd.DataFrame({"class": ["c", "a"], "auc": [None, 0.5], "average_precision": [None, 0.5]})
-    for kind in ("roc", "precision_recall"):
-        shown = figures.class_curves({"one": table}, points, [ONE], kind)
+    table = pd.DataFrame({"y_true": ["a", "b", "a"], "p_c": 0.0, "p_a": [0.9, 0.2, 0.4], "p_b": [0.1, 0.8, 0.6]})
+    means = pd.DataFrame({"class": ["c", "a"], "value": [None, 0.5]})
+    for kind, measure in {"roc": "auc", "precision_recall": "average_precision"}.items():
+        shown = figures.class_curves({"one": table}, means.assign(measure=measure), [ONE], kind)
         drawn = [[line for line in ax.lines if line.get_label() == ONE.label] for ax in shown.figure.axes]
-        assert [len(lines) for lines in drawn] == [0, 1]
+        assert [len(lines) for lines in drawn] == [0, 1, 1]
         assert [text.get_text() for text in shown.figure.legends[0].get_texts()] == [ONE.label]
         assert shown.alt.endswith("over the scenarios: a 0.500.")
-
-
-def test_reliability_has_a_dot_per_bin() -> None:
-    bins = pd.DataFrame({"confidence": [0.5, 0.9], "accuracy": [0.4, 1.0], "images": [10, 90]})
-    shown = figures.reliability(bins, pd.DataFrame({"ece": [0.1], "brier": [0.2]}), [run(ONE)])
-    dots = shown.figure.axes[0].collections[0]
-    assert dots.get_offsets().tolist() == [[0.5, 0.4], [0.9, 1.0]]
-    small, large = dots.get_sizes()
-    assert small < large
-    assert shown.alt.endswith("S1: title of one: expected calibration error 0.100, Brier score 0.200.")

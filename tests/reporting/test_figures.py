@@ -1,4 +1,5 @@
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ PAGE = 9.3  # inches: the height of the report's page
 
 def test_every_figure_of_every_topic_is_offered() -> None:
     functions = {name: value for name, value in vars(figures).items() if inspect.isfunction(value)}
-    topics = {"training_figures", "evaluation_figures", "data_figures", "audit_figures", "external_figures"}
+    topics = {path.stem for path in Path(figures.__file__).parent.glob("*_figures.py")}
     assert {function.__module__.rpartition(".")[2] for function in functions.values()} == topics
     assert all(inspect.signature(function).return_annotation is ReportFigure for function in functions.values())
 
@@ -21,13 +22,13 @@ def test_every_figure_of_every_topic_is_offered() -> None:
 def test_figures_of_twenty_classes_fit_on_a_page_with_every_name() -> None:
     names = [f"पैटर्न {number} of forty characters, more or less" for number in range(20)]
     manifest = pd.DataFrame({"class": names * 3, "split": np.repeat(["train", "validation", "test"], 20)})
-    points = pd.DataFrame({"class": names, "auc": 0.5, "average_precision": 0.5})
+    means = pd.DataFrame({"class": names, "measure": "auc", "value": 0.5})
     table = pd.DataFrame({"y_true": names * 2, **{f"p_{name}": np.linspace(0, 1, 40) for name in names}})
     shares = pd.DataFrame({"class": names, "outcome": "correct", "share": 0.5, "low": 0.4, "high": 0.6, "images": 9})
     drawn = [
         figures.class_balance(manifest),
         figures.feature_scatter(np.zeros((60, 2)), manifest["class"], [0.5, 0.1]),
-        figures.class_curves({ONE.name: table}, points, [ONE]),
+        figures.class_curves({ONE.name: table}, means, [ONE]),
         figures.attribution_shares(shares.assign(area=0.2, lungs_only=0.6), ONE),
         figures.image_grid([np.zeros((9, 9), np.uint8)] * 20, names, "c", "fig-x", columns=8),
     ]

@@ -38,6 +38,8 @@ def fresh_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
             f"50.0{NBSP}% [40.0, 60.0]",
         ),
         ("{{ {'value': missing, 'low': missing, 'high': missing} | interval }}", "not available"),
+        ("{{ {'value': 0.861, 'low': 0.84, 'high': 0.881} | number_interval(digits=2) }}", "0.86 [0.84, 0.88]"),
+        ("{{ {'difference': 0.021, 'low': -0.01, 'high': 0.05} | points_interval }}", "+2.1 [−1.0, +5.0]"),
         ("{{ ['a_b', 'c', 'd'] | listing }}; {{ ['a'] | listing }}", r"a\_b, c and d; a"),
         ("{{ 'Lung_Opacity' | readable }}", "Lung Opacity"),
         ("{{ missing | percent }}", "not available"),

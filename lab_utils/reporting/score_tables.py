@@ -1,0 +1,215 @@
+"""Tables of scores with their intervals; `lab_utils.reporting.tables` offers them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from lab_utils.core.config import Scenario
+from lab_utils.reporting.exhibits import ReportTable
+from lab_utils.reporting.names import readable, short
+from lab_utils.reporting.text import interval, number, number_interval, percent, points_interval
+
+CLASS_MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1-score"}
+CURVE_MEASURES = {
+    "auc": "Area under ROC",
+    "average_precision": "Average precision",
+    "sensitivity_at_95": "Sensitivity at 95 % specificity",
+}
+OVERALL = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
+SOURCE_WIDTH = 44  # average characters of a source's name
+
+
+def _numbers(scenarios: Sequence[Scenario]) -> dict[str, str]:
+    return {scenario.name: f"S{scenario.number}" for scenario in scenarios}
+
+
+def _over(seeds: int) -> str:
+    return f", mean over {seeds} seeds" if seeds > 1 else ""
+
+
+def _cells(scores: pd.DataFrame) -> dict[tuple[str, str], dict[Any, Any]]:
+    """Return the rows of a table of scores of one scenario by measure and class."""
+    return {(row["measure"], row["class"]): row for row in scores.to_dict("records")}
+
+
+def mean_scores(means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate scores over all classes of each scenario: the table means, of one protocol."""
+    rows = []
+    for scenario in scenarios:
+        cells = _cells(means[means["scenario"] == scenario.name])
+        if cells:
+            rows.append((scenario.label, *(interval(cells[measure, ""]) for measure in OVERALL)))
+    seeds, images = means["seeds"].max(), means["images"].max()
+    caption = f"Scores on {images:,} validation images{_over(seeds)}, with 95 % confidence intervals"
+    return ReportTable(pd.DataFrame(rows, columns=["Scenario", *OVERALL.values()]), caption, "tbl-scores")
+
+
+def class_scores(means: pd.DataFrame, reports: pd.DataFrame, scenario: Scenario) -> ReportTable:
+    """Tabulate precision, recall and F1 of each class of one scenario, with intervals.
+
+    Parameters
+    ----------
+    means, reports : DataFrame
+        The tables of these names, of one protocol; `reports` counts the images of each class.
+    """
+    scores = means[means["scenario"] == scenario.name]
+    cells = _cells(scores)
+    support = reports[reports["scenario"] == scenario.name].drop_duplicates("class").set_index("class")["support"]
+    rows: list[tuple[Any, ...]] = [
+        (
+            readable(name),
+            *(number_interval(cells[measure, name], digits=2) for measure in CLASS_MEASURES),
+            support[name],
+        )
+        for name in dict.fromkeys(scores["class"][scores["measure"] == "f1"])
+    ]
+    images = scores["images"].max()
+    for measure, name in {"accuracy": "accuracy", "macro_f1": "macro average"}.items():
+        rows.append((name, "", "", number_interval(cells[measure, ""], digits=2), images))
+    table = pd.DataFrame(rows, columns=["Class", *CLASS_MEASURES.values(), "Support"])
+    caption = f"Classification report, {scenario.label}{_over(scores['seeds'].max())}, with 95 % confidence intervals"
+    return ReportTable(table, caption, f"tbl-report-{scenario.name}", foot=2)
+
+
+def one_vs_rest(means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate areas under curves, and sensitivities, of each class: the table means."""
+    rows = []
+    for name, number_of in _numbers(scenarios).items():
+        scores = means[means["scenario"] == name]
+        cells = _cells(scores)
+        for label in dict.fromkeys(scores["class"][scores["measure"] == "auc"]):
+            if label:
+                values = (number_interval(cells[measure, label]) for measure in CURVE_MEASURES)
+                rows.append((number_of, readable(label), *values))
+    table = pd.DataFrame(rows, columns=["Scenario", "Class", *CURVE_MEASURES.values()])
+    return ReportTable(table, "One-vs-rest scores of each class, with 95 % confidence intervals", "tbl-points")
+
+
+def calibration_scores(calibration: pd.DataFrame, means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate calibration error and Brier score, before and after temperature scaling.
+
+    Parameters
+    ----------
+    calibration : DataFrame
+        The table calibration_scores, of one protocol; its references are averaged over seeds.
+    means : DataFrame
+        The table of this name, of the same protocol.
+    """
+    rows: list[tuple[str, ...]] = []
+    for scenario in scenarios:
+        cells = _cells(means[means["scenario"] == scenario.name])
+        if not cells:
+            continue
+        of = calibration[calibration["scenario"] == scenario.name].mean(numeric_only=True)
+        null = f"{number(of['ece_null'], 3)} (95 % below {number(of['ece_null_high'], 3)})"
+        before = number_interval(cells["ece", ""]), null, number_interval(cells["brier", ""])
+        after = number_interval(cells["scaled_ece", ""]), "", number_interval(cells["scaled_brier", ""])
+        rows.append((f"S{scenario.number}", "1", *before, number(of["brier_reference"], 3)))
+        rows.append((f"S{scenario.number}", number(of["temperature"]), *after, ""))
+    caption = (
+        "Expected calibration error (ECE) and Brier score before (temperature 1) and after cross-fitted temperature "
+        "scaling, with 95 % confidence intervals; ECE of a calibrated network, and Brier score of the base rates"
+    )
+    columns = ["Scenario", "Temperature", "ECE", "ECE if calibrated", "Brier score", "Base rates"]
+    return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-calibration")
+
+
+def predictive_values(prevalence: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate predictive values of one class by its prevalence.
+
+    Parameters
+    ----------
+    prevalence : DataFrame
+        The table of this name, of one protocol and seed.
+    """
+    numbers = _numbers(scenarios)
+    rows = [
+        (numbers[row["scenario"]], percent(row["prevalence"], 0), interval(row, "ppv"), interval(row, "npv"))
+        for row in prevalence.to_dict("records")
+    ]
+    table = pd.DataFrame(
+        rows, columns=["Scenario", "Prevalence", "Positive predictive value", "Negative predictive value"]
+    )
+    name = readable(prevalence["class"].iloc[0])
+    caption = f"Predictive values for {name} by its prevalence, with 95 % confidence intervals"
+    return ReportTable(table, caption, "tbl-prevalence")
+
+
+def source_scores(scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate the accuracy on the images of each source and class.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        The table source_scores, of one protocol and seed.
+    """
+    rows = []
+    for (source, name), of in scores[scores["class"] != ""].groupby(["source", "class"], sort=False):
+        cells = {row["scenario"]: interval(row, "accuracy") for row in of.to_dict("records")}
+        place = short(str(source).split("://")[-1].removeprefix("www."), SOURCE_WIDTH, lines=1)
+        rows.append((place, readable(str(name)), of["images"].iloc[0], *(cells.get(s.name, "") for s in scenarios)))
+    columns = ["Source", "Class", "Images", *_numbers(scenarios).values()]
+    caption = "Accuracy by source and class on validation images, with 95 % confidence intervals"
+    return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-source-scores")
+
+
+def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate the differences in accuracy between pairs of scenarios of one protocol."""
+    numbers = _numbers(scenarios)
+    rows = [
+        (
+            f"{numbers[row['first']]} − {numbers[row['second']]}",
+            points_interval(row),
+            number(row["p"], 3),
+            number(100 * row["detectable"], 1),
+            numbers.get(row["better"], ""),
+        )
+        for row in comparisons.to_dict("records")
+    ]
+    caption = (
+        f"Differences in accuracy over {comparisons['seeds'].max()} seeds (percentage points), with 95 % confidence "
+        "intervals over seeds and images; p-values are corrected by Holm's method; detectable: the smallest true "
+        "difference that would be detected in 80 % of such experiments"
+    )
+    columns = ["Scenarios", "Difference", "p", "Detectable", "Better"]
+    return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-comparisons")
+
+
+def test_scores(intervals: pd.DataFrame, test_scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate accuracy and macro F1 of every run on the validation and the test set."""
+    numbers, names = _numbers(scenarios), {"accuracy": "accuracy", "macro_f1": "macro F1"}
+    keys = ["scenario", "seed", "measure"]
+    validation = intervals[intervals["class"] == ""].set_index(keys)
+    rows = [
+        (numbers[row["scenario"]], row["seed"], names[row["measure"]], interval(of_validation), interval(row))
+        for row in test_scores[test_scores["measure"].isin(names)].to_dict("records")
+        for of_validation in [validation.loc[tuple(row[key] for key in keys)]]
+    ]
+    table = pd.DataFrame(rows, columns=["Scenario", "Seed", "Score", "Validation set", "Test set"])
+    caption = "Scores on the validation set and on the test set that the data give, with 95 % confidence intervals"
+    return ReportTable(table, caption, "tbl-test")
+
+
+def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate "published / reproduced"; a star marks a value that differs.
+
+    Parameters
+    ----------
+    published : DataFrame
+        The table of this name, of one protocol.
+    """
+    columns, numbers = {**CLASS_MEASURES, "support": "Support"}, _numbers(scenarios)
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for row in published.to_dict("records"):
+        digits = ",.0f" if row["measure"] == "support" else ".2f"
+        pair = f"{row['published']:{digits}} / {row['reproduced']:{digits}}"
+        name = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}.get(row["measure"], readable(row["class"]))
+        is_different = pd.notna(row["differs"]) and bool(row["differs"])
+        of_row = cells.setdefault((numbers[row["scenario"]], name), {})
+        of_row[columns.get(row["measure"], "F1-score")] = pair + "*" * is_different
+    table = pd.DataFrame(
+        [{"Scenario": number_of, "Class": name, **values} for (number_of, name), values in cells.items()],
+        columns=["Scenario", "Class", *columns.values()],
+    )
+    return ReportTable(table, f"Published / reproduced values, protocol {protocol}", f"tbl-published-{protocol}")
