@@ -1,6 +1,6 @@
 """Source confounding: how well the source that a metadata sheet names predicts the class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from lab_utils.data.proportions import wilson_interval
 
 LEAST_IMAGES = 20  # of a source that a network can learn
+CHILDREN = "paultimothymooney/chest-xray-pneumonia"  # in the address of the radiographs of children
 NBSP = "\N{NO-BREAK SPACE}"
 
 
@@ -73,3 +74,17 @@ def missing_sources(images: pd.DataFrame) -> Iterator[tuple[str, str, str, str, 
             first = missing["image_id"].iloc[0]
             detail = f"The sheet lacks {len(missing):,} of {len(class_images):,} images, the first {first}."
             yield "metadata sheet", str(name), "", detail, "kept; their source is unknown"
+
+
+def images_of_children(sources: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Count the images of each class that show children of 1 to 5 years; classes without them are left out.
+
+    They are the radiographs from Guangzhou of Kermany et al. (Cell 172, 2018), recognised by their address.
+
+    Parameters
+    ----------
+    sources : mapping
+        Class to images by source, as ``dataset.sources``.
+    """
+    counts = {name: sum(n for url, n in urls.items() if CHILDREN in url) for name, urls in sources.items()}
+    return {name: count for name, count in counts.items() if count}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.data.sources import missing_sources, source_confounding, source_rule
+from lab_utils.data.sources import images_of_children, missing_sources, source_confounding, source_rule
 
 
 def sourced(classes: str, sources: str, times: int = 30) -> pd.DataFrame:
@@ -48,3 +48,9 @@ def test_images_that_a_sheet_does_not_name_are_counted() -> None:
     assert [row[:4] for row in missing_sources(table)] == [
         ("metadata sheet", "a", "", "The sheet lacks 1 of 2 images, the first 2.")
     ]
+
+
+def test_images_of_children_are_counted_by_class() -> None:
+    children = "https://www.kaggle.com/paultimothymooney/chest-xray-pneumonia"
+    sources = {"a": {children: 3, "https://example.org": 5}, "b": {"https://example.org": 4}, "c": {children: 2}}
+    assert images_of_children(sources) == {"a": 3, "c": 2}
