@@ -456,17 +456,20 @@ def of_collection(outside: pd.DataFrame, *, copies: int = 0) -> str:
     counts |= {"unreadable": 0, "copies": copies, "judged": 40}
     values = {"scores_of": {"other": scores}, "counts_of": {"other": pd.DataFrame(counts)}, "errors_of": {}}
     values |= {"runs": [], "outside_data": {}, "tables": tables, "scenarios": SCENARIOS, "outside_titles": TITLES}
-    return said("The interval lies below the one", elsewhere=rows, outside_majority={"other": 0.55}, **values)
+    return said("The interval of the accuracy lies below", elsewhere=rows, outside_majority={"other": 0.55}, **values)
 
 
 def test_each_collection_is_compared_with_validation_images_and_the_baseline() -> None:
     text = of_collection(OUTSIDE)
     assert (
-        "## <b>other_hospital</b> The accuracy on 40 images of 30 patients is 60.0 % to 80.0 %; on validation images it "
-        "is 90.0 % to 90.0 %. The interval lies below the one on validation images for 1 of 2 scenarios, and above the "
-        "majority-class baseline (55.0 %) for 0." in text
+        "## <b>other_hospital</b> The networks were judged on 40 images of 30 patients. The interval of the accuracy "
+        "lies below the one on validation images for 1 of 2 scenarios, and above the majority-class baseline (55.0 %) "
+        "for 0." in text
     )
-    assert "takes the expected calibration error of S1: title of one from 0.600 to 0.250." in text
+    assert (
+        "takes the expected calibration error of S1: title of one from 0.600 [0.500, 0.700] to 0.250 [0.500, 0.700]."
+        in text
+    )
     assert "near-duplicates of images of this data set" not in text
     assert "shared classes a network chooses" not in text
     assert "The judged images are of one class" in text
@@ -545,9 +548,8 @@ def test_a_positive_answer_is_explained_by_its_prevalence() -> None:
 
 
 def test_calibration_is_judged_by_that_of_calibrated_networks() -> None:
-    rows = {"scenario": ["one", "two"], "ece": [0.04, 0.02], "ece_null_high": 0.03}
-    confidences = pd.DataFrame({"scenario": ["one", "two"], "confidence": [0.95, 0.9], "accuracy": 0.91})
-    text = said("Are the probabilities calibrated?", confidences=confidences, first_calibration=pd.DataFrame(rows))
-    assert "+4.0 points for S1: title of one; −1.0 points for S2: title of two." in text
-    assert "S1: title of one, 0.040, is above that of 95 % of calibrated networks (0.030)." in text
-    assert "S2: title of two, 0.020, is not above that" in text
+    rows = pd.DataFrame({"ece": [0.04, 0.02], "ece_null_high": 0.03}, index=["one", "two"])
+    scores = means(one=0.04, two=0.02).assign(measure="ece", low=0.01, high=0.05).set_index(["scenario", "measure"])
+    text = said("Are the probabilities calibrated?", calibration_means=rows, overall_scores=scores)
+    assert "- S1: title of one: ECE 0.040 [0.010, 0.050], **above** that of 95 % of calibrated networks (0.030)" in text
+    assert "- S2: title of two: ECE 0.020 [0.010, 0.050], not above that" in text
