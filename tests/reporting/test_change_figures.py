@@ -42,4 +42,4 @@ def test_each_step_has_the_accuracies_of_both_protocols() -> None:
         "91.5 %",
         "−1.5 [−4.0, +1.0]",
     ]
-    assert "means over 5 seeds" in shown.caption
+    assert "mean over 5 seeds" in shown.caption
