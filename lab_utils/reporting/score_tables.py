@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from lab_utils.core.config import Scenario
+from lab_utils.evaluation.metrics import SUMMARY
 from lab_utils.reporting.exhibits import ReportTable
 from lab_utils.reporting.names import readable, short
 from lab_utils.reporting.text import interval, number, number_interval, percent, points_interval
@@ -17,6 +18,7 @@ CURVE_MEASURES = {
     "sensitivity_at_95": "Sensitivity at 95 % specificity",
 }
 OVERALL = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
+ABSENT = {"value": None}  # of a class without images
 SOURCE_WIDTH = 44  # average characters of a source's name
 
 
@@ -55,19 +57,16 @@ def class_scores(means: pd.DataFrame, reports: pd.DataFrame, scenario: Scenario)
     """
     scores = means[means["scenario"] == scenario.name]
     cells = _cells(scores)
-    support = reports[reports["scenario"] == scenario.name].drop_duplicates("class").set_index("class")["support"]
-    rows: list[tuple[Any, ...]] = [
-        (
-            readable(name),
-            *(number_interval(cells[measure, name], digits=2) for measure in CLASS_MEASURES),
-            support[name],
-        )
-        for name in dict.fromkeys(scores["class"][scores["measure"] == "f1"])
-    ]
+    of_scenario = reports[reports["scenario"] == scenario.name]
+    classes = of_scenario[of_scenario["seed"] == of_scenario["seed"].min()][: -len(SUMMARY)]
+    rows: list[tuple[Any, ...]] = []
+    for name, support in classes[["class", "support"]].to_numpy():
+        values = (number_interval(cells.get((measure, name), ABSENT), digits=2) for measure in CLASS_MEASURES)
+        rows.append((readable(name), *values, support))
     images = scores["images"].max()
     for measure, name in {"accuracy": "accuracy", "macro_f1": "macro average"}.items():
         rows.append((name, "", "", number_interval(cells[measure, ""], digits=2), images))
-    table = pd.DataFrame(rows, columns=["Class", *CLASS_MEASURES.values(), "Support"])
+    table = pd.DataFrame(rows, columns=["Class", *CLASS_MEASURES.values(), "Support"]).astype({"Support": int})
     caption = f"Classification report, {scenario.label}{_over(scores['seeds'].max())}, with 95 % confidence intervals"
     return ReportTable(table, caption, f"tbl-report-{scenario.name}", foot=2)
 
@@ -213,3 +212,26 @@ def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Sce
         columns=["Scenario", "Class", *columns.values()],
     )
     return ReportTable(table, f"Published / reproduced values, protocol {protocol}", f"tbl-published-{protocol}")
+
+
+def protocol_changes(changes: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate the accuracy under each protocol and under the one that follows it: the table changes."""
+    numbers = _numbers(scenarios)
+    rows = [
+        (
+            f"{row['from']} → {row['to']}",
+            row["what"],
+            numbers[row["scenario"]],
+            row["images"],
+            percent(row["accuracy_from"]),
+            percent(row["accuracy_to"]),
+            points_interval(row),
+        )
+        for row in changes.to_dict("records")
+    ]
+    caption = (
+        f"Accuracy on the validation images that two neighbouring protocols share{_over(changes['seeds'].max())}; "
+        "differences in percentage points with 95 % confidence intervals"
+    )
+    columns = ["Protocols", "Change", "Scenario", "Images", "Before", "After", "Difference"]
+    return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-changes")
