@@ -1,7 +1,7 @@
 """Grad-CAM of any trained Keras model, and of linear models on pooled features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from lab_utils.models.features import cached_features
 from lab_utils.models.runtime import keras, tf
 
 BATCH = 64  # images per pass
+RANDOM_HEADS = 20  # a share above those of all random heads has p < 1/20
+RANDOM_IMAGES = 128  # at most, explained with random heads
 
 
 class AttributionError(LabError):
@@ -30,6 +32,8 @@ class Attribution:
     maps: Float  # (n, h, w), not negative: one value per cell of the last feature map
     predicted: NDArray[np.int64]  # (n,), index of the predicted class
     confidence: Float  # (n,), in [0, 1]: probability of the predicted class
+    random_maps: Float | None = None  # (m, heads, h, w): of m of the images, with random heads
+    random_rows: NDArray[np.int64] | None = None  # (m,): which of the n images
 
 
 def grad_cam(maps: Any, gradients: Any) -> Any:
@@ -43,8 +47,12 @@ def grad_cam(maps: Any, gradients: Any) -> Any:
     return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
 
 
-def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64]) -> Attribution:
+def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64], *, has_random: bool = True) -> Attribution:
     """Compute Grad-CAM for the images of some rows (n,) of the data.
+
+    With `has_random`, evenly chosen images are explained with random heads too. A random head is the part behind the
+    last feature map with random kernels. Its maps show what Grad-CAM gives although the head has learned nothing: the
+    randomisation test of Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018 (arXiv 1810.03292).
 
     Raises
     ------
@@ -58,12 +66,17 @@ def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64]) -> Attr
     explained_layer = [graph.steps[last].layer, *convolutions][-1]
     place = graph.cut_place(lambda layer: moves_in_training(layer) or layer is explained_layer)
     inputs = data.images if place < 0 else cached_features(graph, [place], data)[0].values
-    explained = _explainer(graph, place, last)
-    parts = [
-        [part.numpy() for part in explained(inputs[rows[start : start + BATCH]])]
-        for start in range(0, len(rows), BATCH)
-    ]
-    return Attribution(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    explained, randomised = _explainer(graph, place, last)
+
+    def computed(function: Any, chosen: NDArray[np.int64]) -> list[Any]:
+        parts = [function(inputs[chosen[start : start + BATCH]]) for start in range(0, len(chosen), BATCH)]
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    attribution = Attribution(*computed(explained, rows))
+    if not has_random:
+        return attribution
+    sample = np.arange(0, len(rows), -(-len(rows) // RANDOM_IMAGES))
+    return replace(attribution, random_maps=computed(randomised, rows[sample])[0], random_rows=sample)
 
 
 def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attribution]:
@@ -72,7 +85,7 @@ def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attrib
     The image is uint8 (H, W) or (H, W, 3), of the size that the model takes.
     """
     graph = graph_of(model)
-    explained = _explainer(graph, -1, last_map(graph))
+    explained, _ = _explainer(graph, -1, last_map(graph))
     batch = image[None]
     probabilities = np.asarray(model(to_rgb(batch), training=False))[0]
     return probabilities, Attribution(*(part.numpy() for part in explained(batch)))
@@ -116,8 +129,11 @@ def last_map(graph: Graph) -> int:
     return places[-1]
 
 
-def _explainer(graph: Graph, place: int, last: int) -> Any:
-    """Compile a function from a batch at step `place` to maps, class and confidence."""
+def _explainer(graph: Graph, place: int, last: int) -> tuple[Any, Any]:
+    """Compile two functions of a batch at step `place`.
+
+    The first gives maps, class and confidence, the second the maps of all random heads.
+    """
     above = graph.part(place, last) if last > place else None
     head, final = graph.part(last, len(graph.steps) - 2), graph.steps[-1].layer
     if not (isinstance(final, keras.layers.Dense) and final.activation is keras.activations.softmax):
@@ -125,17 +141,39 @@ def _explainer(graph: Graph, place: int, last: int) -> Any:
             f"Grad-CAM needs a dense softmax layer at the end of the model, found {type(final).__name__}"
         )
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def explained(batch: Any) -> Any:
+    def features(batch: Any) -> Any:
         values = to_rgb(batch) if place < 0 else tf.cast(batch, tf.float32)
-        maps = values if above is None else above(values, training=False)
+        return values if above is None else above(values, training=False)
+
+    def cam_and_scores(maps: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(maps)
             scores = head(maps, training=False) @ final.kernel
             if final.use_bias:
                 scores += final.bias  # before the softmax
             best = tf.reduce_max(scores, axis=-1)
-        cam = grad_cam(maps, tape.gradient(best, maps))
+        return grad_cam(maps, tape.gradient(best, maps)), scores
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def explained(batch: Any) -> Any:
+        cam, scores = cam_and_scores(features(batch))
         return cam, tf.argmax(scores, axis=-1), tf.reduce_max(tf.nn.softmax(scores), axis=-1)
 
-    return explained
+    @tf.function(autograph=False, reduce_retracing=True)
+    def randomised(batch: Any) -> Any:
+        maps, kernels = features(batch), [one for one in (*head.weights, *final.weights) if len(one.shape) > 1]
+
+        def cam(number: Any) -> Any:
+            drawn = [(kernel, _glorot(kernel.shape, (number, index))) for index, kernel in enumerate(kernels)]
+            with keras.StatelessScope(state_mapping=drawn):
+                return cam_and_scores(maps)[0]
+
+        return (tf.transpose(tf.map_fn(cam, tf.range(RANDOM_HEADS), fn_output_signature=tf.float32), [1, 0, 2, 3]),)
+
+    return explained, randomised
+
+
+def _glorot(shape: tuple[int, ...], seed: tuple[Any, int]) -> Any:
+    """Draw a kernel as Keras does before training (Glorot and Bengio, AISTATS 2010)."""
+    limit = (6 / (int(np.prod(shape[:-1])) + shape[-1])) ** 0.5
+    return tf.random.stateless_uniform(shape, seed, -limit, limit)

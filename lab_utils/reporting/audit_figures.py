@@ -1,5 +1,7 @@
 """Figures of the audits: masked images, and where a network looks."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,6 +15,14 @@ from lab_utils.reporting.exhibits import ReportFigure
 from lab_utils.reporting.names import readable
 from lab_utils.reporting.style import FEW, GREYS, legend_of, neutral_marks, panels
 from lab_utils.reporting.text import interval, percent
+
+REFERENCES: dict[str, tuple[str, str, Any]] = {  # columns of the table attribution: name, colour, line
+    "area": ("area: uniform attribution", GREYS[1], ":"),
+    "centre": ("centre: a blob in the centre", GREYS[1], "--"),
+    "other_lungs": ("other lungs: the lungs of another image", GREYS[1], "-."),
+    "lungs_only": ("lungs only: a linear model that sees only lungs", GREYS[0], ":"),
+    "lungs": ("lungs: exactly the lungs", GREYS[0], "-"),
+}
 
 __all__ = ["attribution_shares", "grad_cam", "probe_accuracies", "suspect_labels"]
 
@@ -39,7 +49,7 @@ def probe_accuracies(probes: pd.DataFrame) -> ReportFigure:
 
 
 def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportFigure:
-    """Show the share of attribution inside the lungs by class and outcome.
+    """Show the share of attribution inside the lungs by class and outcome, between references.
 
     Parameters
     ----------
@@ -47,28 +57,32 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
         The table of this name, of one run.
     """
     rows = attribution[attribution["class"] != ""]
+    everything = attribution[attribution["class"] == ""].iloc[0]
     classes, marks = list(dict.fromkeys(rows["class"])), neutral_marks(["correct", "wrong"])
-    figure, (ax,) = panels(1, 1.0 + min(0.5 * len(classes), 7.5), columns=1)
+    figure, (ax,) = panels(1, 1.3 + min(0.5 * len(classes), 7.2), columns=1)
     draw_intervals(ax, rows, row="class", series="outcome", value="share", marks=marks)
-    references = {"area": "share of the image that the lungs cover", "lungs_only": "lungs-only reference"}
-    for outcome, dodge in (("correct", -0.25), ("wrong", 0.25)):
-        of_outcome = rows[rows["outcome"] == outcome].set_index("class").reindex(classes)
-        for (column, name), color in zip(references.items(), (GREYS[1], "black"), strict=True):
-            at = np.arange(len(classes)) + dodge
-            ax.plot(of_outcome[column], at, "|", color=color, markersize=9, label=name)
+    drawn = [
+        ax.axvline(everything[name], color=color, linestyle=line, linewidth=1.2, zorder=0.5, label=label)
+        for name, (label, color, line) in REFERENCES.items()
+    ]
+    heads = everything[["random_head_low", "random_head_high"]].fillna(everything["area"])  # without them, no band
+    band = ax.axvspan(*heads, color=GREYS[2], alpha=0.6, zorder=0.1, label="random heads: smallest to largest")
     ax.set_xlabel("share of Grad-CAM attribution inside the lungs (%)")
-    handles = [*legend_of(marks), *ax.get_lines()[-2:]]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(handles=[*legend_of(marks), band, *drawn], loc="outside lower center", ncols=2)
     said = [
-        f"{readable(row['class'])}, {row['outcome']}: {percent(row['share'])} ({row['images']:,} images; "
-        f"the lungs cover {percent(row['area'])}, lungs-only reference {percent(row['lungs_only'])})"
+        f"{readable(row['class'])}, {row['outcome']}: {percent(row['share'])} ({row['images']:,} images)"
         for row in rows.to_dict("records")
     ]
+    references = [f"{label} {percent(everything[name])}" for name, (label, *_) in REFERENCES.items()]
     caption = (
         f"Share of Grad-CAM attribution inside the lungs by class and outcome, {scenario.label}, "
-        "with 95 % confidence intervals"
+        "with 95 % confidence intervals; the lines are references, as means over all images"
     )
-    return ReportFigure(figure, caption, "fig-attribution", f"Shares of attribution. {'; '.join(said)}.")
+    alt = (
+        f"Shares of attribution. {'; '.join(said)}. References: {'; '.join(references)}; random heads from "
+        f"{percent(everything['random_head_low'])} to {percent(everything['random_head_high'])}."
+    )
+    return ReportFigure(figure, caption, "fig-attribution", alt)
 
 
 def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, scenario: Scenario) -> ReportFigure:

@@ -17,14 +17,25 @@ from lab_utils.reporting.score_tables import comparisons as comparisons
 from lab_utils.reporting.score_tables import mean_scores as mean_scores
 from lab_utils.reporting.score_tables import one_vs_rest as one_vs_rest
 from lab_utils.reporting.score_tables import predictive_values as predictive_values
+from lab_utils.reporting.score_tables import protocol_changes as protocol_changes
 from lab_utils.reporting.score_tables import reproduction as reproduction
 from lab_utils.reporting.score_tables import source_scores as source_scores
 from lab_utils.reporting.score_tables import test_scores as test_scores
+from lab_utils.reporting.text import interval
 
 MOST_CLASSES = 5  # in a cell
 FORMATS = {  # of columns, by their printed names; other numbers are integers
     **dict.fromkeys(
-        ["Share", "Low", "High", "Correct", "Baseline", "Area of the lungs", "Lungs-only reference"], ".1%"
+        [
+            "Share",
+            "Share for validation",
+            "Low",
+            "High",
+            "Correct",
+            "Baseline",
+            *("Area", "Centre", "Other lungs", "Lungs only", "Lungs"),
+        ],
+        ".1%",
     ),
     **dict.fromkeys(["Size (MB)", "Time (s)", "Per protocol (s)"], ",.1f"),
     **dict.fromkeys(["Images per second"], ",.0f"),
@@ -89,9 +100,13 @@ audit_times = _maker("part; seconds: Time (s); per_protocol: Per protocol (s)", 
 
 
 def class_counts(manifest: pd.DataFrame, protocol: str) -> ReportTable:
-    """Tabulate the images of each class in the training, validation and test set."""
+    """Tabulate the images of each class in the training, validation and test set.
+
+    The share for validation is that of the images for training and validation.
+    """
     counts = pd.crosstab(manifest["class"], manifest["split"]).reset_index()
-    columns = "class; train: Training; validation" + "; test" * ("test" in counts)
+    counts["share"] = counts["validation"] / (counts["train"] + counts["validation"])
+    columns = "class; train: Training; validation; share: Share for validation" + "; test" * ("test" in counts)
     return _table(counts, columns, f"Images per class, protocol {protocol}", "tbl-balance")
 
 
@@ -114,10 +129,17 @@ def architecture(layers: pd.DataFrame, scenario: Scenario) -> ReportTable:
 
 
 def attribution(attribution: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate the share of attribution inside the lungs of every run, over all classes."""
-    columns = "protocol; scenario; images; share; low; high; area: Area of the lungs; lungs_only: Lungs-only reference"
-    overall = attribution[attribution["class"] == ""]
-    return _table(overall, columns, "Share of Grad-CAM attribution inside the lungs", "tbl-attribution", scenarios)
+    """Tabulate the share of attribution inside the lungs of every run, over all classes, and the references."""
+    columns = "scenario; seed; network; area; centre; other_lungs: Other lungs; random_head: Random heads; "
+    columns += "lungs_only: Lungs only; lungs"
+    rows = attribution[attribution["class"] == ""]
+    printed = {"network": "share", "random_head": "random_head"}
+    texts = {name: [interval(row, value) for row in rows.to_dict("records")] for name, value in printed.items()}
+    caption = (
+        "Share of Grad-CAM attribution inside the lungs with its 95 % confidence interval, and its references; of the "
+        "random heads, the mean, the smallest and the largest share"
+    )
+    return _table(rows.assign(**texts), columns, caption, "tbl-attribution", scenarios)
 
 
 def settings(values: Mapping[str, Any], caption: str, label: str) -> ReportTable:

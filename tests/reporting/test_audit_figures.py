@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from lab_utils.data.dataset import Dataset
 from lab_utils.reporting import figures
@@ -21,14 +22,19 @@ def test_probes_are_compared_with_the_majority_class_baseline() -> None:
 
 
 def test_attribution_lies_between_its_references() -> None:
-    row = {"share": 0.4, "low": 0.3, "high": 0.5, "area": 0.2, "lungs_only": 0.6, "images": 9}
-    table = pd.DataFrame([{"class": "a_b", "outcome": "correct", **row}, {"class": "", "outcome": "", **row}])
-    shown = figures.attribution_shares(table, ONE)
-    ticks = [line for line in axis_of(shown).lines if line.get_marker() == "|" and line.get_markersize() == 9]
-    assert sorted({float(x) for line in ticks for x in line.get_xdata() if x == x}) == [0.2, 0.6]
-    assert "a b, correct: 40.0 % (9 images; the lungs cover 20.0 %, lungs-only reference 60.0 %)" in shown.alt.replace(
-        "\N{NO-BREAK SPACE}", " "
-    )
+    row = {"share": 0.4, "low": 0.3, "high": 0.5, "images": 9, "random_head_low": 0.1, "random_head_high": 0.3}
+    references = {"area": 0.2, "centre": 0.25, "other_lungs": 0.45, "lungs_only": 0.6, "lungs": 0.7}
+    rows = pd.DataFrame([{"class": "a_b", "outcome": "correct", **row}, {"class": "", "outcome": "", **row}])
+    shown = figures.attribution_shares(rows.assign(**references), ONE)
+    ax = axis_of(shown)
+    lines = [line for line in ax.lines if line.get_label() and not line.get_label().startswith("_")]
+    assert [line.get_xdata()[0] for line in lines] == list(references.values())
+    (band,) = ax.patches
+    assert (band.get_x(), band.get_width()) == (0.1, pytest.approx(0.2))
+    alt = shown.alt.replace("\N{NO-BREAK SPACE}", " ")
+    assert "a b, correct: 40.0 % (9 images)" in alt
+    assert "uniform attribution 20.0 %" in alt
+    assert "random heads from 10.0 % to 30.0 %" in alt
 
 
 def test_heat_maps_lie_over_correct_images_left_and_errors_right(tmp_path: Path) -> None:

@@ -25,11 +25,22 @@ def test_figures_of_twenty_classes_fit_on_a_page_with_every_name() -> None:
     means = pd.DataFrame({"class": names, "measure": "auc", "value": 0.5})
     table = pd.DataFrame({"y_true": names * 2, **{f"p_{name}": np.linspace(0, 1, 40) for name in names}})
     shares = pd.DataFrame({"class": names, "outcome": "correct", "share": 0.5, "low": 0.4, "high": 0.6, "images": 9})
+    everything = shares.iloc[:1].assign(**{"class": "", "outcome": ""})
+    names_of_references = (
+        "area",
+        "centre",
+        "other_lungs",
+        "lungs_only",
+        "lungs",
+        "random_head_low",
+        "random_head_high",
+    )
+    references = dict.fromkeys(names_of_references, 0.2)
     drawn = [
         figures.class_balance(manifest),
         figures.feature_scatter(np.zeros((60, 2)), manifest["class"], [0.5, 0.1]),
         figures.class_curves({ONE.name: table}, means, [ONE]),
-        figures.attribution_shares(shares.assign(area=0.2, lungs_only=0.6), ONE),
+        figures.attribution_shares(pd.concat([shares, everything.assign(**references)]), ONE),
         figures.image_grid([np.zeros((9, 9), np.uint8)] * 20, names, "c", "fig-x", columns=8),
     ]
     for shown in drawn:

@@ -19,7 +19,11 @@ def test_findings_are_counted_by_check_and_class() -> None:
 
 
 def test_columns_and_scenarios_are_printed_as_in_the_text() -> None:
-    row = {"protocol": "p", "class": "", "scenario": "one", "images": 1200, "share": 0.25, "low": -0.5, "high": 0.5}
-    page = tables.attribution(pd.DataFrame([{**row, "area": 0.2, "lungs_only": 0.3}]), [ONE]).to_html()
-    assert '<th scope="row" class="text">p</th><td class="text">S1</td><td class="number">1,200</td>' in page
-    assert '<td class="number">25.0\N{NO-BREAK SPACE}%</td><td class="number">−50.0\N{NO-BREAK SPACE}%</td>' in page
+    row = {"class": "", "scenario": "one", "seed": 1200, "share": 0.25, "low": 0.2, "high": 0.3, "area": -0.5}
+    heads = {"random_head": 0.4, "random_head_low": 0.1, "random_head_high": 0.6}
+    others = {"centre": 0.3, "other_lungs": 0.5, "lungs_only": 0.4, "lungs": 0.7}
+    page = tables.attribution(pd.DataFrame([{**row, **heads, **others}]), [ONE]).to_html()
+    assert '<th scope="row" class="text">S1</th><td class="number">1,200</td>' in page
+    assert '<td class="number">−50.0\N{NO-BREAK SPACE}%</td><td class="number">30.0\N{NO-BREAK SPACE}%</td>' in page
+    assert "25.0\N{NO-BREAK SPACE}% [20.0, 30.0]" in page
+    assert "40.0\N{NO-BREAK SPACE}% [10.0, 60.0]" in page
