@@ -4,6 +4,7 @@
 settings of the run: whether the run can know it, and whether it is met.
 """
 
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -108,7 +109,9 @@ def verdict(item: Item, facts: dict[str, Any]) -> tuple[str, str]:
             bool(environment.compile_expression(rule, undefined_to_none=False)(**facts))
             for rule in (item.known, f"({item.known}) and ({item.met})")
         )
-        evidence = " ".join(environment.from_string(item.evidence).render(facts).split())
+        evidence = re.sub(
+            r"[ \n]+", " ", environment.from_string(item.evidence).render(facts)
+        ).strip()  # keeps no-break spaces
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise LabError(f"{FILE}: {item.item!r}: {error}; correct its rule or its evidence") from error
     return VERDICTS[2] if not is_known else VERDICTS[not is_met], evidence
@@ -135,7 +138,11 @@ def checklist_table(rows: pd.DataFrame, protocol: str) -> ReportTable:
     """Tabulate a checklist: what is not met comes first."""
     order = {name: place for place, name in enumerate(("not met", "not knowable here", "met"))}
     rows = rows.sort_values("verdict", key=lambda verdicts: verdicts.map(order), kind="stable")
-    items = [f"{row['item']} ({row['source']})" for row in rows.to_dict("records")]
-    columns = {"Item": items, "Verdict": rows["verdict"], "Evidence": rows["evidence"], "Section": rows["place"]}
+    cells = [
+        (f"{row['item']} ({row['source']})", row["verdict"], f"{row['place']}: {row['evidence']}")
+        for row in rows.to_dict("records")
+    ]
     caption = f"Items of reporting guidelines, with their numbers there, protocol {protocol}"
-    return ReportTable(pd.DataFrame(columns), caption, "tbl-checklist")
+    return ReportTable(
+        pd.DataFrame(cells, columns=["Item", "Verdict", "Section and evidence"]), caption, "tbl-checklist"
+    )

@@ -32,12 +32,12 @@ def test_a_verdict_follows_from_the_tables() -> None:
         place="Audits",
         known="leaks | length > 0",
         met="leaks.copied.sum() == 0",
-        evidence="{{ leaks.copied.sum() | count }}\n copies",
+        evidence="{{ leaks.copied.sum() | count }}\N{NO-BREAK SPACE}%\n copies",
     )
     leaks = pd.DataFrame({"copied": [1200]})
-    assert verdict(item, {"leaks": leaks}) == (NOT_MET, "1,200 copies")
-    assert verdict(item, {"leaks": leaks * 0}) == (MET, "0 copies")
-    assert verdict(item, {"leaks": leaks[:0]}) == (NOT_KNOWN, "0 copies")
+    assert verdict(item, {"leaks": leaks}) == (NOT_MET, "1,200\N{NO-BREAK SPACE}% copies")
+    assert verdict(item, {"leaks": leaks * 0}) == (MET, "0\N{NO-BREAK SPACE}% copies")
+    assert verdict(item, {"leaks": leaks[:0]}) == (NOT_KNOWN, "0\N{NO-BREAK SPACE}% copies")
     for change in ({"met": "absent > 1"}, {"met": "leaks.absent"}, {"known": "1 +"}, {"evidence": "{{ absent }}"}):
         with pytest.raises(LabError, match=r"No copies.*correct its rule or its evidence"):
             verdict(item.model_copy(update=change), {"leaks": leaks})
