@@ -306,12 +306,20 @@ def test_coarse_inputs_are_named_and_the_null_is_checked() -> None:
 
 
 def test_attribution_in_words() -> None:
-    row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2, "lungs_only": 0.6}
-    shown, nothing = SimpleNamespace(scenario=SCENARIOS[0]), pd.DataFrame()
-    text = said("Where do the networks look?", shown=shown, examples=pd.DataFrame([row]), overall=pd.DataFrame([row]))
-    assert "- S1: title of one: 40.0 % [35.0, 45.0]" in text
-    assert "The lungs cover 20.0 % of the image" in text
-    assert "reaches 60.0 %." in text
+    row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2, "centre": 0.3, "other_lungs": 0.5}
+    row |= {"lungs": 0.7, "random_head_low": 0.1, "random_head_high": 0.42, "exceeded": "area; centre"}
+    shown, nothing, phrase = SimpleNamespace(scenario=SCENARIOS[0]), pd.DataFrame(), "Where do the networks look?"
+
+    def text(exceeded: str) -> str:
+        overall = pd.DataFrame([{**row, "exceeded": exceeded}])
+        return said(phrase, shown=shown, examples=overall, overall=overall)
+
+    some = text("area; centre")
+    assert "- S1: title of one: 40.0 % [35.0, 45.0]; random heads 10.0 % to 42.0 %; exceeds area and centre" in some
+    assert "Uniform attribution (area) has 20.0 %, a blob in the centre 30.0 %, and the lungs of another" in some
+    assert "No network exceeds them all." in some
+    assert "exceeds no blind reference" in text("")
+    assert "At least one network exceeds them all." in text("area; centre; other_lungs; random_head")
     assert "Too few images have a lung mask" in said(
         "Where do the networks look?", shown=shown, examples=nothing, overall=nothing
     )
