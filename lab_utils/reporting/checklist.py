@@ -109,11 +109,10 @@ def verdict(item: Item, facts: dict[str, Any]) -> tuple[str, str]:
             bool(environment.compile_expression(rule, undefined_to_none=False)(**facts))
             for rule in (item.known, f"({item.known}) and ({item.met})")
         )
-        evidence = re.sub(
-            r"[ \n]+", " ", environment.from_string(item.evidence).render(facts)
-        ).strip()  # keeps no-break spaces
+        evidence = environment.from_string(item.evidence).render(facts)
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise LabError(f"{FILE}: {item.item!r}: {error}; correct its rule or its evidence") from error
+    evidence = re.sub("[ \n]+", " ", evidence).strip()  # no-break spaces remain
     return VERDICTS[2] if not is_known else VERDICTS[not is_met], evidence
 
 
