@@ -85,9 +85,9 @@ feature_cuts = _maker(
     "tbl-cuts",
 )
 published_supports = _maker(
-    "class; images: Images N; files: Files 2N; validation: ⌊0.3 × 2N⌋; published: Published support; "
-    "images_only: ⌊0.3 × N⌋",
-    "Arithmetic of the published class counts",
+    "class; images: Images N; files: Files 2N; of_files: ⌊0.3 × 2N⌋; of_images: ⌊0.6 × N⌋; "
+    "published: Published support; images_only: ⌊0.3 × N⌋",
+    "Arithmetic of the published class counts: 30 % of images and masks, and 60 % of the images",
     "tbl-supports",
 )
 sources = _maker(

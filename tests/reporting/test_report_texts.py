@@ -127,6 +127,7 @@ def test_the_easiest_and_the_hardest_class() -> None:
     text = said(
         "shows every error",
         runs=[SimpleNamespace(scenario=SCENARIOS[0])],
+        seeds=1,
         lowest_f1=lowest,
         highest_f1=lowest.assign(value=1.0, low=0.9, high=1.0, **{"class": "c"}),
         class_images={"a_b": 10},
@@ -166,6 +167,7 @@ def headlines(outside: pd.DataFrame, **accuracies: float) -> dict[str, Any]:
     """What the report says first and last, under protocol `corrected`."""
     return {
         "headline": "corrected",
+        "RECOMMENDED": "corrected",
         "headline_means": means(**accuracies),
         "headline_majority": 0.5,
         "headline_probe": pd.DataFrame({"accuracy": [0.88], "low": [0.8], "high": [0.9]}),
