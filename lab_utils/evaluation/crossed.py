@@ -47,24 +47,6 @@ class Estimate:
         quantiles = student.ppf(1 - ALPHA / tests / 2, self.freedom) + student.ppf(POWER, self.freedom)
         return float(quantiles * np.sqrt(self.variance))
 
-    def share_interval(self, images: float) -> tuple[float, float]:
-        """Return the 95 % interval of a value in [0, 1], which has no zero width: low, high.
-
-        The images' part is Wilson's interval (J. Am. Stat. Assoc. 22, 1927) for as many trials as give its variance, at
-        most `images`: more runs are no more images. The seeds' part is added to the square of each half (Zou and
-        Donner, Stat. Med. 27, 2008).
-        """
-        binomial, variance = self.value * (1 - self.value), self.variance - self.seed_variance
-        trials = binomial / variance if binomial and variance * images > binomial else images
-        quantile = float(student.ppf((1 + LEVEL) / 2, self.freedom))
-        ratio = quantile**2 / trials
-        centre = (self.value + ratio / 2) / (1 + ratio)
-        margin = np.sqrt(ratio * binomial + ratio**2 / 4) / (1 + ratio)
-        seeds = quantile * np.sqrt(self.seed_variance)
-        low = self.value - np.hypot(self.value - centre + margin, seeds)
-        high = self.value + np.hypot(centre + margin - self.value, seeds)
-        return max(float(low), 0.0), min(float(high), 1.0)
-
 
 def crossed_estimate(
     values: Sequence[Array], covariance: Array, groups: int, *, least_variance: float = 0.0
@@ -81,8 +63,8 @@ def crossed_estimate(
     values : one or two arrays of float (n,)
         Score of each run of a set.
     covariance : float (R, R)
-        Covariance of the scores of all R runs, in this order, over other groups of images: see `image_covariance`; or
-        from resamples.
+        Covariance of the scores of all R runs, in this order, over samples of images, such as
+        `lab_utils.evaluation.influence.Clusters` gives.
     groups : int
         Number of groups of images, two or more.
     least_variance : float
@@ -104,17 +86,3 @@ def crossed_estimate(
     means = [float(np.mean(runs)) for runs in values]
     freedom = total**2 / squares if squares else np.inf
     return Estimate(means[0] - sum(means[1:]), total, freedom, total - images)
-
-
-def image_covariance(contributions: Array) -> Array:
-    """Covariance of the scores of runs over other groups of images: (R, R).
-
-    Parameters
-    ----------
-    contributions : float (R, G)
-        What each group adds to the deviation of a run's score from its expectation: for an accuracy, hits minus
-        accuracy times images, over the number of all images.
-    """
-    groups = contributions.shape[1]
-    centred = contributions - contributions.mean(axis=1, keepdims=True)
-    return centred @ centred.T * (groups / (groups - 1))

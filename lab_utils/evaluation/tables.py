@@ -5,9 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from lab_utils.evaluation import calibration, metrics, uncertainty
-from lab_utils.evaluation.published import published_table
+from lab_utils.evaluation import metrics
+from lab_utils.evaluation.changes import protocol_changes
+from lab_utils.evaluation.comparisons import comparisons
+from lab_utils.evaluation.intervals import INTERVAL, intervals
+from lab_utils.evaluation.judged import JudgedRun
+from lab_utils.evaluation.published import agreement, published_table
 from lab_utils.evaluation.runs import Run
+from lab_utils.evaluation.scores import score_tables
 
 
 def evaluation_tables(
@@ -23,24 +28,25 @@ def evaluation_tables(
     manifests : mapping
         Name of a protocol to its manifest.
     """
+    judged = [JudgedRun(run) for run in runs]
     tables = {
         "metrics": over_runs(runs, metrics.scores),
         "reports": over_runs(runs, metrics.classification_report),
         "extremes": over_runs(runs, metrics.extremes),
         "confusion": over_runs(runs, metrics.confusion),
-        "operating_points": over_runs(runs, metrics.operating_points),
-        "calibration": over_runs(runs, calibration.reliability),
-        "intervals": over_runs(runs, uncertainty.intervals),
-        "comparisons": uncertainty.comparisons(runs),
+        "comparisons": comparisons(judged),
+        "changes": protocol_changes(judged),
+        "published": published_table(judged, published),
+        "agreement": agreement(judged, published),
         "test_scores": pd.concat(
             [run.labelled(test_scores(run, manifests[run.protocol.name])) for run in runs], ignore_index=True
         ),
         "curves": pd.concat([run.labelled(metrics.curve_summary(run.history())) for run in runs], ignore_index=True),
         "times": times(runs),
     }
+    tables |= score_tables(runs, manifests)
     tables["time_totals"] = time_totals(tables["times"])
     tables["ranking"] = ranking(tables["metrics"], tables["times"])
-    tables["published"] = published_table(runs, tables["reports"], tables["intervals"], published)
     return tables
 
 
@@ -55,7 +61,7 @@ def test_scores(run: Run, manifest: pd.DataFrame) -> pd.DataFrame:
     It has no rows without a test set. Scores of a class count the images and the patients of that class.
     """
     predictions = run.test_predictions()
-    table = uncertainty.intervals(predictions) if len(predictions) else pd.DataFrame(columns=uncertainty.INTERVAL)
+    table = intervals(predictions) if len(predictions) else pd.DataFrame(columns=INTERVAL)
     patients = predictions["image_id"].map(manifest.set_index("image_id")["patient"])
     chosen = [predictions["y_true"].isin([name] if name else predictions["y_true"]) for name in table["class"]]
     counts = [patients[rows].nunique() if (patients[rows] != "").all() else pd.NA for rows in chosen]
@@ -70,9 +76,7 @@ def times(runs: Sequence[Run]) -> pd.DataFrame:
     Training without cached features is an estimate. Every epoch would run the frozen layers too, at the speed of
     TensorFlow's forward pass measured when the features were computed.
     """
-    rows = [
-        {**run.labels(), "backbone": run.record["scenario"]["backbone"], **run.record["seconds"]} for run in runs
-    ]
+    rows = [{**run.labels(), "backbone": run.record["scenario"]["backbone"], **run.record["seconds"]} for run in runs]
     return pd.DataFrame(rows)
 
 

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 from scipy.stats import t as student
-from statsmodels.stats.proportion import proportion_confint
 
-from lab_utils.evaluation.crossed import Estimate, crossed_estimate, image_covariance
+from lab_utils.evaluation.crossed import Estimate, crossed_estimate
 
 
 def two_way(runs: int, groups: int, seed: float, image: float, both: float, number: int) -> np.ndarray:
@@ -16,9 +15,9 @@ def two_way(runs: int, groups: int, seed: float, image: float, both: float, numb
 def estimate_of(*sets: np.ndarray, least_variance: float = 0.0) -> Estimate:
     """The estimate of means of (runs, groups) over the same groups."""
     every = np.concatenate(sets)
-    contributions = (every - every.mean(axis=1, keepdims=True)) / every.shape[1]
+    covariance = np.atleast_2d(np.cov(every)) / every.shape[1]
     values = [runs.mean(axis=1) for runs in sets]
-    return crossed_estimate(values, image_covariance(contributions), every.shape[1], least_variance=least_variance)
+    return crossed_estimate(values, covariance, every.shape[1], least_variance=least_variance)
 
 
 def test_the_variance_is_that_of_the_two_way_analysis_of_variance() -> None:
@@ -66,15 +65,3 @@ def test_the_detectable_difference_is_detected_with_a_power_of_eighty_percent() 
     assert one.detectable() == pytest.approx(0.01 * (1.959964 + 0.841621), rel=1e-4)
     assert one.detectable(tests=3) == pytest.approx(0.01 * (2.393980 + 0.841621), rel=1e-4)
     assert Estimate(0.0, 0.01**2, freedom=4).detectable() > one.detectable()
-
-
-@pytest.mark.parametrize("hits", [40, 39, 20])
-def test_the_interval_of_a_share_is_wilson_s_and_holds_the_seeds(hits: int) -> None:
-    share, images = hits / 40, 40
-    variance = share * (1 - share) / images
-    low, high = Estimate(share, variance, np.inf).share_interval(images)
-    assert (low, high) == pytest.approx(proportion_confint(hits, images, method="wilson"))
-    assert low < high
-    assert Estimate(share, variance / 2, np.inf).share_interval(images) == pytest.approx((low, high))
-    wider = Estimate(share, variance + 0.05**2, 4.0, 0.05**2).share_interval(images)
-    assert wider[0] < low
