@@ -2,6 +2,7 @@ import pandas as pd
 
 from lab_utils.reporting import figures, tables
 from tests.reporting.conftest import ONE, TWO, axis_of, intervals_in
+from tests.reporting.test_report_texts import said
 
 CHANGES = pd.DataFrame(
     {
@@ -43,3 +44,13 @@ def test_each_step_has_the_accuracies_of_both_protocols() -> None:
         "−1.5 [−4.0, +1.0]",
     ]
     assert "mean over 5 seeds" in shown.caption
+
+
+def test_the_report_says_which_changes_an_interval_separates_from_none() -> None:
+    names = {"figures": figures, "tables": tables, "scenarios": [ONE, TWO], "protocols": ("published", "images_60")}
+    text = said("**One change at a time.**", changes=CHANGES, clear_changes=CHANGES[:1], seeds=5, **names)
+    assert "1 of 3 intervals excludes 0." in text and "and of the seeds of both protocols" in text
+    assert "`published` → `images_60` (no masks), S1: title of one: +3.0 [+1.0, +5.0] percentage points" in text
+    names["changes"] = CHANGES[:0]
+    assert "a difference between them has no single cause" in said("**One change at a time.**", **names)
+    assert not said("**One change at a time.**", **{**names, "protocols": ("published",)})
