@@ -10,16 +10,26 @@ from matplotlib.axes import Axes
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lab_utils.core.config import Scenario
-from lab_utils.evaluation.metrics import SPECIFICITY
+from lab_utils.evaluation.influence import SPECIFICITY
 from lab_utils.evaluation.predictions import classes_of
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting import style
 from lab_utils.reporting.exhibits import ReportFigure
 from lab_utils.reporting.names import readable, short
-from lab_utils.reporting.style import FEW, GREYS, label_outer, panels, percent_axis, scenario_marks, spacing
+from lab_utils.reporting.style import (
+    FEW,
+    GREYS,
+    TALLEST,
+    label_outer,
+    legend_of,
+    panels,
+    percent_axis,
+    scenario_marks,
+    spacing,
+)
 from lab_utils.reporting.text import interval
 
-__all__ = ["class_curves", "confusion_matrices", "score_intervals"]
+__all__ = ["class_curves", "confusion_matrices", "score_intervals", "source_accuracies"]
 
 
 def confusion_matrices(confusion: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
@@ -140,6 +150,31 @@ def score_intervals(intervals: pd.DataFrame, means: pd.DataFrame, scenarios: Seq
     if seeds:
         caption += f": grey, each of {len(seeds)} seeds (images alone); in colour, their mean (images and seeds)"
     return ReportFigure(figure, caption, "fig-intervals", f"Mean accuracy with interval. {'; '.join(said)}.")
+
+
+def source_accuracies(scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
+    """Show the accuracy on the images of each source and class, a marker per scenario.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        The table source_scores, of one protocol and seed.
+    """
+    labels = {scenario.name: scenario.label for scenario in scenarios}
+    table = scores[(scores["class"] != "") & scores["scenario"].isin(labels)]
+    names = [
+        f"{readable(name)} ({images:,}), {str(source).split('://')[-1].removeprefix('www.')}"
+        for name, images, source in table[["class", "images", "source"]].to_numpy()
+    ]
+    table = table.assign(row=names, series=table["scenario"].map(labels))
+    marks = {scenario.label: scenario_marks(scenario) for scenario in scenarios}
+    rows = table["row"].nunique()
+    figure, (ax,) = panels(1, min(0.9 + rows * (0.2 + 0.08 * len(marks)), TALLEST), columns=1)
+    draw_intervals(ax, table, row="row", series="series", value="accuracy", marks=marks)
+    figure.legend(handles=legend_of(marks), loc="outside lower center", ncols=2)
+    said = [f"{row['row']}, {row['series']}: {interval(row, 'accuracy')}" for row in table.to_dict("records")]
+    caption = "Accuracy by class (number of images) and source on validation images, with 95 % confidence intervals"
+    return ReportFigure(figure, caption, "fig-sources", f"Accuracies. {'; '.join(said)}.")
 
 
 def class_curves(

@@ -33,13 +33,13 @@ def external_scores(means: pd.DataFrame, scenarios: Sequence[Scenario], title: s
         of = {row["measure"]: row for row in scores.to_dict("records")}
         accuracy = of["accuracy"]
         shares = interval(accuracy, "internal"), interval(accuracy), interval(of["balanced_accuracy"])
-        errors = (number_interval(of[measure]) for measure in ("ece", "scaled_ece"))
-        rows.append((numbers[accuracy["scenario"]], "all" if accuracy["among"] == ALL else "shared", *shares, *errors))
+        error = number_interval(of["ece"])
+        rows.append((numbers[accuracy["scenario"]], "all" if accuracy["among"] == ALL else "shared", *shares, error))
     caption = (
         f"Scores on {title}, with 95 % confidence intervals. Inside: on validation images of the same classes. ECE: "
-        "expected calibration error; scaled: after temperature scaling"
+        "expected calibration error"
     )
-    columns = ["Scenario", "Classes", "Accuracy inside", "Accuracy", "Balanced accuracy", "ECE", "Scaled ECE"]
+    columns = ["Scenario", "Classes", "Accuracy inside", "Accuracy", "Balanced accuracy", "ECE"]
     return ReportTable(pd.DataFrame(rows, columns=columns), caption, f"tbl-external-{means['collection'].iloc[0]}")
 
 

@@ -9,11 +9,10 @@ from lab_utils.evaluation.published import MEASURES
 from lab_utils.reporting.evaluation_figures import draw_intervals
 from lab_utils.reporting.exhibits import ReportFigure
 from lab_utils.reporting.names import readable, short
-from lab_utils.reporting.style import GREYS, legend_of, neutral_marks, panels, percent_axis, spacing
+from lab_utils.reporting.style import GREYS, TALLEST, legend_of, neutral_marks, panels, percent_axis, spacing
 from lab_utils.reporting.text import points
 
 __all__ = ["published_differences"]
-TALLEST = 7.6  # inches: a figure with its caption fits on a page
 NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
@@ -29,7 +28,7 @@ def published_differences(published: pd.DataFrame, scenarios: Sequence[Scenario]
     table = table.assign(row=[_row(name, measure) for name, measure in table[["class", "measure"]].to_numpy()])
     chosen = [scenario for scenario in scenarios if scenario.name in set(table["scenario"])]
     order, marks = list(dict.fromkeys(table["row"])), neutral_marks(list(dict.fromkeys(table["protocol"])))
-    height = min(0.9 + len(order) * (0.12 + 0.09 * len(marks)), TALLEST)
+    height = min(0.9 + len(order) * (0.11 + 0.07 * len(marks)), TALLEST)
     figure, axes = panels(len(chosen), height, columns=len(chosen), sharey=True, sharex=True)
     for ax, scenario in zip(axes, chosen, strict=True):
         rows = table[table["scenario"] == scenario.name]

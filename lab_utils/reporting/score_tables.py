@@ -8,7 +8,7 @@ import pandas as pd
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.metrics import SUMMARY
 from lab_utils.reporting.exhibits import ReportTable
-from lab_utils.reporting.names import readable, short
+from lab_utils.reporting.names import readable
 from lab_utils.reporting.text import interval, number, number_interval, percent, points_interval
 
 CLASS_MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1-score"}
@@ -19,7 +19,6 @@ CURVE_MEASURES = {
 }
 OVERALL = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
 ABSENT = {"value": None}  # of a class without images
-SOURCE_WIDTH = 44  # average characters of a source's name
 
 
 def _numbers(scenarios: Sequence[Scenario]) -> dict[str, str]:
@@ -101,16 +100,17 @@ def calibration_scores(calibration: pd.DataFrame, means: pd.DataFrame, scenarios
         if not cells:
             continue
         of = calibration[calibration["scenario"] == scenario.name].mean(numeric_only=True)
-        null = f"{number(of['ece_null'], 3)} (95 % below {number(of['ece_null_high'], 3)})"
+        null = f"{number(of['ece_null'], 3)} ({number(of['ece_null_high'], 3)})"
         before = number_interval(cells["ece", ""]), null, number_interval(cells["brier", ""])
         after = number_interval(cells["scaled_ece", ""]), "", number_interval(cells["scaled_brier", ""])
-        rows.append((f"S{scenario.number}", "1", *before, number(of["brier_reference"], 3)))
-        rows.append((f"S{scenario.number}", number(of["temperature"]), *after, ""))
+        rows.append((f"S{scenario.number}", "1", *before))
+        rows.append((f"S{scenario.number}", number(of["temperature"]), *after))
     caption = (
         "Expected calibration error (ECE) and Brier score before (temperature 1) and after cross-fitted temperature "
-        "scaling, with 95 % confidence intervals; ECE of a calibrated network, and Brier score of the base rates"
+        "scaling, with 95 % confidence intervals. If calibrated: mean ECE of a calibrated network and, in parentheses, "
+        f"its 95 % quantile. The Brier score of the base rates is {number(calibration['brier_reference'].mean(), 3)}"
     )
-    columns = ["Scenario", "Temperature", "ECE", "ECE if calibrated", "Brier score", "Base rates"]
+    columns = ["Scenario", "Temperature", "ECE", "If calibrated", "Brier score"]
     return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-calibration")
 
 
@@ -133,24 +133,6 @@ def predictive_values(prevalence: pd.DataFrame, scenarios: Sequence[Scenario]) -
     name = readable(prevalence["class"].iloc[0])
     caption = f"Predictive values for {name} by its prevalence, with 95 % confidence intervals"
     return ReportTable(table, caption, "tbl-prevalence")
-
-
-def source_scores(scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate the accuracy on the images of each source and class.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        The table source_scores, of one protocol and seed.
-    """
-    rows = []
-    for (source, name), of in scores[scores["class"] != ""].groupby(["source", "class"], sort=False):
-        cells = {row["scenario"]: interval(row, "accuracy") for row in of.to_dict("records")}
-        place = short(str(source).split("://")[-1].removeprefix("www."), SOURCE_WIDTH, lines=1)
-        rows.append((place, readable(str(name)), of["images"].iloc[0], *(cells.get(s.name, "") for s in scenarios)))
-    columns = ["Source", "Class", "Images", *_numbers(scenarios).values()]
-    caption = "Accuracy by source and class on validation images, with 95 % confidence intervals"
-    return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-source-scores")
 
 
 def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:

@@ -17,6 +17,7 @@ from lab_utils.reporting import fonts
 from lab_utils.reporting.names import short
 
 WIDTH = 6.3  # inches: the text width of the report's page
+TALLEST = 7.6  # inches: a figure with its caption fits on a page
 FEW = 6  # classes; figures of more have smaller type, and fewer images of each
 # Okabe and Ito's colours for the colour-blind (jfly.uni-koeln.de/color, 2008), without yellow: scenarios only.
 SCENARIO_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

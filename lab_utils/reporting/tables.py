@@ -19,7 +19,6 @@ from lab_utils.reporting.score_tables import one_vs_rest as one_vs_rest
 from lab_utils.reporting.score_tables import predictive_values as predictive_values
 from lab_utils.reporting.score_tables import protocol_changes as protocol_changes
 from lab_utils.reporting.score_tables import reproduction as reproduction
-from lab_utils.reporting.score_tables import source_scores as source_scores
 from lab_utils.reporting.score_tables import test_scores as test_scores
 from lab_utils.reporting.text import interval
 

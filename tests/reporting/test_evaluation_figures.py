@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lab_utils.reporting import figures
-from tests.reporting.conftest import ONE, TWO, intervals_in, run
+from tests.reporting.conftest import ONE, TWO, axis_of, intervals_in, run
 
 
 @pytest.mark.filterwarnings("error")
@@ -77,6 +77,16 @@ def test_intervals_are_drawn_for_every_run_and_for_the_means() -> None:
     shown = figures.score_intervals(runs, one_seed, [ONE, TWO])  # the runs are the means; too few images for intervals
     assert intervals_in(shown.figure.axes[0]) == set()
     assert "S2: title of two: 70.0\N{NO-BREAK SPACE}%." in shown.alt
+
+
+def test_sources_are_drawn_by_class_with_their_images() -> None:
+    row = {"scenario": "two", "source": "https://www.hospital.org/x", "images": 1200, "accuracy": 0.5, "low": 0.4}
+    scores = pd.DataFrame([{**row, "class": name, "high": 0.6} for name in ("", "a_b")])
+    shown = figures.source_accuracies(scores, [ONE, TWO])
+    ax = axis_of(shown)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a b (1,200), hospital.org/x"]
+    assert intervals_in(ax) == {(0.4, 0.6)}
+    assert "S2: title of two: 50.0\N{NO-BREAK SPACE}% [40.0, 60.0]." in shown.alt
 
 
 def test_an_absent_class_has_no_curve() -> None:

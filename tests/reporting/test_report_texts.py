@@ -261,7 +261,7 @@ def concluded(
 
 def test_a_model_below_the_constant_answer_is_called_that() -> None:
     text = concluded(0.4, "random", synthetic=True)
-    assert "under protocol `corrected`: S1: title of one, 40.0 % [35.0, 45.0]." in text
+    assert "under protocol `corrected`: - S1: title of one: 40.0 % [35.0, 45.0] The majority" in text
     assert "The majority-class baseline reaches 50.0 %, and no interval lies above it." in text
     assert "A linear model on the features of the frozen backbone reaches 88.0 % [80.0, 90.0]." in text
     assert "untrained MobileNetV2" in text
@@ -272,8 +272,8 @@ def test_a_model_below_the_constant_answer_is_called_that() -> None:
     measured = concluded(0.9, "imagenet", synthetic=False, outside=OUTSIDE)
     assert "not measured" not in measured
     assert (
-        "On the collection *<b>other_hospital</b>*, S1: title of one reaches 60.0 % [50.0, 70.0]; on validation images "
-        "of the same classes it reaches 90.0 % [85.0, 95.0]." in measured
+        "- S1: title of one: 90.0 % [85.0, 95.0]; on *<b>other_hospital</b>*, 60.0 % [50.0, 70.0], where validation "
+        "images of the same classes give 90.0 % [85.0, 95.0]" in measured
     )
     assert text.endswith("With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0] (protocol described).")
 
