@@ -1,26 +1,43 @@
 """Intervals of shares of images, some of which belong together."""
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from statsmodels.stats.proportion import proportion_confint
 
 
-def wilson_interval(hits: pd.Series, groups: pd.Series) -> tuple[float, float]:
-    """Bound the share of `hits` by Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927).
-
-    Images of one group are no independent evidence. Their number is therefore replaced by Kish's effective sample size
-    (Survey Sampling, 1965): the squared sum of the group sizes over the sum of their squares.
+def wilson_interval(hits: ArrayLike, groups: ArrayLike) -> tuple[float, float]:
+    """Bound the share of `hits` by Wilson's 95 % interval, see `wilson_bounds`.
 
     Parameters
     ----------
-    hits : Series of bool (N,)
-    groups : Series (N,)
-        Group of each image.
+    hits : bool (N,)
+    groups : (N,)
+        Group of each image, see `effective_images`.
 
     Returns
     -------
     low, high : float
+        0 and 1 without images.
     """
-    sizes = groups.value_counts()
-    images = sizes.sum() ** 2 / (sizes**2).sum()
-    low, high = proportion_confint(hits.mean() * images, images, method="wilson")
-    return float(low) if hits.any() else 0.0, float(high)
+    shares = np.asarray(hits, float)
+    return wilson_bounds(float(shares.mean()), effective_images(groups)) if len(shares) else (0.0, 1.0)
+
+
+def effective_images(groups: ArrayLike) -> float:
+    """Count the images that are independent evidence: Kish's effective sample size (Survey Sampling, 1965).
+
+    It is the squared sum of the group sizes over the sum of their squares.
+    """
+    sizes = pd.Series(np.asarray(groups)).value_counts().to_numpy(float)
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+
+
+def wilson_bounds(value: float, images: float) -> tuple[float, float]:
+    """Bound a value in [0, 1] by Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927).
+
+    With an effective number of images, value (1 − value) / variance, the interval suits every mean of values in [0, 1]
+    (Franco et al., J. Surv. Stat. Methodol. 7, 2019). It always has a width.
+    """
+    low, high = proportion_confint(value * images, images, method="wilson")
+    return max(min(float(low), value), 0.0), min(max(float(high), value), 1.0)

@@ -4,10 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from lab_utils.evaluation.calibration import brier_score, calibration_error, reliability
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 
-SPECIFICITY = 0.95  # at which sensitivities are given
 MEASURES = ["precision", "recall", "f1"]
 SUMMARY = ("accuracy", "macro avg", "weighted avg")  # the last rows of a classification report
 TAIL = 10  # last epochs over which the oscillation of the validation accuracy is measured
@@ -52,8 +50,6 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
         "macro_f1": macro_f1,
         "weighted_f1": weighted_f1,
         "majority": majority_accuracy(predictions["y_true"]),
-        "ece": calibration_error(reliability(predictions)),
-        "brier": brier_score(predictions),
         "confidence": probabilities_of(predictions).max(axis=1).mean(),
     }
     return pd.DataFrame([row])
@@ -80,23 +76,6 @@ def extremes(predictions: pd.DataFrame) -> pd.DataFrame:
         ordered = report.sort_values(measure, kind="stable")[["class", measure]]
         rows.append((measure, *ordered.iloc[0], *ordered.iloc[-1]))
     return pd.DataFrame(rows, columns=["measure", "lowest_class", "lowest", "highest_class", "highest"])
-
-
-def operating_points(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One-vs-rest scores of each class: table operating_points of one run.
-
-    They are missing where the class or the rest has no image.
-    """
-    rows = []
-    for name, score in zip(classes_of(predictions), probabilities_of(predictions).T, strict=True):
-        truth = (predictions["y_true"] == name).to_numpy()
-        if truth.all() or not truth.any():
-            rows.append((name, np.nan, np.nan, np.nan))
-            continue
-        false_positive, sensitivity, _ = metrics.roc_curve(truth, score)
-        reached = float(sensitivity[false_positive <= 1 - SPECIFICITY].max())
-        rows.append((name, metrics.roc_auc_score(truth, score), metrics.average_precision_score(truth, score), reached))
-    return pd.DataFrame(rows, columns=["class", "auc", "average_precision", "sensitivity"])
 
 
 def curve_summary(history: pd.DataFrame) -> pd.DataFrame:

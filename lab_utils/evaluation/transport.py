@@ -7,12 +7,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
+from lab_utils.evaluation.intervals import COLUMNS, scores_with_intervals
+from lab_utils.evaluation.means import mean_bounds
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
-from lab_utils.evaluation.resampling import COLUMNS, scores_with_intervals
 from lab_utils.evaluation.temperature import fit_temperature, with_cross_fitted_temperature, with_temperature
-from lab_utils.evaluation.uncertainty import LEVEL
 
 MEASURES = ("accuracy", "balanced_accuracy", "auc", "pair_auc", "ece")
 ALL, SHARED = "all classes", "shared classes"
@@ -111,21 +110,12 @@ def surest_errors(predictions: pd.DataFrame, count: int = 8) -> NDArray[np.int64
 
 
 def over_seeds(external: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds of each scenario, with intervals: table external without seed.
-
-    The square of each half of an interval is the sum of two: that of a run's interval, on average over the seeds, and
-    that of Student's interval of the mean over seeds (Zou and Donner, Stat. Med. 27, 2008). With one seed the interval
-    holds the variation of the images alone.
-    """
+    """Means over the seeds of each scenario, with intervals: table external without seed; see `mean_bounds`."""
     keys = ["collection", "protocol", "scenario", "among", *KEYS]
     groups = external.groupby(keys, sort=False, dropna=False)
     table = groups[["images", "patients"]].first()
     table.insert(0, "seeds", groups.size())
-    for value, low, high in (("value", "low", "high"), ("internal", "internal_low", "internal_high")):
-        means = groups[[value, low, high]].mean()
-        margin = student.ppf((1 + LEVEL) / 2, table["seeds"] - 1) * groups[value].std() / np.sqrt(table["seeds"])
-        margin = margin.where(table["seeds"] > 1, 0.0)
-        table[value] = means[value]
-        table[low] = (means[value] - np.hypot(means[value] - means[low], margin)).clip(lower=0)
-        table[high] = (means[value] + np.hypot(means[high] - means[value], margin)).clip(upper=1)
+    for columns in (["value", "low", "high"], list(INTERNAL.values())):
+        bounds = [mean_bounds(rows[columns].to_numpy(float)) for _, rows in groups]
+        table[columns] = np.array(bounds).reshape(-1, 3)
     return table.reset_index()

@@ -9,7 +9,6 @@ from lab_utils.evaluation.metrics import (
     curve_summary,
     extremes,
     majority_accuracy,
-    operating_points,
     scores,
 )
 from lab_utils.evaluation.predictions import predicted_of, predictions_table
@@ -78,15 +77,6 @@ def test_confusion_counts_every_pair() -> None:
     assert len(pairs) == 9
     assert pairs.sum() == 3
     assert (pairs["a", "a"], pairs["a", "b"], pairs["b", "b"], pairs["c", "c"]) == (1, 1, 1, 0)
-
-
-def test_operating_points_by_hand() -> None:
-    table = predictions(["a"] * 2 + ["b"] * 40, ["a"] * 2 + ["b"] * 40)
-    table["p_a"] = [0.9, 0.1] + [0.5] + [0.05] * 39
-    found = operating_points(table).set_index("class")
-    assert found.loc["a", "sensitivity"] == 1  # one of forty false alarms is within 5 %
-    assert found.loc["a", "auc"] == pytest.approx(79 / 80)
-    assert found.loc["c"].isna().all()
 
 
 def test_a_class_with_the_name_of_a_summary_row_keeps_its_scores() -> None:

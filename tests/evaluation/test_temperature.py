@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from lab_utils.evaluation.calibration import calibration_error, reliability
+from lab_utils.evaluation.calibration import calibration_scores
 from lab_utils.evaluation.predictions import predicted_of
 from lab_utils.evaluation.temperature import fit_temperature, with_cross_fitted_temperature, with_temperature
 
@@ -26,7 +26,7 @@ def test_the_temperature_of_a_network_is_found_again(temperature: float) -> None
     assert fitted == pytest.approx(temperature, rel=0.06)
     after = with_temperature(table, fitted)
     assert np.array_equal(predicted_of(after), predicted_of(table)), "the predicted class stays"
-    assert calibration_error(reliability(after)) < 0.03
+    assert calibration_scores(after)["ece"][0] < 0.03
     assert after[["p_a", "p_b", "p_c"]].sum(axis=1).to_numpy() == pytest.approx(1)
 
 

@@ -1,0 +1,134 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+from sklearn import metrics
+
+from lab_utils.data.proportions import wilson_interval
+from lab_utils.evaluation.intervals import (
+    OVER_ALL,
+    REPORTED,
+    intervals,
+    mean_interval,
+    paired_difference,
+    scores_with_intervals,
+)
+from lab_utils.evaluation.predictions import predicted_of
+
+CLASSES = ["a", "b", "c"]
+Z = 1.959964
+
+
+def network(counts: dict[str, int], *, sharpness: float = 1.5, seed: int = 0, digits: int = 9) -> pd.DataFrame:
+    """Predictions of a network that is often right; few digits make ties."""
+    random = np.random.default_rng(seed)
+    truth = [name for name, count in counts.items() for _ in range(count)]
+    scores = random.normal(0, 1, (len(truth), 3))
+    scores[np.arange(len(truth)), [CLASSES.index(name) for name in truth]] += sharpness
+    table = pd.DataFrame({"image_id": map(str, range(len(truth))), "group": range(len(truth)), "y_true": truth})
+    return table.join(pd.DataFrame(softmax(scores, axis=1).round(digits), columns=[f"p_{name}" for name in CLASSES]))
+
+
+def test_every_score_is_scikit_learn_s() -> None:
+    table = network({"a": 30, "b": 25, "c": 12}, digits=1)
+    names = [*REPORTED, "macro_auc", "pair_auc"]
+    found = scores_with_intervals(table, names).set_index(["measure", "class", "other"])["value"]
+    truth, guess = table["y_true"], predicted_of(table)
+    assert found["accuracy", "", ""] == metrics.accuracy_score(truth, guess)
+    assert found["balanced_accuracy", "", ""] == pytest.approx(metrics.balanced_accuracy_score(truth, guess))
+    assert found["macro_f1", "", ""] == pytest.approx(metrics.f1_score(truth, guess, average="macro"))
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, guess, labels=CLASSES)
+    areas = []
+    for place, name in enumerate(CLASSES):
+        is_class, score = truth == name, table[f"p_{name}"]
+        areas.append(metrics.roc_auc_score(is_class, score))
+        assert found["auc", name, ""] == pytest.approx(areas[-1])
+        assert found["average_precision", name, ""] == pytest.approx(metrics.average_precision_score(is_class, score))
+        scores = (found[measure, name, ""] for measure in ("precision", "recall", "f1"))
+        assert tuple(scores) == pytest.approx((precision[place], recall[place], f1[place]))
+        assert found["specificity", name, ""] == pytest.approx(metrics.recall_score(~is_class, guess != name))
+    assert found["macro_auc", "", ""] == pytest.approx(np.mean(areas))
+    pair = table[truth.isin(["a", "c"])]
+    odds = np.log(pair["p_a"].clip(1e-37)) - np.log(pair["p_c"].clip(1e-37))
+    assert found["pair_auc", "a", "c"] == pytest.approx(metrics.roc_auc_score(pair["y_true"] == "a", odds))
+
+
+@pytest.mark.parametrize(("count", "sharpness"), [(8, 1.0), (8, 50.0), (1, 50.0), (200, 1.0)])
+def test_every_interval_contains_its_value_and_has_a_width(count: int, sharpness: float) -> None:
+    table = network({"a": 40, "b": 60, "c": count}, sharpness=sharpness)
+    found = scores_with_intervals(table, [*OVER_ALL, *REPORTED, "pair_auc"])
+    assert found["value"].between(found["low"], found["high"]).all()
+    assert (found["high"] > found["low"]).all()
+    assert found["low"].min() >= 0
+    assert found.loc[~found["measure"].str.contains("brier"), "high"].max() <= 1
+    pd.testing.assert_frame_equal(found, scores_with_intervals(table, [*OVER_ALL, *REPORTED, "pair_auc"]))
+
+
+def test_shares_have_wilson_s_interval_of_their_images() -> None:
+    table = network({"a": 60, "b": 40, "c": 9})
+    found = intervals(table).set_index(["measure", "class"])[["low", "high"]]
+    true, guess = table["y_true"].to_numpy(), predicted_of(table)
+    for measure, images in (("recall", true == "c"), ("precision", guess == "c"), ("specificity", true != "c")):
+        right = ((true == "c") == (guess == "c"))[images]
+        assert found.loc[(measure, "c")].tolist() == list(wilson_interval(right, table["group"][images])), measure
+    perfect = intervals(network({"a": 20, "b": 20, "c": 8}, sharpness=50)).set_index(["measure", "class"])
+    assert perfect.loc[("recall", "c"), ["value", "low", "high"]].tolist() == pytest.approx([1, 8 / (8 + Z**2), 1])
+    share = 8 / (8 + Z**2)
+    assert perfect.loc[("f1", "c"), "low"] == pytest.approx(2 * share / (1 + share))
+
+
+def test_means_over_classes_add_the_squares_of_the_classes_intervals() -> None:
+    found = intervals(network({"a": 20, "b": 20, "c": 8}, sharpness=50)).set_index(["measure", "class"])
+    squares = [(1 - images / (images + Z**2)) ** 2 for images in (20, 20, 8)]
+    assert found.loc[("balanced_accuracy", ""), "low"] == pytest.approx(1 - np.sqrt(sum(squares)) / 3)
+
+
+def test_classes_without_images_have_missing_scores_and_one_class_has_no_area() -> None:
+    table = intervals(network({"a": 20, "b": 20})).set_index(["measure", "class"])
+    assert table.xs("c", level="class").isna().all(axis=None)
+    assert table.drop(index="c", level="class").notna().all(axis=None)
+    alone = scores_with_intervals(network({"a": 20}), [*REPORTED, "pair_auc"])
+    assert set(alone["measure"]) == {*OVER_ALL, "precision", "recall", "f1"} - {"macro_auc"}
+
+
+def test_a_class_that_is_never_predicted_has_a_precision_of_zero_that_says_nothing() -> None:
+    table = network({"a": 20, "b": 20, "c": 5}).assign(p_c=0.0)
+    row = intervals(table).set_index(["measure", "class"]).loc[("precision", "c")]
+    assert row[["value", "low", "high"]].tolist() == [0, 0, 1]
+
+
+def test_copies_are_no_evidence() -> None:
+    table = network({"a": 40, "b": 40, "c": 12})
+    copies = pd.concat([table] * 4, ignore_index=True)
+    once, together, apart = (
+        scores_with_intervals(frame, ["auc", "recall", "brier"])
+        for frame in (table, copies, copies.assign(group=range(len(copies))))
+    )
+    widths = [frame["high"] - frame["low"] for frame in (once, together, apart)]
+    assert widths[1].to_numpy() == pytest.approx(widths[0].to_numpy(), rel=0.01)
+    assert (widths[2] < 0.75 * widths[0]).all()
+
+
+def test_a_mean_has_the_interval_of_its_groups() -> None:
+    mean, low, high = mean_interval(np.full(20, 0.3), np.arange(20))
+    assert mean == pytest.approx(0.3)
+    assert low < mean < high
+    values = np.repeat([0.0, 1.0], 500)
+    half = Z * 0.5 / np.sqrt(1000)
+    assert mean_interval(values, np.arange(1000)) == pytest.approx((0.5, 0.5 - half, 0.5 + half), abs=0.001)
+    _, low, high = mean_interval(values, np.repeat(np.arange(10), 100))
+    assert high - low > 5 * 2 * half, "ten groups of copies are ten observations"
+    assert np.isnan(mean_interval(values, np.zeros(1000))[1])
+
+
+def test_a_difference_on_the_same_images_is_sharper_than_its_parts() -> None:
+    first = network({"a": 60, "b": 60, "c": 60}, sharpness=1.2)
+    assert paired_difference(first, first, "macro_auc") == (0, 0, 0)
+    better = first.assign(**{f"p_{n}": first[f"p_{n}"] + 0.3 * (first["y_true"] == n) for n in CLASSES})
+    names = [f"p_{name}" for name in CLASSES]
+    better[names] = better[names].div(better[names].sum(axis=1), axis=0)
+    difference, low, high = paired_difference(better, first, "auc", "b")
+    parts = [scores_with_intervals(table, ["auc"]).set_index("class").loc["b"] for table in (better, first)]
+    assert difference == pytest.approx(parts[0]["value"] - parts[1]["value"])
+    assert 0 < low < difference < high
+    assert high - low < np.hypot(*(part["high"] - part["low"] for part in parts))
