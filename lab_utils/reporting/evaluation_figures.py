@@ -171,6 +171,7 @@ def source_accuracies(scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> Re
     rows = table["row"].nunique()
     figure, (ax,) = panels(1, min(0.9 + rows * (0.2 + 0.08 * len(marks)), TALLEST), columns=1)
     draw_intervals(ax, table, row="row", series="series", value="accuracy", marks=marks)
+    style.name_rows(ax, list(dict.fromkeys(names)), 36)
     figure.legend(handles=legend_of(marks), loc="outside lower center", ncols=2)
     said = [f"{row['row']}, {row['series']}: {interval(row, 'accuracy')}" for row in table.to_dict("records")]
     caption = "Accuracy by class (number of images) and source on validation images, with 95 % confidence intervals"
