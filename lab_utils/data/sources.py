@@ -32,7 +32,7 @@ def source_rule(images: pd.DataFrame) -> SourceRule | None:
     rule = train.groupby("source")["class"].agg(lambda classes: classes.mode().iloc[0])
     predicted = validation["source"].map(rule).fillna(majority_class)
     correct = predicted == validation["class"]
-    majority = (validation["class"] == majority_class).mean()
+    majority = validation["class"].value_counts(normalize=True).iloc[0]  # as `evaluation.metrics.majority_accuracy`
     return SourceRule(
         len(validation), correct.mean(), *wilson_interval(correct, validation["group"]), majority=majority
     )

@@ -1,6 +1,7 @@
 """Calibration: whether a network is right as often as it is confident."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -82,10 +83,7 @@ def error_bounds(confidence: Array, correct: NDArray[np.bool_], images: float) -
         shown = np.abs(accuracy - mean + noise * np.sqrt(accuracy * (1 - accuracy))) @ share
         return bool(np.quantile(shown, quantile) >= value)
 
-    ends = [
-        _crossing(lambda factor, quantile=quantile: is_shown(factor, quantile), 1 / max(value, 1e-6))
-        for quantile in reversed(BOUNDS)
-    ]
+    ends = [_crossing(partial(is_shown, quantile=quantile), 1 / max(value, 1e-6)) for quantile in reversed(BOUNDS)]
     low, high = (float(np.abs(accuracies(factor) - mean) @ share) for factor in ends)
     gaps = np.subtract(wilson_bounds(float(correct.mean()), images), confidence.mean())
     return min(low, value), max(high, value, float(np.abs(gaps).max()))

@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab_utils.evaluation.intervals import INTERVAL, intervals
 from lab_utils.evaluation.tables import ranking, time_totals
 from lab_utils.evaluation.tables import test_scores as scores_on_test_set
-from lab_utils.evaluation.uncertainty import INTERVAL, intervals
-from tests.evaluation.test_uncertainty import noisy
+from tests.evaluation.test_intervals import network
 
 TIMES = pd.DataFrame(
     {
@@ -82,7 +82,7 @@ class RunWithTestSet:
 
 
 def test_a_test_set_has_the_scores_of_a_validation_set_with_images_and_patients() -> None:
-    table = noisy(60, 0.8).assign(group=np.arange(60) // 2)
+    table = network({"a": 25, "b": 20, "c": 15}).assign(group=np.arange(60) // 2)
     manifest = pd.DataFrame({"image_id": table["image_id"], "patient": [f"P{n // 2}" for n in range(60)]})
     run: Any = RunWithTestSet(table)
     found = scores_on_test_set(run, manifest)
