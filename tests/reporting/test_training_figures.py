@@ -62,6 +62,7 @@ def test_times_stack_features_and_training() -> None:
     times = pd.DataFrame(
         {
             "scenario": ["two", "two", "four"],
+            "backbone": "MobileNetV2",
             "features": [10.0, 10, 10],
             "training": [4.0, 6, 7],
             "uncached": [200.0, 300, 400],
@@ -74,5 +75,7 @@ def test_times_stack_features_and_training() -> None:
 
 
 def test_bars_end_within_the_axis_where_training_without_cached_features_is_faster() -> None:
-    times = pd.DataFrame({"scenario": ["one"], "features": [10.0], "training": [4.0], "uncached": [5.0]})
+    times = pd.DataFrame(
+        {"scenario": ["one"], "backbone": "x", "features": [10.0], "training": [4.0], "uncached": [5.0]}
+    )
     assert axis_of(figures.training_times(times, [ONE])).get_xlim()[1] > 14
