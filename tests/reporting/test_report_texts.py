@@ -167,7 +167,7 @@ def headlines(outside: pd.DataFrame, **accuracies: float) -> dict[str, Any]:
     """What the report says first and last, under protocol `corrected`."""
     return {
         "headline": "corrected",
-        "RECOMMENDED": "corrected",
+        "is_recommended": True,
         "headline_means": means(**accuracies),
         "headline_majority": 0.5,
         "headline_probe": pd.DataFrame({"accuracy": [0.88], "low": [0.8], "high": [0.9]}),
