@@ -20,7 +20,7 @@ from lab_utils.data.dataset import Dataset, load_dataset, obtain
 from lab_utils.data.decode import Pixels
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.data.store import open_store
-from lab_utils.evaluation.runs import Run, Runs, finished_runs
+from lab_utils.evaluation.runs import Run, Runs, finished_runs, headline_protocol
 from lab_utils.reporting.exhibits import Notices, ReportFigure, notices
 from lab_utils.trained import TrainedRun
 
@@ -222,7 +222,11 @@ class Lab:
         if key not in self._audits:
             lab = self.under(protocol)
             images = audits.choose_audit_images(lab.dataset, lab.data, lab.workspace)
-            self._audits[key] = audits.ProtocolAudit(lab.data, images, lab.backbone(name), lab.scaling_layer(name))
+            judged = next(one for one in self.runs if one.protocol.name == headline_protocol(self.runs))
+            network = judged if (judged.protocol.name, judged.scenario.backbone) == key else None
+            self._audits[key] = audits.ProtocolAudit(
+                lab.data, images, lab.backbone(name), lab.scaling_layer(name), network=network
+            )
         return self._audits[key]
 
     @property

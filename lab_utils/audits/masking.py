@@ -1,10 +1,12 @@
-"""Masked images: lungs, all but the lungs, or all but the border in black."""
+"""Masked images: the lungs, their outline, all but the lungs, or all but the border is left."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from lab_utils.core.files import digest
 from lab_utils.core.paths import Workspace
@@ -16,16 +18,75 @@ from lab_utils.data.store import ensure_masks, open_store
 
 MASK_SHARE = 0.9  # of every class's images that must have a lung mask for the inputs that need one
 BORDER = 1 / 8  # width of the border, as a share of the side
+DILATION = 1 / 16  # by which the erased lungs grow on every side, as a share of the side
+FORMAT = 1  # goes up when the same images and masks would give other inputs
+
+Lungs = NDArray[np.bool_]  # (m, H, W)
+Mask = Callable[[Pixels, Lungs], Pixels]  # images (m, H, W) or (m, H, W, 3) and their lungs to masked images
+
+
+def _shown(images: Pixels, kept: Lungs) -> Pixels:
+    """Images in which what is not kept is black."""
+    return images * (kept if images.ndim == kept.ndim else kept[..., None])
+
+
+def frame(images: Pixels, lungs: Lungs) -> Pixels:
+    """Keep the border of the image."""
+    width = round(images.shape[1] * BORDER)
+    kept = np.ones(images.shape[:3], bool)
+    kept[:, width:-width, width:-width] = False
+    return _shown(images, kept)
+
+
+def without_lungs_mean(images: Pixels, lungs: Lungs) -> Pixels:
+    """Replace the lungs by the mean grey level of the rest of each image."""
+    result = images.copy()
+    for image, own in zip(result, lungs, strict=True):
+        image[own] = image[~own].mean(axis=0).round() if not own.all() else 0
+    return result
+
+
+def without_dilated_lungs(images: Pixels, lungs: Lungs) -> Pixels:
+    """Erase the lungs and what lies close to them, so that their outline is coarser."""
+    size = 2 * round(images.shape[1] * DILATION) + 1
+    grown = maximum_filter1d(maximum_filter1d(lungs.astype(np.uint8), size, axis=1), size, axis=2)
+    return _shown(images, grown == 0)
+
+
+def without_box(images: Pixels, lungs: Lungs) -> Pixels:
+    """Erase the smallest rectangle that holds both lungs: no outline is left."""
+    kept = np.ones(lungs.shape, bool)
+    for box, own in zip(kept, lungs, strict=True):
+        rows, columns = (np.flatnonzero(own.any(axis=axis)) for axis in (1, 0))
+        if len(rows):
+            box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = False
+    return _shown(images, kept)
+
+
+MASKS: dict[str, Mask] = {
+    "border": frame,
+    "frame_without_lungs": lambda images, lungs: _shown(frame(images, lungs), ~lungs),
+    "lungs_erased": lambda images, lungs: _shown(images, ~lungs),
+    "lungs_erased_mean": without_lungs_mean,
+    "lungs_erased_dilated": without_dilated_lungs,
+    "box_erased": without_box,
+    "other_lungs_erased": lambda images, lungs: _shown(images, ~lungs),  # with the lungs of another image
+    "lungs_only": _shown,
+    "mask_only": lambda images, lungs: _shown(np.full_like(images, 255), lungs),
+}
+OTHER_LUNGS = "other_lungs_erased"
+ERASED = tuple(name for name in MASKS if name.endswith("erased") or name.startswith("lungs_erased"))
 
 
 @dataclass(frozen=True)
 class MaskedImages:
-    """Images of a store with a part of each in black, masked when they are read."""
+    """Images of a store, of which a part is shown, masked when they are read."""
 
     images: Pixels  # uint8 (N, H, W) or (N, H, W, 3)
     rows: NDArray[np.int64]  # (n,): which images, in this order
-    masks: Pixels | None = None  # uint8 (N, H, W): the part above 127 is kept
-    inverted: bool = False  # that part is erased instead
+    mask: Mask | None = None  # None: the images as they are
+    lungs: Pixels | None = None  # uint8 (N, H, W): lung masks, lungs above 127
+    lung_rows: NDArray[np.int64] | None = None  # (n,): whose lungs; by default their own
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -39,10 +100,16 @@ class MaskedImages:
     def __getitem__(self, place: slice) -> Pixels:
         """Read and mask the images of a slice: uint8 (m, H, W) or (m, H, W, 3)."""
         images = self.images[self.rows[place]]
-        if self.masks is None:
+        if self.mask is None:
             return images
-        kept = (self.masks[self.rows[place]] > 127) != self.inverted
-        return images * (kept if images.ndim == 3 else kept[..., None])
+        if self.lungs is None:
+            return self.mask(images, np.zeros(images.shape[:3], bool))
+        return self.mask(images, self.lungs[(self.rows if self.lung_rows is None else self.lung_rows)[place]] > 127)
+
+    def among(self, places: NDArray[np.int64]) -> "MaskedImages":
+        """Return some of the images (k,)."""
+        lung_rows = None if self.lung_rows is None else self.lung_rows[places]
+        return replace(self, rows=self.rows[places], lung_rows=lung_rows)
 
 
 @dataclass(frozen=True)
@@ -50,7 +117,7 @@ class AuditImages:
     """The images of a protocol that the audits use: one split for every input."""
 
     manifest: pd.DataFrame  # their rows
-    inputs: dict[str, MaskedImages]  # full, border and, where there are lung masks, lungs_erased and lungs_only
+    inputs: dict[str, MaskedImages]  # full, border and, where there are lung masks, the others of `MASKS`
     masks: Pixels | None  # uint8 (N, H, W): lung masks of all images of the store, lungs above 127
     key: str  # key of what the inputs were made from
     without_masks: str = ""  # why there are no inputs that need lung masks
@@ -73,15 +140,30 @@ def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Works
     has_lungs = manifest["lungs"] > 0
     without_masks = _lack_of_masks(has_lungs[is_image], manifest.loc[is_image, "class"])
     rows = np.flatnonzero(is_image if without_masks else is_image & has_lungs)
-    size, masks, masks_key = images.shape[1], None, ""
-    inputs = {"full": MaskedImages(images, rows), "border": MaskedImages(images, rows, _border(len(images), size))}
+    masks, masks_key, inputs = None, "", {"full": MaskedImages(images, rows)}
     if not without_masks:
-        masks_key = ensure_masks(dataset, manifest, size, workspace)
+        masks_key = ensure_masks(dataset, manifest, images.shape[1], workspace)
         masks = open_store(workspace, masks_key)
-        inputs["lungs_erased"] = MaskedImages(images, rows, masks, inverted=True)
-        inputs["lungs_only"] = MaskedImages(images, rows, masks)
-    key = digest(data.store_key, masks_key, rows.tolist(), BORDER)
-    return AuditImages(manifest.iloc[rows].reset_index(drop=True), inputs, masks, key, without_masks)
+    chosen = manifest.iloc[rows].reset_index(drop=True)
+    for name in MASKS if masks is not None else ("border",):
+        others = rows[_other_images(chosen)] if name == OTHER_LUNGS else None
+        inputs[name] = MaskedImages(images, rows, MASKS[name], masks, others)
+    key = digest(FORMAT, data.store_key, masks_key, rows.tolist(), BORDER, DILATION)
+    return AuditImages(chosen, inputs, masks, key, without_masks)
+
+
+def _other_images(manifest: pd.DataFrame) -> NDArray[np.int64]:
+    """For each image, the place of another one at random, of another group where there is one: (n,).
+
+    It is on the same side of the split, so that the outlines of training images are not seen again.
+    """
+    random, result = np.random.default_rng(0), np.arange(len(manifest))
+    codes, names = pd.factorize(manifest["group"])
+    order = random.permutation(len(names))[codes]  # images of a group in a row, groups in random order
+    for _, rows in manifest.groupby("split"):
+        places = rows.index.to_numpy()[np.argsort(order[rows.index], kind="stable")]
+        result[places] = np.roll(places, rows["group"].value_counts().iloc[0])
+    return result
 
 
 def _lack_of_masks(has_lungs: pd.Series, classes: pd.Series) -> str:
@@ -94,10 +176,3 @@ def _lack_of_masks(has_lungs: pd.Series, classes: pd.Series) -> str:
         return ""
     needed = f"{100 * MASK_SHARE:.0f}{NBSP}%"
     return f"{of_class.sum():,} of {len(of_class):,} images of class {name} have a lung mask; {needed} are needed"
-
-
-def _border(count: int, size: int) -> Pixels:
-    """One mask that keeps the border, for each of `count` images: uint8 (count, size, size)."""
-    border, width = np.full((size, size), 255, np.uint8), round(size * BORDER)
-    border[width:-width, width:-width] = 0
-    return np.broadcast_to(border, (count, size, size))

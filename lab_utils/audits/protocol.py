@@ -1,25 +1,31 @@
 """The audits of one protocol and backbone: probe inputs, reference, attribution."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lab_utils.audits.attribution import EXAMPLES, SHARES, attribution_examples, attribution_shares, coverage
+from lab_utils.audits.confounding import SOURCES, source_scores
+from lab_utils.audits.discriminant import Discriminant
 from lab_utils.audits.inputs import Float, grey_inputs
-from lab_utils.audits.masking import AuditImages, MaskedImages
-from lab_utils.audits.probes import PROBES, SOURCES, coefficients, linear_model, probe_scores, source_scores
+from lab_utils.audits.masking import AuditImages
+from lab_utils.audits.network import NETWORK_INPUTS, network_scores
+from lab_utils.audits.probes import PROBES, probe_scores
 from lab_utils.audits.suspects import SUSPECTS, suspect_labels
 from lab_utils.audits.tables import AuditError
 from lab_utils.core.files import atomic_write, digest, reading
 from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
+from lab_utils.evaluation.predictions import probabilities_of
 from lab_utils.evaluation.runs import STAGE, Run
-from lab_utils.models.backbone import load_model, trunk_of
+from lab_utils.models.backbone import load_model, trunk_of, weights_sha256
+from lab_utils.models.cut import joined
 from lab_utils.models.engine import FeatureExtractor
 from lab_utils.models.explain import Attribution, AttributionError, attribute, attribute_linear
 from lab_utils.models.features import Features, features_by_depth
@@ -33,6 +39,7 @@ class ProtocolAudit:
     images: AuditImages  # those that the audits use
     backbone: Any  # keras.Model, frozen
     scaling: Any  # keras.layers.Layer, in front of the backbone
+    network: Run | None = None  # judged on images with parts erased, whose features are then computed in the same pass
     _attributions: dict[Path, Attribution | None] = field(default_factory=dict, repr=False)  # by folder of the run
 
     @cached_property
@@ -52,6 +59,18 @@ class ProtocolAudit:
     def probes(self) -> pd.DataFrame:
         """Scores of a linear model on every input: table probes of the protocol."""
         return self._attempt("linear models", PROBES, lambda: probe_scores(self.inputs, self.images.manifest))
+
+    def network_inputs(self) -> pd.DataFrame:
+        """Scores of a trained network on images with parts erased: table network_inputs of its run."""
+        return self._attempt(
+            "trained network on erased images",
+            NETWORK_INPUTS,
+            self._network_scores,
+        )
+
+    def _network_scores(self) -> pd.DataFrame:
+        validation = self.images.manifest.iloc[self.images.positions("validation")]
+        return network_scores(self._network_probabilities(), validation, self.data.classes)
 
     def sources(self) -> pd.DataFrame:
         """Source confounding: table sources of the protocol."""
@@ -75,15 +94,24 @@ class ProtocolAudit:
     def inputs(self) -> dict[str, Float]:
         """What the linear model is given: name of the input to float32 (n, K).
 
-        full, border, lungs_erased, lungs_only: pooled features of the backbone, cached on disk; histogram: nine
-        statistics of the grey levels; thumbnail_8x8: 64 mean grey levels.
+        histogram: nine statistics of the grey levels; thumbnail_8x8: 64 mean grey levels; the others: pooled features
+        of the backbone, cached on disk. Images with parts erased are among them where a network is judged on them,
+        else the full images and, for the reference, the lungs alone.
         """
-        inputs = grey_inputs(self.images.inputs["full"])
-        inputs["full"] = self._training_features.values[self.images.inputs["full"].rows].astype(np.float32)
-        for name, masked in self.images.inputs.items():
-            if name != "full":
-                inputs[name] = self._masked_features(name, masked)
-        return inputs
+        full = self._training_features.values[self.images.inputs["full"].rows].astype(np.float32)
+        inputs = {"full": full, **grey_inputs(self.images.inputs["full"])}
+        masked = [name for name in self.images.inputs if name != "full" and (self.network or name == "lungs_only")]
+        return inputs | {name: self._masked_outputs(name)[0] for name in masked}
+
+    def _network_probabilities(self) -> dict[str, Float]:
+        """Probabilities of the network for the validation images: name of the input to float32 (m, C)."""
+        if self.network is None or self.images.masks is None:
+            raise AuditError(self.images.without_masks or "no network is judged under this protocol")
+        positions = self.images.positions("validation")
+        names = self.images.manifest["image_id"].iloc[positions]
+        full = probabilities_of(self.network.predictions().set_index("image_id", drop=False).loc[names])
+        masked = [name for name in self.images.inputs if name != "full"]
+        return {"full": full.astype(np.float32)} | {name: self._masked_outputs(name)[1][positions] for name in masked}
 
     @cached_property
     def _training_features(self) -> Features:
@@ -91,42 +119,53 @@ class ProtocolAudit:
         return features_by_depth(self.backbone, self.scaling, [0], self.data)[0]
 
     @cached_property
+    def _trunk(self) -> tuple[Any, str]:
+        """What runs over masked images, and its key: the backbone, with the network where one is judged."""
+        trunk = trunk_of(self.backbone, self.scaling, self.data.shape)
+        if self.network is None:
+            return trunk, ""
+        model = load_model(self.network.folder / "model.keras", stage=STAGE)
+        return joined(trunk, model), weights_sha256([model])
+
+    @cached_property
     def _extractor(self) -> FeatureExtractor:
         """One for all inputs, because it is compiled for seconds."""
-        trunk = trunk_of(self.backbone, self.scaling, self.data.shape)
-        return FeatureExtractor(trunk, self.data.images.shape[1:])
+        return FeatureExtractor(self._trunk[0], self.data.images.shape[1:])
 
-    def _masked_features(self, name: str, images: MaskedImages) -> Float:
-        """Pooled features of masked images, cached: float32 (n, K)."""
-        folder = self.data.features_folder / digest(self._training_features.key, self.images.key, name)
-        path = folder / "pooled.npy"
-        if not path.is_file():
-            features = np.empty((len(images), *self._extractor.shapes[0]), np.float32)
+    def _masked_outputs(self, name: str) -> list[Float]:
+        """Pooled features, float32 (n, K), and probabilities of the network, (n, C), of masked images; cached."""
+        images = self.images.inputs[name]
+        folder = self.data.features_folder / digest(self._training_features.key, self.images.key, name, self._trunk[1])
+        paths = [folder / f"{part}.npy" for part in ("pooled", "probabilities")[: 1 + bool(self.network)]]
+        if not all(path.is_file() for path in paths):
+            outputs = [np.empty((len(images), *shape), np.float32) for shape in self._extractor.shapes]
             with progress(total=len(images), desc=name, unit="image") as bar:
 
                 def write(start: int, blocks: Sequence[Float]) -> None:
-                    features[start : start + len(blocks[0])] = blocks[0]
+                    for output, block in zip(outputs, blocks, strict=True):
+                        output[start : start + len(block)] = block
                     bar.update(len(blocks[0]))
 
                 self._extractor.run(images, write)
-            with atomic_write(path) as draft:
-                np.save(draft, features)
-        with reading(path, "features of masked images", stage="45_audit"):
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            for path, output in zip(paths, outputs, strict=True):
+                with atomic_write(path) as draft:
+                    np.save(draft, output)
+        with reading(folder, "features of masked images", stage="45_audit"):
+            return [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
 
     @cached_property
     def reference(self) -> Attribution:
         """The lungs-only reference: attribution of a linear model that sees only lungs.
 
-        Maps of so few cells cannot lie inside the lungs altogether; this is what they reach. It is of the validation
-        images, and needs lung masks.
+        It is of the validation images, and needs lung masks.
         """
-        train = self.images.positions("train")
-        model = linear_model(self.inputs["lungs_only"][train], self.images.manifest["class"].to_numpy()[train])
-        masked = self.images.inputs["lungs_only"]
-        masked = replace(masked, rows=masked.rows[self.images.positions("validation")])
+        train, manifest = self.images.positions("train"), self.images.manifest
+        labels, values = manifest["class"].to_numpy()[train], self.inputs["lungs_only"][train]
+        with threadpool_limits(1):
+            coefficients = Discriminant.fit(values, labels, manifest["group"].to_numpy()[train]).coefficients(labels)
+        masked = self.images.inputs["lungs_only"].among(self.images.positions("validation"))
         trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
-        return attribute_linear(FeatureExtractor(trunk, masked.shape[1:]), masked, *coefficients(model))
+        return attribute_linear(FeatureExtractor(trunk, masked.shape[1:]), masked, *coefficients)
 
     def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tables attribution and examples of a run of the protocol and backbone.

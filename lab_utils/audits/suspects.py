@@ -23,7 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lab_utils.audits.probes import Float, require_finite
+from lab_utils.audits.discriminant import require_finite
+from lab_utils.audits.inputs import Float
 from lab_utils.audits.tables import AuditError
 
 SUSPECTS = ["image_id", "class", "suggested", "probability_given", "probability_suggested", "wrong", "rank", "claimed"]

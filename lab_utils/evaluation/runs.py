@@ -1,6 +1,6 @@
 """Training runs: the files of each, and which runs of an experiment have finished."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,12 @@ def finished_runs(experiment: Experiment, workspace: Workspace) -> list[Run]:
     return runs
 
 
+def headline_protocol(runs: Sequence[Run]) -> str:
+    """Name the protocol whose numbers count: the recommended one where it ran, else the first."""
+    protocols = [run.protocol.name for run in runs]
+    return RECOMMENDED if RECOMMENDED in protocols else protocols[0]
+
+
 def choose_run(runs: Runs, name: str = "") -> tuple[Any, str]:
     """Choose the run that predicts or is shared, and say why in one sentence.
 
@@ -153,8 +159,7 @@ def choose_run(runs: Runs, name: str = "") -> tuple[Any, str]:
     """
     if name:
         return runs[name], f"{runs[name].name} was asked for."
-    protocols = [run.protocol.name for run in runs]
-    protocol = RECOMMENDED if RECOMMENDED in protocols else protocols[0]
+    protocol = headline_protocol(runs)
     rows = [(run.scenario.name, run.record["accuracy"]) for run in runs if run.protocol.name == protocol]
     means = pd.DataFrame(rows, columns=["scenario", "accuracy"]).groupby("scenario", sort=False)["accuracy"].mean()
     run: Any = next(run for run in runs if run.name.startswith(f"{protocol}/{means.idxmax()}/"))

@@ -157,3 +157,17 @@ def graph_of(model: Any) -> Graph:
 def _is_followed(layer: Any) -> bool:
     """Whether a model is a graph of layers of Keras' own classes, without added code."""
     return _is_of_keras(layer) and (isinstance(layer, keras.Sequential) or hasattr(layer, "operations"))
+
+
+def joined(trunk: Any, network: Any) -> Any:
+    """Build a model that gives the outputs of both, and computes what they share once.
+
+    They share the layers up to the last frozen one of `network` where `trunk` begins with the same layers and weights;
+    otherwise they share the image alone.
+    """
+    graph, other = graph_of(trunk), graph_of(network)
+    place = other.cut_place()
+    if not 0 <= place < len(graph.steps) or other.key(place) != graph.key(place):
+        place = -1
+    shared = graph.input if place < 0 else graph.steps[place].output
+    return keras.Model(graph.input, [graph.steps[-1].output, other.part(place, len(other.steps) - 1)(shared)])

@@ -24,28 +24,36 @@ REFERENCES: dict[str, tuple[str, str, Any]] = {  # columns of the table attribut
     "lungs": ("lungs: exactly the lungs", GREYS[0], "-"),
 }
 
-__all__ = ["attribution_shares", "grad_cam", "probe_accuracies", "suspect_labels"]
+__all__ = ["attribution_shares", "grad_cam", "masked_inputs", "suspect_labels"]
 
 
-def probe_accuracies(probes: pd.DataFrame) -> ReportFigure:
-    """Show the accuracy of a linear model as image content is removed: table probes."""
-    protocols = list(dict.fromkeys(probes["protocol"]))
-    marks = neutral_marks(protocols)
-    figure, (ax,) = panels(1, 0.9 + (0.22 + 0.06 * len(protocols)) * probes["input"].nunique(), columns=1)
-    rows = probes.assign(row=probes["input"].map(readable))
-    draw_intervals(ax, rows, row="row", series="protocol", value="accuracy", marks=marks)
-    for name, majority in probes.groupby("protocol")["majority"].first().items():
-        ax.axvline(majority, color=marks[str(name)]["color"], linestyle="--", linewidth=1)
-    if len(protocols) > 1:
-        figure.legend(handles=legend_of(marks), loc="outside lower center", ncols=3)
-    first = probes[probes["protocol"] == protocols[0]]
-    said = "; ".join(f"{readable(row['input'])} {interval(row, 'accuracy')}" for row in first.to_dict("records"))
-    alt = f"Accuracies, protocol {protocols[0]}: {said}; majority-class baseline {percent(first['majority'].iloc[0])}."
-    caption = (
-        "Accuracy of one linear model as image content is removed, with 95 % confidence intervals; "
-        "dashed, the majority-class baseline"
-    )
-    return ReportFigure(figure, caption, "fig-probes", alt)
+def masked_inputs(probes: pd.DataFrame, network: pd.DataFrame) -> ReportFigure:
+    """Show the AUC as image content is removed: of a linear model, and of a network.
+
+    Parameters
+    ----------
+    probes, network : DataFrame
+        The tables probes and network_inputs of one protocol; `network` may have no rows.
+    """
+    tables = {"linear model, trained on these images": probes, "network, trained on full images": network}
+    rows = pd.concat([table.assign(model=name) for name, table in tables.items() if len(table)], ignore_index=True)
+    rows = rows.assign(low=rows["auc_low"], high=rows["auc_high"], row=rows["input"].map(readable))
+    inputs, questions = list(dict.fromkeys(rows["row"])), list(dict.fromkeys(rows["among"]))
+    marks = neutral_marks(list(dict.fromkeys(rows["model"])))
+    figure, axes = panels(len(questions), 1.1 + 0.27 * len(inputs), columns=len(questions), sharex=True, sharey=True)
+    said = []
+    for ax, among in zip(axes, questions, strict=True):
+        shown = rows[rows["among"] == among]
+        draw_intervals(ax, shown, row="row", series="model", value="auc", marks=marks, order=inputs)
+        null = shown.dropna(subset="null_auc_high").set_index("row")["null_auc_high"].reindex(inputs)
+        ax.plot(null, range(len(inputs)), "|", color=GREYS[1], markersize=9, label="95 % quantile, permuted labels")
+        ax.axvline(0.5, color=GREYS[1], linestyle="--", linewidth=1)
+        ax.set(xlabel="macro AUC (%)", title=readable(among) or "all classes")
+        for row in shown.to_dict("records"):
+            said.append(f"{readable(among) or 'all classes'}, {row['model']}, {row['row']}: {interval(row, 'auc')}")
+    figure.legend(handles=[*legend_of(marks), axes[0].get_lines()[-2]], loc="outside lower center", ncols=2)
+    caption = "Macro AUC as image content is removed, with 95 % confidence intervals; dashed, a model without skill"
+    return ReportFigure(figure, caption, "fig-probes", f"AUC. {'; '.join(said)}.")
 
 
 def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportFigure:

@@ -97,7 +97,7 @@ def limits(run: Run, workspace: Workspace) -> list[str]:
     tables = {name: table[table["protocol"] == run.protocol.name] for name, table in tables.items()}
     whole = run.rows_of(tables["attribution"])
     values = {
-        "probes": tables["probes"].set_index("input").to_dict("index"),
+        "probes": tables["probes"].query("among == ''").set_index("input").to_dict("index"),
         "leaks": tables["leaks"].to_dict("records"),
         "attribution": whole[(whole["class"] == "") & (whole["outcome"] == "")].to_dict("records"),
         "findings": tables["findings_by_protocol"].groupby("check")["class"].unique().to_dict(),

@@ -32,12 +32,14 @@ FORMATS = {  # of columns, by their printed names; other numbers are integers
             "High",
             "Correct",
             "Baseline",
+            "AUC",
             *("Area", "Centre", "Other lungs", "Lungs only", "Lungs"),
         ],
         ".1%",
     ),
     **dict.fromkeys(["Size (MB)", "Time (s)", "Per protocol (s)"], ",.1f"),
     **dict.fromkeys(["Images per second"], ",.0f"),
+    "p": ".3f",
 }
 
 
@@ -90,9 +92,9 @@ published_supports = _maker(
     "tbl-supports",
 )
 sources = _maker(
-    "question; among; images; choices; majority: Baseline; accuracy: Correct; low; high",
-    "Source confounding: how often classes and sources are predicted correctly from the image, and classes from the "
-    "source alone, with the majority-class baseline and 95 % confidence intervals",
+    "question; among; images; choices; majority: Baseline; accuracy: Correct; low; high; auc: AUC; p: p",
+    "Source confounding: how well sources are predicted from the image, and classes from the source alone, with 95 % "
+    "confidence intervals of the share that is correct; p compares the macro AUC with permuted labels",
     "tbl-sources",
 )
 audit_times = _maker("part; seconds: Time (s); per_protocol: Per protocol (s)", "Time of the audits", "tbl-audit-times")

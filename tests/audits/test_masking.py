@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.audits.masking import MaskedImages, choose_audit_images
+from lab_utils.audits.masking import MASKS, AuditImages, MaskedImages, _other_images, choose_audit_images
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.labelled import LabelledImages
@@ -10,19 +10,47 @@ from lab_utils.data.labelled import LabelledImages
 SIZE = 64
 
 
-def test_masked_images_keep_or_erase_what_the_mask_covers() -> None:
-    images = np.arange(1, 33, dtype=np.uint8).reshape(2, 4, 4)
-    masks = np.zeros((2, 4, 4), np.uint8)
-    masks[:, :2] = 255
-    rows = np.array([1])
-    kept, erased = MaskedImages(images, rows, masks)[0:1], MaskedImages(images, rows, masks, inverted=True)[0:1]
-    assert kept.dtype == erased.dtype == np.uint8
-    assert (kept + erased == images[1:]).all()
-    assert not kept[0, 2:].any()
-    assert not erased[0, :2].any()
-    colour = np.stack([images] * 3, axis=-1)
-    assert (MaskedImages(colour, rows, masks)[0:1] == kept[..., None]).all()
+def test_masks_by_hand() -> None:
+    images = np.arange(1, 129, dtype=np.uint8).reshape(2, 8, 8)
+    lungs = np.zeros((2, 8, 8), np.uint8)
+    lungs[1, 2:4, 2] = lungs[1, 5, 5] = 255
+    rows, own = np.array([1]), lungs[1] > 127
+
+    def masked(name: str, **options: np.ndarray) -> np.ndarray:
+        return MaskedImages(images, rows, MASKS[name], lungs, **options)[0:1][0]
+
+    erased, only = masked("lungs_erased"), masked("lungs_only")
+    assert (erased + only == images[1]).all()
+    assert not erased[own].any()
+    assert (masked("mask_only") == 255 * own).all()
+    assert (masked("lungs_erased_mean") == np.where(own, round(images[1][~own].mean()), images[1])).all()
+    box = masked("box_erased") == 0
+    assert box.sum() == 16, "rows 2 to 5, columns 2 to 5"
+    assert box[2:6, 2:6].all()
+    frame = masked("border")
+    assert (frame > 0).sum() == 28
+    assert (masked("frame_without_lungs") == np.where(own, 0, frame)).all()
+    assert (masked("other_lungs_erased", lung_rows=np.array([0])) == images[1]).all(), "the other image has no lungs"
+    colour = MaskedImages(np.stack([images] * 3, axis=-1), rows, MASKS["lungs_only"], lungs)
+    assert (colour[0:1] == only[..., None]).all()
     assert (MaskedImages(images, rows)[0:1] == images[1:]).all()
+    large = np.zeros((1, 64, 64), bool)
+    large[0, 30, 30] = True
+    grown = MASKS["lungs_erased_dilated"](np.ones((1, 64, 64), np.uint8), large) == 0
+    assert grown.sum() == 9 * 9, "four pixels more on every side"
+
+
+def test_other_lungs_are_of_another_group_on_the_same_side() -> None:
+    count = 40
+    manifest = pd.DataFrame({"kind": "image", "class": ["a"] * 20 + ["b"] * 20, "lungs": 0.3, "mask": "mask.png"})
+    manifest["group"], manifest["split"] = np.arange(count) // 3, ["train", "train", "train", "validation"] * 10
+    chosen = AuditImages(manifest, {}, None, "")
+    places = _other_images(manifest)
+    assert sorted(places) == list(range(count))
+    assert (manifest["group"].to_numpy()[places] != manifest["group"]).all()
+    for side in ("train", "validation"):
+        assert set(places[chosen.positions(side)]) == set(chosen.positions(side))
+    assert 0.2 < (manifest["class"].to_numpy()[places] == manifest["class"]).mean() < 0.8, "of any class"
 
 
 @pytest.mark.parametrize(

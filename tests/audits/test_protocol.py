@@ -5,16 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.audits.masking import AuditImages, MaskedImages, choose_audit_images
-from lab_utils.audits.probes import probe_scores
+from lab_utils.audits.masking import MASKS, AuditImages, MaskedImages, choose_audit_images
 from lab_utils.audits.protocol import ProtocolAudit
-from lab_utils.core.config import Fault, Protocol, Scenario
+from lab_utils.core.catalogue import write_table_file
+from lab_utils.core.config import Protocol, Scenario
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import obtain
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.data.manifest import build_manifest
 from lab_utils.data.phantoms import write_phantoms
 from lab_utils.data.store import ensure_store, open_store
+from lab_utils.evaluation.predictions import predictions_table
 from lab_utils.evaluation.runs import Run
 from lab_utils.models.backbone import scaling_layer
 from lab_utils.models.engine import to_rgb
@@ -26,39 +27,46 @@ PROTOCOL = Protocol(name="described", title="described")
 SIZE = 64
 
 
-def audit_phantoms(root: Path, lab: Workspace, faults: tuple[Fault, ...]) -> pd.DataFrame:
-    """The probes on 120 phantoms, from files to scores."""
-    write_phantoms(root, 120, faults=faults)
-    dataset = obtain(str(root), lab)
+def test_a_corner_marker_is_found_outside_the_lungs_by_probes_and_by_the_network(tmp_path: Path) -> None:
+    lab = Workspace.open(str(tmp_path / "lab"))
+    write_phantoms(tmp_path / "data", 120, faults=("marker",))
+    dataset = obtain(str(tmp_path / "data"), lab)
     manifest, _ = build_manifest(dataset, PROTOCOL)
     store = ensure_store(dataset, manifest, PROTOCOL, SIZE, lab)
     data = LabelledImages(open_store(lab, store), manifest, tuple(dataset.classes), store, lab.features(""))
     backbone, _ = obtain_backbone("MobileNetV2", SIZE, weights="random", synthetic=True)
     scaling = scaling_layer("MobileNetV2", "unit")
     set_batchnorm_statistics(backbone, np.asarray(scaling(to_rgb(data.images[::5]))))
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(len(data.classes), "softmax")]
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), scaling, backbone, *head])
+    run = Run(PROTOCOL, Scenario(name="head", title="head", trainable_convs=0), 0, tmp_path / "run")
+    run.folder.mkdir()
+    model.save(run.folder / "model.keras")
     images = choose_audit_images(dataset, data, lab)
-    inputs = ProtocolAudit(data, images, backbone, scaling).inputs
-    assert {name: values.shape for name, values in inputs.items()} == {
-        "histogram": (len(manifest), 9),
-        "thumbnail_8x8": (len(manifest), 64),
-        **dict.fromkeys(("full", "border", "lungs_erased", "lungs_only"), (len(manifest), 1280)),
-    }
-    again = ProtocolAudit(data, images, backbone, scaling).inputs
-    assert all((inputs[name] == again[name]).all() for name in inputs)
-    return probe_scores(inputs, images.manifest).set_index("input")
-
-
-def test_a_corner_marker_is_found_at_the_border_and_nothing_there_without_it(tmp_path: Path) -> None:
-    majority = 0.48
-    found = {}
-    for faults in ((), ("marker",)):
-        name = "-".join(faults) or "none"
-        lab = Workspace.open(str(tmp_path / f"lab-{name}"))
-        found[name] = audit_phantoms(tmp_path / name, lab, faults)
-    assert found["marker"]["low"]["border"] > majority > found["none"]["low"]["border"]
-    assert majority > found["none"]["low"]["lungs_erased"]
-    for table in found.values():
-        assert table["low"]["permuted_labels"] < majority
+    validation = manifest[manifest["split"] == "validation"]
+    frame = predictions_table(
+        validation, list(data.classes), model.predict(to_rgb(data.images[validation.index]), verbose=0)
+    )
+    write_table_file(run.folder / "predictions.csv", "predictions", frame)
+    audit = ProtocolAudit(data, images, backbone, scaling, run)
+    assert {name: values.shape[1] for name, values in audit.inputs.items()} == {
+        "full": 1280, "histogram": 9, "thumbnail_8x8": 64, **dict.fromkeys(MASKS, 1280)
+    }  # fmt: skip
+    again = ProtocolAudit(data, images, backbone, scaling, run)
+    again.__dict__["_extractor"] = None  # the cached features are read
+    assert all((audit.inputs[name] == again.inputs[name]).all() for name in audit.inputs)
+    probes = audit.probes().query("among == ''").set_index("input")
+    for name in ("border", "frame_without_lungs"):
+        assert probes["above_null"][name], name
+    assert not probes["above_null"]["mask_only"]
+    network = audit.network_inputs().query("among == ''").set_index("input")
+    assert network.index.tolist() == ["full", *MASKS]
+    masked = images.inputs["box_erased"].among(images.positions("validation"))
+    direct = model.predict(to_rgb(masked[0 : len(masked)]), verbose=0)
+    assert np.allclose(audit._network_probabilities()["box_erased"], direct, atol=1e-4)
+    other = ProtocolAudit(data, images, backbone, scaling)
+    assert "border" not in other.inputs, "only one protocol is probed with all masked images"
+    assert len(other.network_inputs()) == 0
 
 
 def test_what_the_images_or_the_network_do_not_allow_is_left_out_with_its_reason(tmp_path: Path) -> None:

@@ -9,16 +9,21 @@ from tests.conftest import write_classes
 from tests.reporting.conftest import ONE, axis_of, intervals_in
 
 
-def test_probes_are_compared_with_the_majority_class_baseline() -> None:
-    row = {"accuracy": 0.8, "low": 0.7, "high": 0.9}
-    names = [("p", "full", 0.4), ("p", "lungs_erased", 0.4), ("q", "full", 0.5)]
-    probes = pd.DataFrame([{"protocol": p, "input": name, "majority": majority, **row} for p, name, majority in names])
-    shown = figures.probe_accuracies(probes)
-    ax = axis_of(shown)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["full", "lungs erased"]
-    assert [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [0.4, 0.5]
-    assert intervals_in(ax) == {(0.7, 0.9)}
-    assert len(shown.figure.legends) == 1
+def test_probes_and_network_are_compared_with_permuted_labels_for_each_question() -> None:
+    score = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "null_auc_high": 0.55}
+    rows = [{"among": among, "input": name, **score} for among in ("", "a / b_c") for name in ("full", "lungs_erased")]
+    network = pd.DataFrame(rows[:2]).drop(columns="null_auc_high").assign(auc=0.6, auc_low=0.5, auc_high=0.65)
+    shown = figures.masked_inputs(pd.DataFrame(rows), network)
+    first, second = shown.figure.axes
+    assert [ax.get_title() for ax in (first, second)] == ["all classes", "a / b c"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["full", "lungs erased"]
+    assert intervals_in(first) == {(0.7, 0.9), (0.5, 0.65)}
+    assert intervals_in(second) == {(0.7, 0.9)}
+    assert [list(line.get_xdata()) for line in first.lines if line.get_marker() == "|"] == [[0.55, 0.55]]
+    assert "network, trained on full images, lungs erased: 60.0" in shown.alt
+    assert len(shown.figure.legends[0].get_texts()) == 3
+    alone = figures.masked_inputs(pd.DataFrame(rows[:2]), network[:0])
+    assert len(alone.figure.axes) == 1
 
 
 def test_attribution_lies_between_its_references() -> None:
