@@ -5,6 +5,7 @@ Figures of one topic share a module. A function takes data, draws them, and retu
 
 from lab_utils.reporting.audit_figures import *  # noqa: F403
 from lab_utils.reporting.calibration_figures import *  # noqa: F403
+from lab_utils.reporting.change_figures import *  # noqa: F403
 from lab_utils.reporting.data_figures import *  # noqa: F403
 from lab_utils.reporting.evaluation_figures import *  # noqa: F403
 from lab_utils.reporting.external_figures import *  # noqa: F403
