@@ -6,27 +6,26 @@ import pandas as pd
 
 from lab_utils.evaluation.calibration import calibration_scores, reliability
 from lab_utils.evaluation.influence import Clusters
-from lab_utils.evaluation.intervals import REPORTED, Score, reported_scores, scores_of
+from lab_utils.evaluation.intervals import Score, reported_scores
+from lab_utils.evaluation.judged import JudgedRun
 from lab_utils.evaluation.means import mean_scores
 from lab_utils.evaluation.prevalence import predictive_values
-from lab_utils.evaluation.runs import Run
 from lab_utils.evaluation.selective import accuracy_by_coverage, accuracy_by_source
 
 
-def score_tables(runs: Sequence[Run], manifests: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def score_tables(runs: Sequence[JudgedRun], manifests: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Compute intervals, means, calibration, predictive values and accuracy on some of the images.
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of JudgedRun
     manifests : mapping
         Name of a protocol to its manifest.
     """
     parts: dict[str, list[pd.DataFrame]] = {}
     scenarios: dict[tuple[str, str], list[tuple[pd.DataFrame, list[Score]]]] = {}
-    for run in runs:
-        predictions = run.predictions()
-        scores = scores_of(predictions, REPORTED)
+    for judged in runs:
+        run, predictions, scores = judged.run, judged.predictions, judged.scores
         scenarios.setdefault((run.protocol.name, run.scenario.name), []).append((predictions, scores))
         of_run = {
             "intervals": reported_scores(scores, predictions),

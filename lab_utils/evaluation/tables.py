@@ -30,10 +30,10 @@ def evaluation_tables(
     """
     judged = [JudgedRun(run) for run in runs]
     tables = {
-        "metrics": over_runs(runs, metrics.scores),
-        "reports": over_runs(runs, metrics.classification_report),
-        "extremes": over_runs(runs, metrics.extremes),
-        "confusion": over_runs(runs, metrics.confusion),
+        "metrics": over_runs(judged, metrics.scores),
+        "reports": over_runs(judged, metrics.classification_report),
+        "extremes": over_runs(judged, metrics.extremes),
+        "confusion": over_runs(judged, metrics.confusion),
         "comparisons": comparisons(judged),
         "changes": protocol_changes(judged),
         "published": published_table(judged, published),
@@ -44,15 +44,15 @@ def evaluation_tables(
         "curves": pd.concat([run.labelled(metrics.curve_summary(run.history())) for run in runs], ignore_index=True),
         "times": times(runs),
     }
-    tables |= score_tables(runs, manifests)
+    tables |= score_tables(judged, manifests)
     tables["time_totals"] = time_totals(tables["times"])
     tables["ranking"] = ranking(tables["metrics"], tables["times"])
     return tables
 
 
-def over_runs(runs: Sequence[Run], measure: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+def over_runs(runs: Sequence[JudgedRun], measure: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
     """Apply `measure` to every run's predictions; columns protocol, scenario, seed come first."""
-    return pd.concat([run.labelled(measure(run.predictions())) for run in runs], ignore_index=True)
+    return pd.concat([judged.run.labelled(measure(judged.predictions)) for judged in runs], ignore_index=True)
 
 
 def test_scores(run: Run, manifest: pd.DataFrame) -> pd.DataFrame:
