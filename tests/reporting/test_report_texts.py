@@ -11,7 +11,6 @@ import pytest
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.tables import time_totals
 from lab_utils.reporting import exhibits, tables
-from lab_utils.reporting.names import readable
 from lab_utils.reporting.text import render
 from tests.conftest import PROJECT
 
@@ -208,7 +207,7 @@ def test_the_report_in_short() -> None:
         "have taken about 1,100 s."
     )
     alone = in_short(TIMES, OUTSIDE[:0], seeds=5, given_test=True, protocol=SimpleNamespace(name="corrected"))
-    assert "over images and 5 seeds: - S1: title of one: 90.0 % [85.0, 95.0] - S2" in alone
+    assert "over images and 1 seeds: - S1: title of one: 90.0 % [85.0, 95.0] - S2" in alone
     assert "The accuracy on images of another origin is not known." in alone
     assert "internal test set" not in alone
     assert "following sections" not in alone
@@ -232,11 +231,15 @@ def test_oscillation_is_reported() -> None:
         assert f"The final training accuracy is 5.0 points {direction} the validation accuracy" in text
 
 
-def inputs(**accuracies: float) -> pd.DataFrame:
-    base = {"full": 0.9, "histogram": 0.4, "thumbnail_8x8": 0.4, "border": 0.4, "permuted_labels": 0.4, **accuracies}
-    table = pd.DataFrame({"accuracy": base, "low": base, "high": base})
-    table["low"], table["high"] = table["accuracy"] - 0.05, table["accuracy"] + 0.05
-    return table.assign(above_majority=table["low"] > 0.5, retained=0.5)
+def inputs(**scores: float) -> pd.DataFrame:
+    """Probes of which accuracy and AUC are the same."""
+    base = {"full": 0.9, "histogram": 0.4, "thumbnail_8x8": 0.4, "border": 0.4, **scores}
+    table = pd.DataFrame(dict.fromkeys(("accuracy", "auc"), base))
+    for column, margin in {"low": -0.05, "high": 0.05}.items():
+        table[column] = table[f"auc_{column}"] = table["auc"] + margin
+    return table.assign(
+        above_null=table["low"] > 0.5, null_auc=0.5, difference=-0.2, among="COVID / Lung_Opacity"
+    ).assign(difference_low=-0.3, difference_high=-0.1)
 
 
 def concluded(
@@ -275,36 +278,41 @@ def test_a_model_below_the_constant_answer_is_called_that() -> None:
         "- S1: title of one: 90.0 % [85.0, 95.0]; on *<b>other_hospital</b>*, 60.0 % [50.0, 70.0], where validation "
         "images of the same classes give 90.0 % [85.0, 95.0]" in measured
     )
-    assert text.endswith("With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0] (protocol described).")
+    assert text.endswith("With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0].")
 
 
 def test_what_remains_with_lungs_erased_is_reported() -> None:
     nothing = pd.DataFrame()
     phrase = "Do the networks use the lungs?"
-    text = said(phrase, probes=inputs(lungs_erased=0.7), majority=0.5, overall=nothing)
-    assert (
-        "With lungs erased, a linear model reaches 70.0 % [65.0, 75.0]. With the full image it reaches 90.0 %" in text
-    )
-    assert "Of its gain over the baseline, 50 % remains with lungs erased." in text
-    text = said(phrase, probes=inputs(full=0.54, lungs_erased=0.6), majority=0.5, overall=nothing)
-    assert "remains" not in text
-    text = said(phrase, probes=inputs(), majority=0.5, overall=nothing)
+    network = inputs(lungs_erased=0.6).assign(scenario="one")
+    text = said(phrase, probes=inputs(lungs_erased=0.7), network=network, overall=nothing)
+    assert "a linear model reaches a macro AUC of 0.700 [0.650, 0.750]. With the full image it reaches 0.900" in text
+    assert "The network S1: title of one has 0.900 [0.850, 0.950] on full images, and 0.600 [0.550, 0.650] on" in text
+    assert "**It uses more than the lungs.**" in text
+    network = inputs(lungs_erased=0.54).assign(scenario="one")
+    assert "does not show" in said(phrase, probes=inputs(lungs_erased=0.7), network=network, overall=nothing)
+    text = said(phrase, probes=inputs(), network=nothing, overall=nothing)
     assert "is not known, because too few images have a lung mask" in text
+    assert "The network" not in text
 
 
-def probed(probes: pd.DataFrame) -> str:
-    coarse = {readable(str(name)): row for name, row in probes.iterrows() if name == "border" and row["above_majority"]}
-    return said("How does accuracy change", probes=probes, coarse=coarse)
+def probed(probes: pd.DataFrame, adults: pd.DataFrame, **coarse: pd.Series) -> str:
+    values = {"headline": "corrected", "network": adults, "adults": adults}
+    return said("How does the AUC change", probes=probes, coarse=coarse, **values)
 
 
-def test_coarse_inputs_are_named_and_the_null_is_checked() -> None:
-    text = probed(inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8))
-    assert "exceed the majority-class baseline: border (70.0 % [65.0, 75.0])." in text
-    assert "With the lungs alone it reaches 80.0 %" in text
-    assert "which is not above the majority-class baseline, as expected" in text
-    text = probed(inputs(permuted_labels=0.7))
-    assert "Neither grey levels, nor a thumbnail, nor the border are significantly better" in text
-    assert "**above the majority-class baseline: the evaluation has an error**" in text
+def test_inputs_without_lungs_are_named_and_compared_with_permuted_labels() -> None:
+    probes = inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8, other_lungs_erased=0.75)
+    text = probed(probes, probes, border=probes.loc["border"])
+    assert "their mean AUC on the full image is 0.500" in text
+    assert "better than with permuted labels (Holm-corrected p below 5 %): border (0.700 [0.650, 0.750])." in text
+    assert "With the outline of another image erased, the AUC is 0.750 [0.700, 0.800]; with the lungs alone" in text
+    assert "COVID / Lung Opacity are both of adults" in text
+    assert "0.700 [0.650, 0.750], and −20.0 [−30.0, −10.0] points from that of the full image" in text
+    assert "The network was not trained on erased images." in text
+    text = probed(inputs(), inputs()[:0])
+    assert "No input without lungs predicts the class better than with permuted labels." in text
+    assert "adults" not in text
 
 
 def test_attribution_in_words() -> None:
@@ -453,8 +461,10 @@ def test_audits_left_out_give_their_reason() -> None:
     assert text.startswith("- **Left out:** linear models: <i>ten groups</i> are needed. The audits took 1.00 s")
     assert said("The audits took", audits_left_out=rows[:0], **values).startswith("The audits took")
     nothing = inputs()[:0]
-    assert "linear models of the audits were left out" in said("Do the networks use", probes=nothing, overall=nothing)
-    assert "The linear models were left out." in said("How does accuracy change", probes=nothing, coarse={})
+    assert "linear models of the audits were left out" in said(
+        "Do the networks use", probes=nothing, network=nothing, overall=nothing
+    )
+    assert "The linear models were left out." in probed(nothing, nothing)
 
 
 def of_collection(outside: pd.DataFrame, *, copies: int = 0) -> str:
@@ -551,9 +561,14 @@ def test_values_differ_from_the_write_up_only_where_seeds_are_known() -> None:
 
 def test_a_positive_answer_is_explained_by_its_prevalence() -> None:
     values = pd.DataFrame([{"scenario": "one", "class": "a_b", "prevalence": 0.05, "ppv": 0.2, "ppv_low": 0.1}])
-    names = {"prevalence": None, "scenarios": [], "tables": SimpleNamespace(predictive_values=lambda *given: "")}
+    names = {
+        "runs": [SimpleNamespace(scenario=SCENARIOS[0])],
+        "prevalence": None,
+        "scenarios": [],
+        "tables": SimpleNamespace(predictive_values=lambda *given: ""),
+    }
     text = said("What does a positive answer mean?", first_values=values.assign(ppv_high=0.3), **names)
-    assert "If 5 % of them have a b, a positive answer of S1: title of one is right in 20.0 % [10.0, 30.0] of" in text
+    assert "A positive answer of S1: title of one is right in 20.0 % [10.0, 30.0] of the cases if 5 % have a b." in text
     assert said("What does a positive answer mean?", first_values=values[:0], **names) == ""
 
 
