@@ -115,8 +115,8 @@ def test_limits_and_results_elsewhere_are_those_of_the_tables(run: Run, lab: Wor
         "external_images",
         {"collection": "other", "title": HOSTILE, "images": 33, "unreadable": 0, "copies": 0, "judged": 33},
     )
-    shares = {"low": 0.8, "high": 0.9, "majority": 0.5, "above_null": True}
-    save(lab, "probes", {"protocol": "described", "input": "border", "accuracy": 0.884, **shares})
+    probes = {"protocol": "described", "input": "border", "auc": 0.884, "auc_low": 0.8, "auc_high": 0.9}
+    save(lab, "probes", {**probes, "above_null": True}, {**probes, "among": "a / b", "auc": 0.6})
     save(
         lab,
         "leaks",
@@ -135,8 +135,8 @@ def test_limits_and_results_elsewhere_are_those_of_the_tables(run: Run, lab: Wor
     assert "| 33 | accuracy | 48.0\u00a0% [40.0, 60.0] | 90.0\u00a0% [80.0, 95.0] |" in card.text
     lines = limits(run, lab)
     assert [line for line in lines if "copy" in line] == ["7 of 20 validation images have a copy in the training set."]
-    assert lines[0].startswith("A linear model on the border alone reaches an accuracy of 88.4\u00a0% [80.0, 90.0]")
-    assert "which is above chance (permutation test; the majority-class baseline is 50.0\u00a0%)" in lines[0]
+    assert lines[0].startswith("A linear model on the border alone reaches a macro AUC of 0.884 [0.800, 0.900]")
+    assert lines[0].endswith("which is above that of permuted labels.")
     assert [line for line in lines if line.startswith("2 labels of training and validation images are suspect")]
     assert len(lines) == 4
     assert "<script>" not in card.text.replace("\\<script\\>", "")

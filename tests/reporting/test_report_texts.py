@@ -371,14 +371,14 @@ def model_card(**changes: Any) -> str:
 def test_shortcomings_are_what_speaks_against_the_networks() -> None:
     row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2}
     text = model_card(
-        without_lungs={"the border alone": pd.Series({"accuracy": 0.7, "low": 0.6, "high": 0.8})},
+        without_lungs={"the border alone": pd.Series({"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8})},
         overall=pd.DataFrame([row]),
         leak=pd.Series({"copied": 12, "validation": 1000}),
         has_masks=True,
         unshared=pd.Series(["Lung_Opacity"]),
     )
     for sentence in (
-        "a linear model on the border alone reaches 70.0 % [60.0, 80.0], which is above chance (permutation test).",
+        "a linear model on the border alone reaches a macro AUC of 0.700 [0.600, 0.800], which is above that of",
         "S1: title of one:** the share of Grad-CAM attribution inside the lungs is 40.0 % [35.0, 45.0]",
         "12 of 1,000 validation images have a copy in the training set.",
         "lung masks count as images.",
