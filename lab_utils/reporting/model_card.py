@@ -26,7 +26,6 @@ METRICS = {  # measure in the tables: metric of the Hugging Face hub, name in th
     "macro_f1": ("f1", "macro F1"),
     "balanced_accuracy": ("balanced_accuracy", "balanced accuracy"),
     "auc": ("roc_auc", "AUC"),
-    "macro_auc": ("roc_auc", "macro AUC"),
 }
 PACKAGES = {"model.tflite": "ai-edge-litert", "model.onnx": "onnxruntime"}  # file to the package that runs it
 
