@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
 from lab_utils.evaluation.crossed import ALPHA, Estimate, crossed_estimate
-from lab_utils.evaluation.influence import Clusters, mean_of
+from lab_utils.evaluation.influence import Clusters
 from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of, correct_on
 
 Correct = NDArray[np.bool_]  # (runs, images): whether each run is right on each image
@@ -75,11 +75,11 @@ def accuracy_difference(first: Correct, second: Correct, clusters: Clusters) -> 
     The variance over images is at least that of one group on which they differ: identical predictions of a sample do
     not prove that there is no difference (Agresti and Min, Stat. Med. 24, 2005).
     """
-    accuracies = [np.array([mean_of(run)[0] for run in runs]) for runs in (first, second)]
-    influences = np.stack([mean_of(run)[1] for run in (*first, *second)])
-    groups = group_count(clusters)
-    least = 1 / (groups + 2) ** 2
-    return crossed_estimate(accuracies, clusters.covariance(influences), groups, least_variance=least)
+    runs, groups = np.concatenate([first, second]), group_count(clusters)
+    accuracies = runs.mean(axis=1)
+    covariance = clusters.covariance((runs - accuracies[:, None]) / runs.shape[1])
+    sets = np.split(accuracies, [len(first)])
+    return crossed_estimate(sets, covariance, groups, least_variance=1 / (groups + 2) ** 2)
 
 
 def group_count(clusters: Clusters) -> int:
