@@ -535,6 +535,7 @@ def reproduced(seeds: int, **changes: Any) -> str:
     values = {
         "reproduced": pd.DataFrame({"protocol": ["p"]}),
         "agreement": pd.DataFrame({"protocol": "p", "mean_absolute_difference": [6.0], "low": 5.0, "high": 7.0}),
+        "readings": pd.DataFrame({"protocol": ["images_60", "published"], "low": [5.0, 6.5], "high": [7.0, 8.5]}),
         "differing": pd.DataFrame({"sum": [30], "size": [42]}, index=["p"]),
         "dataset": SimpleNamespace(synthetic=False),
         "total": SimpleNamespace(images=2117),
@@ -551,11 +552,13 @@ def test_values_differ_from_the_write_up_only_where_seeds_are_known() -> None:
     assert "Under protocol `p`, 30 of 42 values differ. Under perfect reproduction, about 5 % would." in text
     assert "- `p`: 6.0 [5.0, 7.0] percentage points" in text
     assert "This run used 2,117 images, the write-up 21,165." in text
-    text = reproduced(1, dataset=SimpleNamespace(synthetic=True))
+    assert "Of these, `images_60` comes closer to the write-up's values, but the intervals overlap." in text
+    text = reproduced(1, dataset=SimpleNamespace(synthetic=True), readings=pd.DataFrame())
     assert "With one seed, no value is said to differ." in text
     assert "values differ" not in text
     assert "only that it can be made" in text
-    nothing = reproduced(1, reproduced=pd.DataFrame())
+    assert "closer" not in text
+    nothing = reproduced(1, reproduced=pd.DataFrame(), readings=pd.DataFrame())
     assert nothing.startswith("No scenario of this run has the name and the classes of one in the write-up. **What")
 
 
