@@ -91,8 +91,10 @@ def test_the_items_judge_a_run_by_its_tables(finished: tuple[Path, Path]) -> Non
     assert judged("Every score", **changed("intervals", low=float("nan"))) == NOT_MET
     assert judged("The evaluated images", **changed("curves", final_accuracy=2)) == NOT_MET
     assert judged("Differences between models") == NOT_MET
-    assert judged("No input feature", **changed("probes", above_null=False)) == MET
-    assert judged("No input feature", **changed("probes", above_null=True)) == NOT_MET
+    assert judged("Inputs that do not", **changed("probes", above_null=True)) == NOT_MET
+    assert judged("Inputs that do not", **changed("probes", above_null=False, auc_high=0.6)) == MET
+    assert judged("Inputs that do not", **changed("probes", above_null=False, auc_high=0.8)) == NOT_KNOWN
+    assert judged("Inputs that do not", probes=facts["probes"][:0]) == NOT_KNOWN
     assert judged("Age and sex") == NOT_KNOWN
     assert judged("Age and sex", **changed("manifest", age=50, sex="F")) == MET
     assert judged("Age and sex", **changed("manifest", age=50)) == NOT_MET
