@@ -92,7 +92,7 @@ def test_the_border_alone_tells_the_real_classes_apart_and_permuted_labels_do_no
     assert probes["null_auc"].between(0.45, 0.55).all()
     attribution = read_table(lab, "attribution")
     overall = attribution[attribution["class"] == ""].iloc[0]
-    assert overall["area"] < overall["other_lungs"] < overall["lungs"] < 1
+    assert overall["uniform"] < overall["other_lungs"] < overall["lungs"] < 1
     sources = read_table(lab, "sources").set_index("question")
     assert sources["accuracy"]["class from the source"].max() > 0.5
 

@@ -10,10 +10,15 @@ from PIL import Image
 
 from lab_utils.core.machine import in_parallel
 from lab_utils.data.decode import Pixels
-from lab_utils.evaluation.uncertainty import mean_interval
+from lab_utils.evaluation.intervals import mean_interval
 from lab_utils.models.explain import Attribution
 
-BLIND = ("area", "centre", "other_lungs", "random_head")  # references that know nothing of the image or of the classes
+BLIND = (
+    "uniform",
+    "centre",
+    "other_lungs",
+    "random_head",
+)  # references that know nothing of the image or of the classes
 REFERENCES = (*BLIND, "lungs_only", "lungs")
 EXAMPLES = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
 RANGE = ["random_head_low", "random_head_high"]
@@ -55,10 +60,11 @@ def share_inside(maps: Float, cover: Float) -> Float:
 def reference_shares(cover: Float, groups: pd.Series) -> dict[str, Float]:
     """Shares inside the lungs of maps that no network made: name to float32 (n,).
 
-    area: uniform attribution. centre: a Gaussian blob in the centre of every image (Judd, Durand and Torralba, MIT
-    technical report 2012-001: a strong baseline of gaze prediction). other_lungs: the lungs of another image, expected
-    over all images of other groups. lungs: exactly the lungs; below 1, because cells at the edge of the lungs are
-    covered in part.
+    - uniform: the same attribution everywhere.
+    - centre: a Gaussian blob in the centre of every image, a strong baseline of gaze prediction (Judd, Durand and
+      Torralba, MIT technical report 2012-001).
+    - other_lungs: the lungs of another image, expected over all images of other groups.
+    - lungs: exactly the lungs; below 1, because cells at the edge of the lungs are covered in part.
 
     Parameters
     ----------
@@ -74,7 +80,7 @@ def reference_shares(cover: Float, groups: pd.Series) -> dict[str, Float]:
     of_group = np.zeros((len(names), *cover.shape[1:]), np.float32)
     np.add.at(of_group, codes, lungs)
     others = (lungs.sum(axis=0) - of_group)[codes]
-    maps = {"area": np.ones_like(cover), "centre": np.broadcast_to(blob, cover.shape), "other_lungs": others}
+    maps = {"uniform": np.ones_like(cover), "centre": np.broadcast_to(blob, cover.shape), "other_lungs": others}
     return {name: share_inside(values, cover) for name, values in {**maps, "lungs": cover}.items()}
 
 
@@ -133,7 +139,7 @@ def _row(images: pd.DataFrame, heads: pd.DataFrame) -> dict[str, Any]:
     of_heads = heads.mean()
     exceeded = [
         name
-        for name in ("area", "centre", "other_lungs")
+        for name in ("uniform", "centre", "other_lungs")
         if mean_interval((1 + images["share"] - images[name]).to_numpy(float) / 2, groups)[1] > 1 / 2
     ]
     if len(heads) >= LEAST_IMAGES and images["share"][heads.index].mean() > of_heads.max():

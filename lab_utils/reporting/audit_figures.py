@@ -17,7 +17,7 @@ from lab_utils.reporting.style import FEW, GREYS, legend_of, neutral_marks, pane
 from lab_utils.reporting.text import interval, percent
 
 REFERENCES: dict[str, tuple[str, str, Any]] = {  # columns of the table attribution: name, colour, line
-    "area": ("area: uniform attribution", GREYS[1], ":"),
+    "uniform": ("uniform: the same everywhere", GREYS[1], ":"),
     "centre": ("centre: a blob in the centre", GREYS[1], "--"),
     "other_lungs": ("other lungs: the lungs of another image", GREYS[1], "-."),
     "lungs_only": ("lungs only: a linear model that sees only lungs", GREYS[0], ":"),
@@ -73,7 +73,7 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
         ax.axvline(everything[name], color=color, linestyle=line, linewidth=1.2, zorder=0.5, label=label)
         for name, (label, color, line) in REFERENCES.items()
     ]
-    heads = everything[["random_head_low", "random_head_high"]].fillna(everything["area"])  # without them, no band
+    heads = everything[["random_head_low", "random_head_high"]].fillna(everything["uniform"])  # without them, no band
     band = ax.axvspan(*heads, color=GREYS[2], alpha=0.6, zorder=0.1, label="random heads: smallest to largest")
     ax.set_xlabel("share of Grad-CAM attribution inside the lungs (%)")
     figure.legend(handles=[*legend_of(marks), band, *drawn], loc="outside lower center", ncols=2)

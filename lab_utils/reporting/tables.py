@@ -33,7 +33,7 @@ FORMATS = {  # of columns, by their printed names; other numbers are integers
             "Correct",
             "Baseline",
             "AUC",
-            *("Area", "Centre", "Other lungs", "Lungs only", "Lungs"),
+            *("Uniform", "Centre", "Other lungs", "Lungs only", "Lungs"),
         ],
         ".1%",
     ),
@@ -131,7 +131,7 @@ def architecture(layers: pd.DataFrame, scenario: Scenario) -> ReportTable:
 
 def attribution(attribution: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
     """Tabulate the share of attribution inside the lungs of every run, over all classes, and the references."""
-    columns = "scenario; seed; network; area; centre; other_lungs: Other lungs; random_head: Random heads; "
+    columns = "scenario; seed; network; uniform; centre; other_lungs: Other lungs; random_head: Random heads; "
     columns += "lungs_only: Lungs only; lungs"
     rows = attribution[attribution["class"] == ""]
     printed = {"network": "share", "random_head": "random_head"}

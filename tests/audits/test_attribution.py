@@ -46,8 +46,8 @@ def test_references_are_those_of_hand_made_lungs() -> None:
     left, right = [[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]
     cover = np.array([left, left, right, [[0.5, 0.5], [0.0, 0.0]]], np.float32)
     shares = reference_shares(cover, pd.Series(["p", "p", "q", "r"]))
-    assert np.allclose(shares["area"], [0.5, 0.5, 0.5, 0.25])
-    assert np.allclose(shares["centre"], shares["area"]), "a blob in the middle of four cells is uniform"
+    assert np.allclose(shares["uniform"], [0.5, 0.5, 0.5, 0.25])
+    assert np.allclose(shares["centre"], shares["uniform"]), "a blob in the middle of four cells is uniform"
     assert np.allclose(shares["other_lungs"], [0.25, 0.25, 1 / 6, 0.25]), "of images of other groups alone"
     assert np.allclose(shares["lungs"], [1, 1, 1, 0.5])
     (centre,) = reference_shares(np.eye(3, dtype=np.float32)[None], pd.Series([0]))["centre"]
@@ -70,11 +70,11 @@ def test_a_network_that_sees_lungs_exceeds_every_blind_reference_and_a_blind_one
     noise = np.random.default_rng(0).random((40, 20, 4, 4)).astype(np.float32)
     exact = np.tile(np.array([[1, 0, 0, 0]], np.float32), (40, 4, 1))
     row = shares_of(exact, noise[::2])
-    assert row["exceeded"] == "area; centre; other_lungs; random_head"
+    assert row["exceeded"] == "uniform; centre; other_lungs; random_head"
     assert row["random_head_low"] < row["random_head"] < row["random_head_high"] < row["lungs"] == row["share"] == 1
     row = shares_of(noise[:, 0], noise[::2])
     assert row["exceeded"] == ""
-    assert row["low"] < row["area"] < row["high"] < row["other_lungs"]
+    assert row["low"] < row["uniform"] < row["high"] < row["other_lungs"]
 
 
 def test_shares_by_class_and_outcome_leave_out_images_without_attribution() -> None:
@@ -85,7 +85,7 @@ def test_shares_by_class_and_outcome_leave_out_images_without_attribution() -> N
     rows = {(row["class"], row["outcome"]): row for row in table.to_dict("records")}
     assert set(rows) == {("", ""), ("a", "correct"), ("a", "wrong"), ("b", "correct")}
     assert rows["", ""]["images"] == 3, "an image without attribution has no share"
-    assert rows["a", "correct"]["share"] == rows["a", "correct"]["area"] == 0.25
+    assert rows["a", "correct"]["share"] == rows["a", "correct"]["uniform"] == 0.25
     assert np.isnan(rows["a", "correct"]["low"]), "one image has no interval"
     assert rows["a", "wrong"]["share"] == 1
     assert rows["", ""]["share"] == pytest.approx(0.5)

@@ -28,7 +28,7 @@ def test_probes_and_network_are_compared_with_permuted_labels_for_each_question(
 
 def test_attribution_lies_between_its_references() -> None:
     row = {"share": 0.4, "low": 0.3, "high": 0.5, "images": 9, "random_head_low": 0.1, "random_head_high": 0.3}
-    references = {"area": 0.2, "centre": 0.25, "other_lungs": 0.45, "lungs_only": 0.6, "lungs": 0.7}
+    references = {"uniform": 0.2, "centre": 0.25, "other_lungs": 0.45, "lungs_only": 0.6, "lungs": 0.7}
     rows = pd.DataFrame([{"class": "a_b", "outcome": "correct", **row}, {"class": "", "outcome": "", **row}])
     shown = figures.attribution_shares(rows.assign(**references), ONE)
     ax = axis_of(shown)
@@ -38,7 +38,7 @@ def test_attribution_lies_between_its_references() -> None:
     assert (band.get_x(), band.get_width()) == (0.1, pytest.approx(0.2))
     alt = shown.alt.replace("\N{NO-BREAK SPACE}", " ")
     assert "a b, correct: 40.0 % (9 images)" in alt
-    assert "uniform attribution 20.0 %" in alt
+    assert "uniform: the same everywhere 20.0 %" in alt
     assert "random heads from 10.0 % to 30.0 %" in alt
 
 

@@ -27,7 +27,7 @@ def test_figures_of_twenty_classes_fit_on_a_page_with_every_name() -> None:
     shares = pd.DataFrame({"class": names, "outcome": "correct", "share": 0.5, "low": 0.4, "high": 0.6, "images": 9})
     everything = shares.iloc[:1].assign(**{"class": "", "outcome": ""})
     names_of_references = (
-        "area",
+        "uniform",
         "centre",
         "other_lungs",
         "lungs_only",

@@ -316,20 +316,28 @@ def test_inputs_without_lungs_are_named_and_compared_with_permuted_labels() -> N
 
 
 def test_attribution_in_words() -> None:
-    row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2, "centre": 0.3, "other_lungs": 0.5}
-    row |= {"lungs": 0.7, "random_head_low": 0.1, "random_head_high": 0.42, "exceeded": "area; centre"}
+    row = {
+        "scenario": "one",
+        "share": 0.4,
+        "low": 0.35,
+        "high": 0.45,
+        "uniform": 0.2,
+        "centre": 0.3,
+        "other_lungs": 0.5,
+    }
+    row |= {"lungs": 0.7, "random_head_low": 0.1, "random_head_high": 0.42, "exceeded": "uniform; centre"}
     shown, nothing, phrase = SimpleNamespace(scenario=SCENARIOS[0]), pd.DataFrame(), "Where do the networks look?"
 
     def text(exceeded: str) -> str:
         overall = pd.DataFrame([{**row, "exceeded": exceeded}])
         return said(phrase, shown=shown, examples=overall, overall=overall)
 
-    some = text("area; centre")
-    assert "- S1: title of one: 40.0 % [35.0, 45.0]; random heads 10.0 % to 42.0 %; exceeds area and centre" in some
-    assert "Uniform attribution (area) has 20.0 %, a blob in the centre 30.0 %, and the lungs of another" in some
+    some = text("uniform; centre")
+    assert "- S1: title of one: 40.0 % [35.0, 45.0]; random heads 10.0 % to 42.0 %; exceeds uniform and centre" in some
+    assert "Uniform attribution has 20.0 %, a blob in the centre 30.0 %, and the lungs of another" in some
     assert "No network exceeds them all." in some
     assert "exceeds no blind reference" in text("")
-    assert "At least one network exceeds them all." in text("area; centre; other_lungs; random_head")
+    assert "At least one network exceeds them all." in text("uniform; centre; other_lungs; random_head")
     assert "Too few images have a lung mask" in said(
         "Where do the networks look?", shown=shown, examples=nothing, overall=nothing
     )
@@ -369,7 +377,7 @@ def model_card(**changes: Any) -> str:
 
 
 def test_shortcomings_are_what_speaks_against_the_networks() -> None:
-    row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "area": 0.2}
+    row = {"scenario": "one", "share": 0.4, "low": 0.35, "high": 0.45, "uniform": 0.2}
     text = model_card(
         without_lungs={"the border alone": pd.Series({"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8})},
         overall=pd.DataFrame([row]),

@@ -19,7 +19,7 @@ def test_findings_are_counted_by_check_and_class() -> None:
 
 
 def test_columns_and_scenarios_are_printed_as_in_the_text() -> None:
-    row = {"class": "", "scenario": "one", "seed": 1200, "share": 0.25, "low": 0.2, "high": 0.3, "area": -0.5}
+    row = {"class": "", "scenario": "one", "seed": 1200, "share": 0.25, "low": 0.2, "high": 0.3, "uniform": -0.5}
     heads = {"random_head": 0.4, "random_head_low": 0.1, "random_head_high": 0.6}
     others = {"centre": 0.3, "other_lungs": 0.5, "lungs_only": 0.4, "lungs": 0.7}
     page = tables.attribution(pd.DataFrame([{**row, **heads, **others}]), [ONE]).to_html()
