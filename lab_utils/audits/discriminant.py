@@ -135,7 +135,7 @@ def _best_penalty(
     centred = (answers - answers.mean(axis=0)).astype(np.float32)
     folds = _folds(groups)
     best, best_auc = float(PENALTIES[-1]), -np.inf
-    for penalty in PENALTIES[::-1]:  # of equal scores, the strongest penalty
+    for penalty in PENALTIES:
         shrunk = projected / np.sqrt(count * (variances + np.float32(penalty)))
         residuals = centred - shrunk @ (shrunk.T @ centred)
         held_out = np.empty_like(answers)

@@ -30,6 +30,8 @@ from lab_utils.models.engine import FeatureExtractor
 from lab_utils.models.explain import Attribution, AttributionError, attribute, attribute_linear
 from lab_utils.models.features import Features, features_by_depth
 
+REFERENCE_IMAGES = 600  # training images of the lungs-only reference: more change its maps little
+
 
 @dataclass(frozen=True, eq=False)
 class ProtocolAudit:
@@ -95,12 +97,11 @@ class ProtocolAudit:
         """What the linear model is given: name of the input to float32 (n, K).
 
         histogram: nine statistics of the grey levels; thumbnail_8x8: 64 mean grey levels; the others: pooled features
-        of the backbone, cached on disk. Images with parts erased are among them where a network is judged on them,
-        else the full images and, for the reference, the lungs alone.
+        of the backbone, cached on disk. Images with parts erased are among them where a network is judged on them.
         """
         full = self._training_features.values[self.images.inputs["full"].rows].astype(np.float32)
         inputs = {"full": full, **grey_inputs(self.images.inputs["full"])}
-        masked = [name for name in self.images.inputs if name != "full" and (self.network or name == "lungs_only")]
+        masked = [name for name in self.images.inputs if name != "full"] if self.network else []
         return inputs | {name: self._masked_outputs(name)[0] for name in masked}
 
     def _network_probabilities(self) -> dict[str, Float]:
@@ -119,24 +120,23 @@ class ProtocolAudit:
         return features_by_depth(self.backbone, self.scaling, [0], self.data)[0]
 
     @cached_property
-    def _trunk(self) -> tuple[Any, str]:
-        """What runs over masked images, and its key: the backbone, with the network where one is judged."""
-        trunk = trunk_of(self.backbone, self.scaling, self.data.shape)
+    def _joined(self) -> tuple[Any, str]:
+        """Return what runs over masked images, the backbone joined to the network, and its key."""
         if self.network is None:
-            return trunk, ""
+            raise AuditError("no network is judged under this protocol")
         model = load_model(self.network.folder / "model.keras", stage=STAGE)
-        return joined(trunk, model), weights_sha256([model])
+        return joined(trunk_of(self.backbone, self.scaling, self.data.shape), model), weights_sha256([model])
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:
         """One for all inputs, because it is compiled for seconds."""
-        return FeatureExtractor(self._trunk[0], self.data.images.shape[1:])
+        return FeatureExtractor(self._joined[0], self.data.images.shape[1:])
 
     def _masked_outputs(self, name: str) -> list[Float]:
         """Pooled features, float32 (n, K), and probabilities of the network, (n, C), of masked images; cached."""
         images = self.images.inputs[name]
-        folder = self.data.features_folder / digest(self._training_features.key, self.images.key, name, self._trunk[1])
-        paths = [folder / f"{part}.npy" for part in ("pooled", "probabilities")[: 1 + bool(self.network)]]
+        folder = self.data.features_folder / digest(self._training_features.key, self.images.key, name, self._joined[1])
+        paths = [folder / f"{part}.npy" for part in ("pooled", "probabilities")]
         if not all(path.is_file() for path in paths):
             outputs = [np.empty((len(images), *shape), np.float32) for shape in self._extractor.shapes]
             with progress(total=len(images), desc=name, unit="image") as bar:
@@ -157,15 +157,23 @@ class ProtocolAudit:
     def reference(self) -> Attribution:
         """The lungs-only reference: attribution of a linear model that sees only lungs.
 
-        It is of the validation images, and needs lung masks.
+        It is fitted on some training images, explains the validation images, and needs lung masks.
         """
-        train, manifest = self.images.positions("train"), self.images.manifest
-        labels, values = manifest["class"].to_numpy()[train], self.inputs["lungs_only"][train]
+        lungs, manifest = self.images.inputs["lungs_only"], self.images.manifest
+        extractor = FeatureExtractor(
+            trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False), lungs.shape[1:]
+        )
+        train = np.random.default_rng(0).permutation(self.images.positions("train"))[:REFERENCE_IMAGES]
+        values = np.empty((len(train), extractor.shapes[0][-1]), np.float32)
+
+        def write(start: int, blocks: Sequence[Float]) -> None:
+            values[start : start + len(blocks[0])] = blocks[0].mean(axis=(1, 2))
+
+        extractor.run(lungs.among(train), write)
+        labels, groups = (manifest[column].to_numpy()[train] for column in ("class", "group"))
         with threadpool_limits(1):
-            coefficients = Discriminant.fit(values, labels, manifest["group"].to_numpy()[train]).coefficients(labels)
-        masked = self.images.inputs["lungs_only"].among(self.images.positions("validation"))
-        trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
-        return attribute_linear(FeatureExtractor(trunk, masked.shape[1:]), masked, *coefficients)
+            coefficients = Discriminant.fit(values, labels, groups).coefficients(labels)
+        return attribute_linear(extractor, lungs.among(self.images.positions("validation")), *coefficients)
 
     def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tables attribution and examples of a run of the protocol and backbone.

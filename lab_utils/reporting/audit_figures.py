@@ -14,7 +14,7 @@ from lab_utils.reporting.evaluation_figures import draw_intervals
 from lab_utils.reporting.exhibits import ReportFigure
 from lab_utils.reporting.names import readable
 from lab_utils.reporting.style import FEW, GREYS, legend_of, neutral_marks, panels
-from lab_utils.reporting.text import interval, percent
+from lab_utils.reporting.text import number_interval, percent
 
 REFERENCES: dict[str, tuple[str, str, Any]] = {  # columns of the table attribution: name, colour, line
     "uniform": ("uniform: the same everywhere", GREYS[1], ":"),
@@ -48,9 +48,12 @@ def masked_inputs(probes: pd.DataFrame, network: pd.DataFrame) -> ReportFigure:
         null = shown.dropna(subset="null_auc_high").set_index("row")["null_auc_high"].reindex(inputs)
         ax.plot(null, range(len(inputs)), "|", color=GREYS[1], markersize=9, label="95 % quantile, permuted labels")
         ax.axvline(0.5, color=GREYS[1], linestyle="--", linewidth=1)
-        ax.set(xlabel="macro AUC (%)", title=readable(among) or "all classes")
+        ax.xaxis.set_major_formatter("{x:.1f}")
+        ax.set(xlabel="macro AUC", title=readable(among) or "all classes")
         for row in shown.to_dict("records"):
-            said.append(f"{readable(among) or 'all classes'}, {row['model']}, {row['row']}: {interval(row, 'auc')}")
+            said.append(
+                f"{readable(among) or 'all classes'}, {row['model']}, {row['row']}: {number_interval(row, 'auc')}"
+            )
     figure.legend(handles=[*legend_of(marks), axes[0].get_lines()[-2]], loc="outside lower center", ncols=2)
     caption = "Macro AUC as image content is removed, with 95 % confidence intervals; dashed, a model without skill"
     return ReportFigure(figure, caption, "fig-probes", f"AUC. {'; '.join(said)}.")

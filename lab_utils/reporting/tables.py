@@ -32,14 +32,13 @@ FORMATS = {  # of columns, by their printed names; other numbers are integers
             "High",
             "Correct",
             "Baseline",
-            "AUC",
             *("Uniform", "Centre", "Other lungs", "Lungs only", "Lungs"),
         ],
         ".1%",
     ),
     **dict.fromkeys(["Size (MB)", "Time (s)", "Per protocol (s)"], ",.1f"),
     **dict.fromkeys(["Images per second"], ",.0f"),
-    "p": ".3f",
+    **dict.fromkeys(["AUC", "p"], ".3f"),
 }
 
 

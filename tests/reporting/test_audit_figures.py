@@ -20,7 +20,7 @@ def test_probes_and_network_are_compared_with_permuted_labels_for_each_question(
     assert intervals_in(first) == {(0.7, 0.9), (0.5, 0.65)}
     assert intervals_in(second) == {(0.7, 0.9)}
     assert [list(line.get_xdata()) for line in first.lines if line.get_marker() == "|"] == [[0.55, 0.55]]
-    assert "network, trained on full images, lungs erased: 60.0" in shown.alt
+    assert "network, trained on full images, lungs erased: 0.600 [0.500, 0.650]" in shown.alt
     assert len(shown.figure.legends[0].get_texts()) == 3
     alone = figures.masked_inputs(pd.DataFrame(rows[:2]), network[:0])
     assert len(alone.figure.axes) == 1
