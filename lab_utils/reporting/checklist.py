@@ -21,7 +21,7 @@ from lab_utils.core.values import Settings
 from lab_utils.core.yaml_files import read_yaml
 from lab_utils.data.dataset import Dataset
 from lab_utils.evaluation.runs import Run
-from lab_utils.reporting.exhibits import NBSP, ReportTable
+from lab_utils.reporting.exhibits import NBSP, ReportTable, unbroken
 from lab_utils.reporting.model_card import is_database
 from lab_utils.reporting.names import readable
 from lab_utils.reporting.text import count, interval, number, percent, points
@@ -112,7 +112,7 @@ def verdict(item: Item, facts: dict[str, Any]) -> tuple[str, str]:
         evidence = environment.from_string(item.evidence).render(facts)
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise LabError(f"{FILE}: {item.item!r}: {error}; correct its rule or its evidence") from error
-    evidence = re.sub("[ \n]+", " ", evidence).strip()  # no-break spaces remain
+    evidence = unbroken(re.sub("[ \n]+", " ", evidence).strip())
     return VERDICTS[2] if not is_known else VERDICTS[not is_met], evidence
 
 
