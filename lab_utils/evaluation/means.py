@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from lab_utils.evaluation.influence import Array, Clusters
+from lab_utils.evaluation.influence import QUANTILE, Array, Clusters
 from lab_utils.evaluation.intervals import INTERVAL, LEVEL, Score
-
-SEED = ["value", "low", "high"]
 
 
 def mean_scores(scores: Sequence[Sequence[Score]], clusters: Clusters) -> pd.DataFrame:
@@ -58,8 +56,8 @@ def mean_bounds(seeds: Array, covariance: Array | None = None) -> tuple[float, f
         shrink = float(np.sqrt(covariance.mean() / single))
         interaction = (single - covariance.mean()) / max(count - 1, 1)
     if count > 1:
-        variance = max(seeds[:, 0].var(ddof=1) / count - interaction, 0)
-        margin = float(student.ppf((1 + LEVEL) / 2, count - 1) * np.sqrt(variance))
+        spread = student.ppf((1 + LEVEL) / 2, count - 1) ** 2 * seeds[:, 0].var(ddof=1) / count
+        margin = float(np.sqrt(max(spread - QUANTILE**2 * interaction, 0)))
     most = np.ceil(seeds.max()) if seeds.size else 1  # 1, or 2 for a Brier score above 1
     below, above = np.hypot(shrink * (value - low), margin), np.hypot(shrink * (high - value), margin)
     return float(value), float(max(value - below, 0)), float(min(value + above, max(most, 1)))
