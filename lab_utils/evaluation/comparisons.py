@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from lab_utils.evaluation.crossed import ALPHA, Estimate, crossed_estimate
+from lab_utils.evaluation.crossed import Estimate, crossed_estimate
 from lab_utils.evaluation.influence import Clusters
+from lab_utils.evaluation.intervals import ALPHA
 from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of, correct_on
 
 Correct = NDArray[np.bool_]  # (runs, images): whether each run is right on each image

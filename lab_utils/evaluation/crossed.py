@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from lab_utils.evaluation.intervals import ALPHA, LEVEL
+
 Array = NDArray[np.float64]
 
-LEVEL = 0.95  # of every interval
-ALPHA = 1 - LEVEL  # of every test
 POWER = 0.8  # with which an experiment detects its smallest detectable difference
 
 
