@@ -589,3 +589,41 @@ def test_calibration_is_judged_by_that_of_calibrated_networks() -> None:
     text = said("Are the probabilities calibrated?", calibration_means=rows, overall_scores=scores)
     assert "- S1: title of one: ECE 0.040 [0.010, 0.050], **above** that of 95 % of calibrated networks (0.030)" in text
     assert "- S2: title of two: ECE 0.020 [0.010, 0.050], not above that" in text
+
+
+def data_card(kind: str, classes: list[str], people: dict[str, Any]) -> str:
+    """The data card of four images, one of them from the radiographs of children."""
+    images = {
+        "kind": "image",
+        "width": 9,
+        "height": 9,
+        "grey": True,
+        "split": ["train", "train", "validation", "train"],
+    }
+    counts = {name: {"images": 1, "masks": 1} for name in classes}
+    sources = {classes[0]: {"https://www.kaggle.com/paultimothymooney/chest-xray-pneumonia": 3}}
+    dataset = SimpleNamespace(
+        **{"kind": kind, "synthetic": kind == "phantom", "classes": counts, "sources": sources},
+        **{"layout": "", "layout_reason": "", "fingerprint": "0123"},
+    )
+    names: dict[str, Any] = {
+        "dataset": dataset,
+        "lab": SimpleNamespace(manifest=pd.DataFrame(images | people)),
+        "pd": pd,
+    }
+    notebook = nbformat.read(PROJECT / "report" / "lab_report.ipynb", as_version=4)
+    exec(next(cell.source for cell in notebook.cells if cell.id == "lab-79"), names)
+    names |= {"sides": pd.Series({"train": 3, "validation": 1, "test": 0}), "split_rule": "at random"}
+    return said("## Data card", **names, patients=0, problems=pd.Series(dtype=int))
+
+
+def test_the_data_card_says_what_is_known_of_the_database_and_of_no_other_data() -> None:
+    database, unknown = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"], {"age": None, "sex": ""}
+    card = data_card("archive", database, unknown)
+    assert "3 images of COVID show children of 1 to 5 years (Guangzhou; Kermany et al., Cell 2018)" in card
+    assert "a segmentation network made the lung masks" in card
+    assert "**Age and sex:** not given with the images." in card
+    for kind, classes in (("phantom", database), ("folder", ["a", "b"])):
+        assert not re.search("Kermany|segmentation network", data_card(kind, classes, unknown))
+    known = data_card("folder", ["a", "b"], {"age": [30.0, 50.0, 60.0, None], "sex": ["F", "M", "F", ""]})
+    assert "train: median age 40 years, F 1, M 1; validation: median age 60 years, F 1, M 0." in known
