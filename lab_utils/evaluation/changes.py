@@ -18,8 +18,9 @@ def protocol_changes(runs: Iterable[JudgedRun]) -> pd.DataFrame:
     """Compare each protocol with the one that it follows, where both have runs: table changes.
 
     Both are judged on the validation images that they share, so the difference is not one of images. Its interval holds
-    the variation over images and over the seeds of both protocols; with one seed, that over images alone. Protocols
-    that share no validation image have no row.
+    the variation over images and over the seeds of both protocols; with one seed, that over images alone. It does not
+    hold the variation of splits, because each protocol draws its split once. Protocols that share no validation image
+    have no row.
     """
     sorted_runs, rows = by_protocol(runs), []
     for scenarios in sorted_runs.values():
