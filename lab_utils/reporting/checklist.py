@@ -80,7 +80,6 @@ def run_facts(run: Run, experiment: Experiment, dataset: Dataset, workspace: Wor
     """
     protocol = run.protocol
     facts = {
-        "run": run,
         "record": run.record,
         "protocol": protocol,
         "experiment": experiment,
@@ -135,8 +134,8 @@ def verdict_counts(rows: pd.DataFrame) -> dict[str, int]:
 
 def checklist_table(rows: pd.DataFrame, protocol: str) -> ReportTable:
     """Tabulate a checklist: what is not met comes first."""
-    order = {name: place for place, name in enumerate(("not met", "not knowable here", "met"))}
-    rows = rows.sort_values("verdict", key=lambda verdicts: verdicts.map(order), kind="stable")
+    order = [*VERDICTS[1:], VERDICTS[0]]
+    rows = rows.sort_values("verdict", key=lambda verdicts: verdicts.map(order.index), kind="stable")
     cells = [
         (f"{row['item']} ({row['source']})", row["verdict"], f"{row['place']}: {row['evidence']}")
         for row in rows.to_dict("records")
