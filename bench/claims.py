@@ -29,11 +29,12 @@ from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
 from lab_utils.evaluation.comparisons import compare_scenarios
 from lab_utils.evaluation.influence import Clusters
-from lab_utils.evaluation.intervals import Score, scores_of
+from lab_utils.evaluation.intervals import scores_of
 from lab_utils.evaluation.judged import JudgedRun
 from lab_utils.evaluation.predictions import predictions_table
 from lab_utils.evaluation.published import MEASURES, Reproduction
 from lab_utils.evaluation.runs import Run
+from lab_utils.evaluation.scorer import Score
 from lab_utils.evaluation.tables import evaluation_tables
 
 IMAGES = (144, 636, 6349, 12698)  # validation images: phantoms, a tenth of the database, 30 % and 60 % of it

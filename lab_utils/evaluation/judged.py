@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lab_utils.evaluation.influence import Clusters
-from lab_utils.evaluation.intervals import REPORTED, Score, scores_of
+from lab_utils.evaluation.intervals import REPORTED, scores_of
 from lab_utils.evaluation.predictions import predicted_of
 from lab_utils.evaluation.runs import Run
+from lab_utils.evaluation.scorer import Score
 
 
 @dataclass(frozen=True, eq=False)

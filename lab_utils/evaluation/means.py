@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from lab_utils.evaluation.influence import QUANTILE, Array, Clusters
-from lab_utils.evaluation.intervals import INTERVAL, LEVEL, Score
+from lab_utils.evaluation.intervals import INTERVAL, LEVEL
+from lab_utils.evaluation.scorer import Score
 
 
 def mean_scores(scores: Sequence[Sequence[Score]], clusters: Clusters) -> pd.DataFrame:

@@ -16,10 +16,11 @@ from lab_utils.data.proportions import wilson_bounds
 from lab_utils.evaluation.comparisons import bounds, group_count
 from lab_utils.evaluation.crossed import Estimate, crossed_estimate
 from lab_utils.evaluation.influence import QUANTILE, Array
-from lab_utils.evaluation.intervals import LEVEL, Score, Scorer
+from lab_utils.evaluation.intervals import LEVEL
 from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of
 from lab_utils.evaluation.means import mean_bounds
 from lab_utils.evaluation.predictions import classes_of
+from lab_utils.evaluation.scorer import Score, Scorer
 
 MEASURES = ("precision", "recall", "f1", "support")  # of a class, in the order of report/published.yaml
 PARTS = ["protocol", "scenario", "seeds"]
