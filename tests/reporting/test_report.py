@@ -87,7 +87,7 @@ def read(page: BeautifulSoup) -> str:
 
 def test_audits_are_there_and_say_what_the_tables_say(page: BeautifulSoup, finished: tuple[Path, Path]) -> None:
     ids = {element["id"] for element in page.find_all(id=True)}
-    assert {"fig-probes", f"fig-gradcam-{SCENARIOS[0]}", "fig-attribution", "fig-pairs", "tbl-sources"} <= ids
+    assert {"fig-probes", f"fig-gradcam-{SCENARIOS[0]}", "fig-attribution", "fig-pairs"} <= ids
     for table in ("probes", "network_inputs"):
         scores = read_table(Workspace(finished[0]), table).query("among == ''").set_index("input")
         for name in ("full", "lungs_erased"):
