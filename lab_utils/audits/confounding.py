@@ -39,7 +39,9 @@ def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
             known = (question, among, images[answer].nunique(), majority_accuracy(answers))
             rows.append(dict(zip(SOURCES, known, strict=False)) | scores | result.null(scores["auc"]))
     if not rows:
-        raise AuditError(f"no source has {LEAST_IMAGES} images or more and lies on both sides of the split")
+        has_one = len(_on_both_sides(large_source_images(manifest), "source")) > 0
+        number = "only one source has" if has_one else "no source has"
+        raise AuditError(f"{number} {LEAST_IMAGES} images or more and lies on both sides of the split")
     return pd.DataFrame(rows, columns=SOURCES)
 
 

@@ -1,4 +1,4 @@
-"""Linear discriminant analysis with a ridge penalty, factorised once for any number of labellings.
+"""Linear discriminant analysis with a ridge penalty, factorised once for many labellings.
 
 The covariance within classes has the penalty added to its diagonal (Friedman, *Regularized Discriminant Analysis*,
 JASA 84, 1989). It is the covariance of all images less a matrix of the rank of the classes. One factorisation of the
@@ -33,9 +33,9 @@ def require_finite(values: Float) -> None:
 
 
 def one_vs_rest_auc(scores: Array, is_of_class: NDArray[np.bool_]) -> Array:
-    """Areas under the ROC curve of many score tables: (..., C), NaN for a class of none or all images.
+    """Areas under the ROC curve of many score tables: (..., C).
 
-    The Mann-Whitney statistic; ties count half.
+    The Mann-Whitney statistic; ties count half. It is NaN for a class of none or all images.
 
     Parameters
     ----------

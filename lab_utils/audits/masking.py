@@ -153,7 +153,7 @@ def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Works
 
 
 def _other_images(manifest: pd.DataFrame) -> NDArray[np.int64]:
-    """For each image, the place of another one at random, of another group where there is one: (n,).
+    """Draw another image for each image, of another group where there is one: places (n,).
 
     It is on the same side of the split, so that the outlines of training images are not seen again.
     """

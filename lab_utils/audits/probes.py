@@ -53,7 +53,7 @@ class Probe:
 
 
 def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame) -> Probe:
-    """Fit the linear model on training images, predict validation images, and refit to permuted labels.
+    """Fit the linear model, predict validation images, and refit to permuted labels.
 
     Labels are permuted within each side of the split, between groups: near-duplicates, or images of one patient, keep a
     common label. The penalty is that of the true labels.
@@ -89,7 +89,7 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame) -> Probe:
 
 
 def permutations(labels: Labels, groups: NDArray[np.int64], count: int) -> Labels:
-    """Permute the labels (n,) of groups at random, each with its first image's label: (n, count)."""
+    """Permute the labels (n,) of groups, each of which has its first image's: (n, count)."""
     codes, names = pd.factorize(groups)
     first = np.zeros(len(names), int)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
@@ -98,7 +98,7 @@ def permutations(labels: Labels, groups: NDArray[np.int64], count: int) -> Label
 
 
 def macro_auc(probabilities: Array, is_of_class: NDArray[np.bool_]) -> Array:
-    """Mean one-vs-rest AUC over the classes with images, of L models: (L,); arguments are (m, L, C)."""
+    """Mean one-vs-rest AUC over classes with images, of L models: (L,) from (m, L, C)."""
     return np.nanmean(one_vs_rest_auc(probabilities, is_of_class), axis=-1)
 
 

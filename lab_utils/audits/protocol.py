@@ -105,7 +105,7 @@ class ProtocolAudit:
         return inputs | {name: self._masked_outputs(name)[0] for name in masked}
 
     def _network_probabilities(self) -> dict[str, Float]:
-        """Probabilities of the network for the validation images: name of the input to float32 (m, C)."""
+        """Probabilities of the network for validation images: name to float32 (m, C)."""
         if self.network is None or self.images.masks is None:
             raise AuditError(self.images.without_masks or "no network is judged under this protocol")
         positions = self.images.positions("validation")
@@ -133,7 +133,7 @@ class ProtocolAudit:
         return FeatureExtractor(self._joined[0], self.data.images.shape[1:])
 
     def _masked_outputs(self, name: str) -> list[Float]:
-        """Pooled features, float32 (n, K), and probabilities of the network, (n, C), of masked images; cached."""
+        """Pooled features (n, K) and the network's probabilities (n, C) of masked images; cached."""
         images = self.images.inputs[name]
         folder = self.data.features_folder / digest(self._training_features.key, self.images.key, name, self._joined[1])
         paths = [folder / f"{part}.npy" for part in ("pooled", "probabilities")]

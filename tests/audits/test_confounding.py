@@ -12,6 +12,8 @@ def test_sources_are_predicted_where_there_are_sheets() -> None:
     manifest = manifest_of(labels)
     with pytest.raises(AuditError, match="no source has 20 images or more and lies on both sides of the split"):
         source_scores(np.zeros((300, 2), np.float32), manifest)
+    with pytest.raises(AuditError, match="only one source has 20 images"):
+        source_scores(np.zeros((300, 2), np.float32), manifest.assign(source="x"))
     place = random.integers(0, 2, 300)
     manifest["source"] = np.where(np.array(labels) == "a", np.array(["x", "y"], object)[place], "z")
     values = np.column_stack([place, random.normal(size=300)]).astype(np.float32)

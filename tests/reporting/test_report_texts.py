@@ -304,14 +304,14 @@ def probed(probes: pd.DataFrame, adults: pd.DataFrame, **coarse: pd.Series) -> s
 def test_inputs_without_lungs_are_named_and_compared_with_permuted_labels() -> None:
     probes = inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8, other_lungs_erased=0.75)
     text = probed(probes, probes, border=probes.loc["border"])
-    assert "their mean AUC on the full image is 0.500" in text
+    assert "on the full image its mean is 0.500" in text
     assert "better than with permuted labels (Holm-corrected p below 5 %): border (0.700 [0.650, 0.750])." in text
     assert "With the outline of another image erased, the AUC is 0.750 [0.700, 0.800]; with the lungs alone" in text
-    assert "COVID / Lung Opacity are both of adults" in text
+    assert "In the COVID-19 Radiography Database, COVID / Lung Opacity are both of adults" in text
     assert "0.700 [0.650, 0.750], and −20.0 [−30.0, −10.0] points from that of the full image" in text
     assert "The network was not trained on erased images." in text
     text = probed(inputs(), inputs()[:0])
-    assert "No input without lungs predicts the class better than with permuted labels." in text
+    assert "No input without lungs predicts the class better than with permuted labels; the intervals" in text
     assert "adults" not in text
 
 
