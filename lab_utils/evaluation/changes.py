@@ -1,4 +1,4 @@
-"""What each step in a chain of protocols changes, on the validation images that two neighbours share."""
+"""What each step in a chain of protocols changes, on the same validation images."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,7 +34,7 @@ def protocol_changes(runs: Iterable[JudgedRun]) -> pd.DataFrame:
 
 
 def _change(first: list[JudgedRun], second: list[JudgedRun]) -> dict[str, Any]:
-    """The difference of two protocols under one scenario; empty without common validation images."""
+    """The difference of two protocols under one scenario; empty without common images."""
     common = second[0].predictions[second[0].predictions["image_id"].isin(first[0].predictions["image_id"])]
     if common.empty:
         return {}

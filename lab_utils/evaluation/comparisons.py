@@ -1,4 +1,7 @@
-"""Comparisons of scenarios over seeds and images; bench/claims.py measures how often a claim is false."""
+"""Comparisons of scenarios over seeds and images.
+
+bench/claims.py measures how often a claim is false.
+"""
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations

@@ -1,4 +1,7 @@
-"""Variance of means over seeds and images: every run judges the same images, so seeds and images are crossed."""
+"""Variance of means over seeds and images.
+
+Every run judges the same images, so seeds and images are crossed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,9 +43,9 @@ class Estimate:
         return float(2 * student.sf(abs(self.value) / np.sqrt(self.variance), self.freedom))
 
     def detectable(self, tests: int = 1) -> float:
-        """Smallest true difference that is detected with a power of 80 %, when so many tests share the error rate.
+        """Smallest true difference that is detected with a power of 80 %.
 
-        See Bloom, Evaluation Review 19, 1995.
+        So many tests share the error rate. See Bloom, Evaluation Review 19, 1995.
         """
         quantiles = student.ppf(1 - ALPHA / tests / 2, self.freedom) + student.ppf(POWER, self.freedom)
         return float(quantiles * np.sqrt(self.variance))

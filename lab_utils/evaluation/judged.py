@@ -28,7 +28,7 @@ class JudgedRun:
 
     @cached_property
     def scores(self) -> list[Score]:
-        """Scores on the validation images, with influences of the images in the order of the predictions."""
+        """Scores on the validation images, with influences in the order of the predictions."""
         return scores_of(self.predictions, REPORTED)
 
     @property

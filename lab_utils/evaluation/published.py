@@ -96,7 +96,7 @@ class Reproduction:
         return *key, published, reproduced, difference, low, high, differs
 
     def _published_bounds(self, measure: str, name: str) -> tuple[float, float]:
-        """Bound a published value as `lab_utils.evaluation.intervals` bounds the lab's, by the published counts.
+        """Bound a published value as the lab's values are bounded, by the published counts.
 
         The correlations of the F1 of the classes are those of the first run.
         """
@@ -121,7 +121,7 @@ class Reproduction:
 
 
 def _seed_margin(estimate: Estimate, seeds: int) -> float:
-    """Half of the 95 % interval of the write-up's seed: one run, which varies as the runs of an estimate do."""
+    """Half of the 95 % interval of the write-up's seed, which varies as the lab's seeds do."""
     if seeds < 2:
         return 0.0
     return float(student.ppf((1 + LEVEL) / 2, seeds - 1) * np.sqrt(seeds * estimate.seed_variance))
@@ -172,7 +172,7 @@ def agreement(runs: Iterable[JudgedRun], published: Mapping[str, Any]) -> pd.Dat
 
 
 def published_supports(published: Mapping[str, Any], fraction: float = 0.3) -> pd.DataFrame:
-    """What the published class counts imply: 30 % of images and lung masks, or 60 % of the images.
+    """What the published counts imply: 30 % of images and lung masks, or 60 % of images.
 
     Keras' ``validation_split`` counts the files of a class folder. The two readings give the same counts.
 
