@@ -62,6 +62,16 @@ def test_every_interval_contains_its_value_and_has_a_width(count: int, sharpness
     pd.testing.assert_frame_equal(found, scores_with_intervals(table, NAMES))
 
 
+def test_intervals_of_nine_images_contain_the_true_score_in_nine_of_ten_experiments() -> None:
+    names, counts = ["macro_f1", "auc", "recall", "brier"], {"a": 60, "b": 40, "c": 9}
+    many = network({name: 100 * count for name, count in counts.items()}, seed=99)
+    truth = scores_with_intervals(many, names)["value"]
+    drawn = [scores_with_intervals(network(counts, seed=seed), names) for seed in range(60)]
+    contained = np.mean([truth.between(table["low"], table["high"]) for table in drawn], axis=0)
+    assert contained.min() >= 0.87, "bench/coverage.py has the exact shares"
+    assert contained.mean() < 0.995
+
+
 def test_classes_without_images_have_missing_scores_and_one_class_has_no_area() -> None:
     table = intervals(network({"a": 20, "b": 20})).set_index(["measure", "class"])
     assert table.xs("c", level="class").isna().all(axis=None)
