@@ -125,7 +125,7 @@ def draw_intervals(
 
 
 def score_intervals(intervals: pd.DataFrame, means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
-    """Show accuracy and macro F1 of one protocol: every run and, in colour, the means over seeds.
+    """Show accuracy and macro F1 of one protocol: of runs and, in colour, their means.
 
     Parameters
     ----------

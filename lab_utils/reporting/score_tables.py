@@ -197,7 +197,7 @@ def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Sce
 
 
 def protocol_changes(changes: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate the accuracy under each protocol and under the one that follows it: the table changes."""
+    """Tabulate the accuracy under neighbouring protocols: the table changes."""
     numbers = _numbers(scenarios)
     rows = [
         (

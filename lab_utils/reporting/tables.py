@@ -129,7 +129,7 @@ def architecture(layers: pd.DataFrame, scenario: Scenario) -> ReportTable:
 
 
 def attribution(attribution: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
-    """Tabulate the share of attribution inside the lungs of every run, over all classes, and the references."""
+    """Tabulate the share of attribution inside the lungs of every run, and the references."""
     columns = "scenario; seed; network; uniform; centre; other_lungs: Other lungs; random_head: Random heads; "
     columns += "lungs_only: Lungs only; lungs"
     rows = attribution[attribution["class"] == ""]

@@ -71,17 +71,17 @@ def interval(row: Any, value: str = "value", digits: int = 1) -> str:
 
 
 def number_interval(row: Any, value: str = "value", digits: int = 3) -> str:
-    """Return a row of a table as a number with its interval: 0.861 [0.840, 0.881]; see `interval`."""
+    """Return a row as a number with its interval: 0.861 [0.840, 0.881]; see `interval`."""
     return _bracketed(row, value, lambda bound: number(bound, digits))
 
 
 def points_interval(row: Any, value: str = "difference", digits: int = 1) -> str:
-    """Return a difference of fractions in percentage points: +2.1 [−0.3, +4.5]; see `interval`."""
+    """Return a difference in percentage points: +2.1 [−0.3, +4.5]; see `interval`."""
     return _bracketed(row, value, lambda fraction: points(fraction, digits))
 
 
 def _bracketed(row: Any, value: str, form: Callable[[float], str], unit: str = "") -> str:
-    """Return a value of a row, formatted by `form`, and its bounds in brackets where they are known."""
+    """Return a value of a row, and its bounds in brackets where they are known."""
     names = row.keys() if hasattr(row, "keys") else dir(row)
     pick = row.__getitem__ if hasattr(row, "keys") else row.__getattribute__
     if pd.isna(pick(value)):
