@@ -70,7 +70,7 @@ class Reproduction:
         return pd.DataFrame(rows, columns=COLUMNS)
 
     def absolute_differences(self, seeds: Collection[int]) -> Iterator[tuple[Array, Array]]:
-        """Yield the absolute difference of each value to the published one, without macro F1 and supports.
+        """Yield the absolute difference of each value to the published one, without macro F1.
 
         It comes with the influences of the images, for some seeds: (S,) and (S, N).
         """
