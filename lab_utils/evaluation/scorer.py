@@ -15,7 +15,7 @@ from lab_utils.evaluation.influence import Array, Clusters, Side
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 from lab_utils.evaluation.temperature import log_probabilities
 
-PRIOR = 10  # groups of images at which estimated and least effective number of images count alike
+PRIOR = 15  # groups of images at which estimated and least effective number of images count alike
 TINY = 1e-12  # share of the largest variance that is rounding
 OVER_ALL = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "ece", "brier")
 OF_CLASS = ("auc", "average_precision", "sensitivity_at_95", "precision", "recall", "specificity", "f1")
@@ -164,7 +164,7 @@ class Scorer:
 
         The variance gives this number. A few images often show too little variance: none of them is ranked low. The
         number is therefore drawn, on a logarithmic scale, towards the least that the score can have. Both count alike
-        at ten groups. The ten was chosen by simulation (bench/coverage.py).
+        at fifteen groups, a number that was chosen by simulation (bench/coverage.py).
         """
         variance, worst = self.clusters.variance(change), value * (1 - value)
         if variance <= TINY * worst:
