@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from lab_utils.audits import probes
 from lab_utils.audits.probes import SIGNIFICANCE, probe
 from lab_utils.audits.scores import scores_of
 from lab_utils.evaluation.metrics import majority_accuracy
 
+SIZES = ((480, 64), (480, 400), (2117, 1280))  # images and inputs
 SHARES = {"COVID": 0.17, "Lung_Opacity": 0.28, "Normal": 0.48, "Viral Pneumonia": 0.07}  # of the real database
 
 
@@ -39,12 +41,15 @@ def main() -> None:
     """Print the shares of detections."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=100)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--refits", type=int, default=probes.REFITS)
+    parser.add_argument("--shifts", type=float, nargs="+", default=[0.0, 0.5, 1.0, 1.5])
+    arguments = parser.parse_args()
+    probes.REFITS = arguments.refits
     rows = []
     with threadpool_limits(1):
-        for images, inputs in ((480, 64), (2117, 1280)):
-            for shift in (0.0, 0.5, 1.0, 1.5):
-                judged = pd.DataFrame([judge(images, inputs, shift, seed) for seed in range(repeats)])
+        for images, inputs in SIZES:
+            for shift in arguments.shifts:
+                judged = pd.DataFrame([judge(images, inputs, shift, seed) for seed in range(arguments.repeats)])
                 rows.append({"images": images, "inputs": inputs, "shift": shift, **judged.mean()})
                 print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
 
