@@ -59,9 +59,10 @@ def grouped(items: pd.DataFrame, protocol: Protocol) -> Mask:
 
 
 def _draw_groups(shares: NDArray[np.float64], order: NDArray[np.int64], fraction: float) -> tuple[float, Mask]:
-    """Draw groups in one order; return the largest deviation of a class from `fraction`, and the groups drawn.
+    """Draw groups in one order, until each class has its `fraction` of images.
 
-    `shares` (groups, classes) are the shares of each class's images that a group holds.
+    `shares` (groups, classes) are the shares of each class's images that a group holds. Returns the largest deviation
+    of a class from `fraction`, and the groups drawn.
     """
     lacking, is_drawn = np.full(shares.shape[1], fraction), np.zeros(len(shares), bool)
     for group in order:
