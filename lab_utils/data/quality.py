@@ -80,7 +80,8 @@ def divided_patients(images: pd.DataFrame) -> Iterator[Row]:
 def unplanned_shares(manifest: pd.DataFrame, protocol: Protocol) -> Iterator[Row]:
     """Report classes whose share of validation images is far from `val_fraction`.
 
-    Far is more than five percentage points. Large groups may leave no nearer split. Where the data give the validation set, no share was planned.
+    Far is more than five percentage points. Large groups may leave no nearer split. Where the data give the validation
+    set, no share was planned.
     """
     is_given = protocol.split == "given" and (manifest["given"] == "validation").any()
     if protocol.split not in UNDIVIDED or is_given:
