@@ -162,12 +162,11 @@ def _is_followed(layer: Any) -> bool:
 def joined(trunk: Any, network: Any) -> Any:
     """Build a model that gives the outputs of both, and computes what they share once.
 
-    They share the layers up to the last frozen one of `network` where `trunk` begins with the same layers and weights;
-    otherwise they share the image alone.
+    They share the first layers of `network` that are frozen and also begin `trunk`, with the same weights.
     """
     graph, other = graph_of(trunk), graph_of(network)
-    place = other.cut_place()
-    if not 0 <= place < len(graph.steps) or other.key(place) != graph.key(place):
-        place = -1
+    last = min(other.cut_place(), len(graph.steps) - 1)
+    common = (place for place in reversed(other.cuts()) if place <= last and other.key(place) == graph.key(place))
+    place = next(common, -1)
     shared = graph.input if place < 0 else graph.steps[place].output
     return keras.Model(graph.input, [graph.steps[-1].output, other.part(place, len(other.steps) - 1)(shared)])

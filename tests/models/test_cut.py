@@ -7,10 +7,10 @@ import pytest
 from lab_utils.core.errors import LabError
 from lab_utils.models.backbone import freeze, scaling_layer, trunk_of
 from lab_utils.models.convolutions import last_convolutions
-from lab_utils.models.cut import Graph, graph_of
+from lab_utils.models.cut import Graph, graph_of, joined
 from lab_utils.models.matrix_product import with_matrix_products
 from lab_utils.models.pretrained import obtain_backbone
-from lab_utils.models.runtime import keras
+from lab_utils.models.runtime import keras, tf
 from tests.models.conftest import Build
 
 layers = keras.layers
@@ -268,3 +268,17 @@ def test_a_frozen_backbone_draws_nothing_at_random() -> None:
     assert graph.cut_place() == len(graph.steps) - 1
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     assert np.allclose(backbone(images, training=True), backbone(images, training=False))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_joined_models_give_the_outputs_of_both(*, shared: bool) -> None:
+    image, frozen = keras.Input((8, 8, 3)), layers.Conv2D(4, 3, trainable=False)
+    features = keras.Model(image, layers.GlobalAveragePooling2D()(frozen(image)))
+    maps = frozen(image) if shared else layers.Conv2D(4, 3)(image)
+    network = keras.Model(image, layers.Dense(2, "softmax")(layers.Flatten()(maps)))
+    both = joined(features, network)
+    images = np.random.default_rng(0).random((2, 8, 8, 3)).astype(np.float32)
+    for output, model in zip(both(images), (features, network), strict=True):
+        assert np.allclose(output, model(images), atol=1e-6)
+    compiled = tf.function(both).get_concrete_function(tf.TensorSpec(images.shape))
+    assert [operation.type for operation in compiled.graph.get_operations()].count("Conv2D") == (1 if shared else 2)
