@@ -25,9 +25,10 @@ def wilson_interval(hits: ArrayLike, groups: ArrayLike) -> tuple[float, float]:
 
 
 def effective_images(groups: ArrayLike) -> float:
-    """Count the images that are independent evidence: Kish's effective sample size (Survey Sampling, 1965).
+    """Count the images that are independent evidence.
 
-    It is the squared sum of the group sizes over the sum of their squares.
+    Kish's effective sample size (Survey Sampling, 1965) is the squared sum of the group sizes over the sum of their
+    squares.
     """
     sizes = pd.Series(np.asarray(groups)).value_counts().to_numpy(float)
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0

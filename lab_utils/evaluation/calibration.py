@@ -43,9 +43,10 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration_error(confidence: Array, correct: NDArray[np.bool_]) -> tuple[float, Array]:
-    """Expected calibration error (Guo et al., ICML 2017), and the influence of each image on it (N,).
+    """Expected calibration error, and the influence of each image on it (N,).
 
-    It is the mean over bins of the gap between accuracy and confidence, each bin weighted by its images.
+    The error (Guo et al., ICML 2017) is the mean over bins of the gap between accuracy and confidence, each bin
+    weighted by its images.
     """
     numbers, gaps = bin_numbers(confidence), correct - confidence
     sums = np.bincount(numbers, gaps, BINS)
@@ -101,7 +102,7 @@ def _crossing(is_past: Callable[[float], bool], end: float) -> float:
 
 
 def calibrated_errors(confidence: Array) -> Array:
-    """Simulate the calibration error of a perfectly calibrated network with these confidences (N,): (1000,)."""
+    """Simulate calibration errors of a calibrated network with these confidences: (1000,)."""
     numbers, random = bin_numbers(confidence), np.random.default_rng(0)
     order = np.argsort(numbers, kind="stable")
     starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))

@@ -1,9 +1,10 @@
-"""Scores with the influence of each image: the derivative of a score by the weight of that image.
+"""Scores with the influence of each image.
 
-Sums of influences over groups of images give the variance of a score, and covariances of several scores (infinitesimal
-jackknife: Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 6). This is what a bootstrap of
-groups within classes approaches with many resamples. For the area under the ROC curve it is the method of DeLong et al.
-(Biometrics 44, 1988), with groups that of Obuchowski (Biometrics 53, 1997).
+An influence is the derivative of a score by the weight of an image. Sums of influences over groups of images give the
+variance of a score, and covariances of several scores (infinitesimal jackknife: Efron, The Jackknife, the Bootstrap and
+Other Resampling Plans, 1982, chapter 6). A bootstrap of groups within classes approaches it with many resamples. For
+the area under the ROC curve it is the method of DeLong et al. (Biometrics 44, 1988), with groups that of Obuchowski
+(Biometrics 53, 1997).
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Scores of predictions with 95 % confidence intervals that have a width, also for a perfect score of few images."""
+"""Scores of predictions with 95 % confidence intervals that always have a width."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -37,7 +37,10 @@ def intervals(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def reported_scores(scores: Sequence[Score], predictions: pd.DataFrame) -> pd.DataFrame:
-    """Tabulate scores in the order of the table intervals; classes without images have rows without values."""
+    """Tabulate scores as the table intervals has them.
+
+    Classes without images have rows without values.
+    """
     table = pd.DataFrame([score.row() for score in scores], columns=COLUMNS)
     keys = [(name, label) for name in REPORTED for label in (classes_of(predictions) if name in OF_CLASS else [""])]
     return pd.DataFrame(keys, columns=["measure", "class"]).merge(table, how="left")[INTERVAL]
@@ -108,7 +111,7 @@ def mean_interval(values: NDArray[Any], groups: NDArray[Any]) -> tuple[float, fl
 def paired_difference(
     first: pd.DataFrame, second: pd.DataFrame, name: str, label: str = ""
 ) -> tuple[float, float, float]:
-    """Compare a score of two predictions of the same images: first minus second, with its 95 % interval.
+    """Compare a score of two predictions of the same images, with a 95 % interval.
 
     Parameters
     ----------
@@ -120,6 +123,7 @@ def paired_difference(
     Returns
     -------
     difference, low, high : float
+        First minus second, and its bounds.
     """
     scores = [next(one for one in scores_of(table, [name]) if one.label == label) for table in (first, second)]
     variance = Clusters(first["group"], first["y_true"]).variance(scores[0].influence - scores[1].influence)

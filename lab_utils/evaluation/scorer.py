@@ -1,4 +1,4 @@
-"""Scores of one run's predictions, each with its interval and with the influence of the images on it."""
+"""Scores of one run, each with its interval and the influence of the images on it."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -152,7 +152,10 @@ class Scorer:
         return Score("sensitivity_at_95", value, change, max(low, 0), min(high, 1), label)
 
     def _area(self, name: str, scores: Array, positive: Side, negative: Side, label: str, other: str = "") -> Score:
-        """Area under the ROC curve; its largest variance is that of Newcombe (Stat. Med. 25, 2006), method 5."""
+        """Area under the ROC curve.
+
+        Its largest variance is that of Newcombe (Stat. Med. 25, 2006), method 5.
+        """
         value, change = influence.area_under_roc(scores, positive, negative)
         first, second = (effective_images(self.groups[side]) for side in (positive, negative))
         spread = (1 - value) / (2 - value) + value / (1 + value)

@@ -13,7 +13,9 @@ from lab_utils.evaluation.selective import accuracy_by_coverage, accuracy_by_sou
 
 
 def score_tables(runs: Sequence[JudgedRun], manifests: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Compute intervals, means, calibration, predictive values and accuracy on some of the images.
+    """Compute the tables of scores: name in the catalogue to table.
+
+    They hold intervals, means, calibration, predictive values, and accuracy on some of the images.
 
     Parameters
     ----------

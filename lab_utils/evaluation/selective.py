@@ -27,7 +27,9 @@ def accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_by_source(predictions: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy on the images of each large source, and of each of its classes: table source_scores of one run.
+    """Accuracy on the images of each large source: table source_scores of one run.
+
+    Each class of the source has a row too.
 
     Parameters
     ----------

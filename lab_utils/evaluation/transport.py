@@ -110,7 +110,10 @@ def surest_errors(predictions: pd.DataFrame, count: int = 8) -> NDArray[np.int64
 
 
 def over_seeds(external: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds of each scenario, with intervals: table external without seed; see `mean_bounds`."""
+    """Means over the seeds of each scenario: table external without seed.
+
+    `lab_utils.evaluation.means.mean_bounds` gives the intervals.
+    """
     keys = ["collection", "protocol", "scenario", "among", *KEYS]
     groups = external.groupby(keys, sort=False, dropna=False)
     table = groups[["images", "patients"]].first()
