@@ -33,3 +33,6 @@ def test_every_score_has_a_mean_between_its_bounds() -> None:
     assert found["value"][0] == pytest.approx(np.mean([one[0].value for one in scores]))
     assert ((found["low"] < found["value"]) & (found["value"] < found["high"])).all()
     assert found["high"][0] - found["low"][0] < scores[0][0].high - scores[0][0].low, "unequal errors average out"
+    low = np.mean([one[4].low for one in scores])
+    assert found["measure"][4] == "ece"
+    assert found["low"][4] <= low, "the error of few images is too large in every run"
