@@ -77,9 +77,9 @@ def missing_sources(images: pd.DataFrame) -> Iterator[tuple[str, str, str, str, 
 
 
 def images_of_children(sources: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Count the images of each class that show children of 1 to 5 years; classes without them are left out.
+    """Count the images of each class that show children of 1 to 5 years.
 
-    They are the radiographs from Guangzhou of Kermany et al. (Cell 172, 2018), recognised by their address.
+    Classes without them are left out. They are the radiographs from Guangzhou of Kermany et al. (Cell 172, 2018), recognised by their address.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The checklist of the report: items of three reporting guidelines, judged by the tables of a run.
+"""The report's checklist: items of three reporting guidelines, judged by a run's tables.
 
 `report/checklist.yaml` holds the items. The verdict of an item follows from two Jinja expressions over tables and
 settings of the run: whether the run can know it, and whether it is met.
@@ -116,7 +116,7 @@ def verdict(item: Item, facts: dict[str, Any]) -> tuple[str, str]:
 
 
 def checklist(run: Run, experiment: Experiment, dataset: Dataset, workspace: Workspace) -> pd.DataFrame:
-    """Judge every item for the protocol of a run: columns item, source, verdict, evidence, place.
+    """Judge every item for a protocol: columns item, source, verdict, evidence, place.
 
     The items of CLAIM 2024 (Tejani et al., Radiology: Artificial Intelligence 2024), TRIPOD+AI (Collins et al., BMJ
     2024) and REFORMS (Kapoor et al., Science Advances 2024) that apply to this lab are in report/checklist.yaml.

@@ -73,7 +73,9 @@ def test_an_empty_table_keeps_its_columns_and_kinds(lab: Workspace) -> None:
 
 
 def test_booleans_may_be_missing(tmp_path: Path) -> None:
-    rows = [{**dict.fromkeys(catalogue()["published"].columns, 1), "differs": differs} for differs in (True, False, None)]
+    rows = [
+        {**dict.fromkeys(catalogue()["published"].columns, 1), "differs": differs} for differs in (True, False, None)
+    ]
     for count, dtype in ((2, "bool"), (3, "boolean")):
         write_table_file(tmp_path / "t.csv", "published", pd.DataFrame(rows[:count]))
         back = read_table_file(tmp_path / "t.csv", "published")["differs"]
