@@ -79,7 +79,8 @@ def missing_sources(images: pd.DataFrame) -> Iterator[tuple[str, str, str, str, 
 def images_of_children(sources: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     """Count the images of each class that show children of 1 to 5 years.
 
-    Classes without them are left out. They are the radiographs from Guangzhou of Kermany et al. (Cell 172, 2018), recognised by their address.
+    Classes without them are left out. They are the radiographs from Guangzhou of Kermany et al. (Cell 172, 2018),
+    recognised by their address.
 
     Parameters
     ----------
