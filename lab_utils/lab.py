@@ -12,7 +12,7 @@ from lab_utils import audits, models, reporting
 from lab_utils.core.catalogue import read_table, write_table
 from lab_utils.core.config import Collection, Experiment, Fault, Protocol, Scenario, load_experiment
 from lab_utils.core.errors import LabError
-from lab_utils.core.files import digest, read_json, write_json
+from lab_utils.core.files import read_json, write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.plan import applied, left_out
 from lab_utils.core.provenance import provenance
@@ -186,18 +186,7 @@ class Lab:
 
         The run lies below ``by_hand/trials/`` and never enters results.
         """
-        plan = self.experiment.scenario(scenario or self.scenario.name, **changes)
-        key = digest(plan.model_dump(), self.protocol.model_dump(), self.seed, self.data.store_key)
-        folder = replace(self.workspace, is_by_hand=True).root / "trials" / f"{plan.name}-{key}"
-        settings = ", ".join(f"{name}={value}" for name, value in changes.items()) or "as in the experiment"
-        run = TrainedRun(self.protocol, plan, self.seed, folder, self, settings)
-        if not (folder / "run.json").is_file():
-            backbone, scaling = self.backbone(plan.backbone), self.scaling_layer(plan.backbone)
-            model = models.build_model(plan, backbone, scaling, self.data.shape, len(self.classes), seed=self.seed)
-            arguments = plan.model_dump(include={"epochs", "batch_size", "class_weight"})
-            history = models.fit(model, self.data, seed=self.seed, **arguments)
-            run.save(model, history)
-        return run
+        return TrainedRun.trial(self, self.experiment.scenario(scenario or self.scenario.name, **changes), changes)
 
     def compare(self, *runs: Run) -> ReportFigure:
         """Draw the training curves of several runs on the same axes."""

@@ -1,6 +1,7 @@
 """A trained run to explore: its most confident errors, and a prediction with its heat map."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from lab_utils import models, reporting
+from lab_utils.core.config import Scenario
 from lab_utils.core.errors import LabError
+from lab_utils.core.files import digest
 from lab_utils.data.decode import FORMATS, read_image, resize
 from lab_utils.evaluation.predictions import classes_of, predicted_of, predictions_table, probabilities_of
 from lab_utils.evaluation.runs import Run, save_run
@@ -26,6 +29,20 @@ class TrainedRun(Run):
 
     lab: "Lab"
     changes: str = ""  # settings that are not the experiment's, in words
+
+    @classmethod
+    def trial(cls, lab: "Lab", plan: Scenario, changes: Mapping[str, Any]) -> "TrainedRun":
+        """Train a scenario with changed settings below ``by_hand/trials/``, unless done before."""
+        key = digest(plan.model_dump(), lab.protocol.model_dump(), lab.seed, lab.data.store_key)
+        folder = replace(lab.workspace, is_by_hand=True).root / "trials" / f"{plan.name}-{key}"
+        settings = ", ".join(f"{name}={value}" for name, value in changes.items()) or "as in the experiment"
+        run = cls(lab.protocol, plan, lab.seed, folder, lab, settings)
+        if not (folder / "run.json").is_file():
+            backbone, scaling = lab.backbone(plan.backbone), lab.scaling_layer(plan.backbone)
+            model = models.build_model(plan, backbone, scaling, lab.data.shape, len(lab.classes), seed=lab.seed)
+            arguments = plan.model_dump(include={"epochs", "batch_size", "class_weight"})
+            run.save(model, models.fit(model, lab.data, seed=lab.seed, **arguments))
+        return run
 
     @property
     def title(self) -> str:

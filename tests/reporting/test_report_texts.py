@@ -417,7 +417,7 @@ def test_the_layout_and_the_patients_are_named() -> None:
     assert "The layout was recognised as *table*. <script>alert(1)</script> [a](b) names 3 images." in text
     assert "- a b: 1,200 images - *c*: 3 images **Patients are not known.** Images of one patient" in text
     text = described(patients=400, without_patient=0)
-    assert "The data name 400 patients. Confidence intervals draw all images of a patient together." in text
+    assert "The data name 400 patients. In confidence intervals, the images of a patient count as a group." in text
     assert "name 400 patients; 3 images have no patient" in described(patients=400, without_patient=3)
 
 
