@@ -43,7 +43,7 @@ class Estimate:
         return float(2 * student.sf(abs(self.value) / np.sqrt(self.variance), self.freedom))
 
     def detectable(self, tests: int = 1) -> float:
-        """Smallest true difference that is detected with a power of 80 %.
+        """Smallest true difference that is detected with a power of about 80 %.
 
         So many tests share the error rate. See Bloom, Evaluation Review 19, 1995.
         """

@@ -151,7 +151,7 @@ def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
     caption = (
         f"Differences in accuracy over {comparisons['seeds'].max()} seeds (percentage points), with 95 % confidence "
         "intervals over seeds and images; p-values are corrected by Holm's method; detectable: the smallest true "
-        "difference that would be detected in 80 % of such experiments"
+        "difference that would be detected in about 80 % of such experiments"
     )
     columns = ["Scenarios", "Difference", "p", "Detectable", "Better"]
     return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-comparisons")

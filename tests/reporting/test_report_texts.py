@@ -112,7 +112,7 @@ def test_what_is_better_is_called_that_with_its_interval() -> None:
     assert "- S2: title of two **is better than** S1: title of one. The accuracy of S1: title of one differs by" in text
     assert "by −2.1 [−3.4, −0.8] percentage points" in text
     assert text.index("[Figure 1](#fig-intervals)") < text.index("[Table 1](#tbl-comparisons)")
-    assert "detects a true difference of 1.9 percentage points with a probability of 80 %" in text
+    assert "detects a true difference of 1.9 percentage points with a probability of about 80 %" in text
 
 
 @pytest.mark.parametrize(("seeds", "why"), [(3, "3 seeds are too few, a claim needs 5"), (5, "over 5 seeds and all")])
