@@ -116,7 +116,8 @@ def share_run(given: argparse.Namespace) -> int:
     workspace, experiment = Workspace.open(given.workspace), load_experiment(given.config)
     run, reason = chosen_run(experiment, workspace, given.name)
     print(f"Run: {run.name}\n{reason}", flush=True)
-    shared = share(run, workspace, experiment)
+    is_best = not given.name and len(experiment.chosen_scenarios()) > 1
+    shared = share(run, workspace, experiment, is_best=is_best)
     print(f"Zip: {shared.path} ({shared.path.stat().st_size / 1e6:.1f} MB)")
     for model in shared.exported:
         agreement = f"probabilities differ from Keras' by {model.difference:.1g} at most, on {shared.compared} images"

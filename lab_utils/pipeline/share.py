@@ -40,11 +40,13 @@ class SharedRun:
     compared: int  # validation images on which the formats were compared with Keras
 
 
-def share(run: Run, workspace: Workspace, experiment: Experiment) -> SharedRun:
+def share(run: Run, workspace: Workspace, experiment: Experiment, *, is_best: bool = False) -> SharedRun:
     """Write ``share/<protocol>-<scenario>-seed-<n>.zip`` in the workspace.
 
     The times in the zip are those of the run, so that sharing a run twice gives the same bytes. (tf2onnx orders
     constants at random. Of a network other than MobileNetV2, it sometimes simplifies one layer more.)
+
+    `is_best`: see `model_card`.
 
     Raises
     ------
@@ -78,7 +80,15 @@ def share(run: Run, workspace: Workspace, experiment: Experiment) -> SharedRun:
         _write(folder / "CITATION.cff", _citation(run, dataset, experiment))
         example = (examples or [EXAMPLE])[0]
         card = model_card(
-            run, dataset, workspace, config, exported, title=experiment.title, compared=len(compared), example=example
+            run,
+            dataset,
+            workspace,
+            config,
+            exported,
+            title=experiment.title,
+            compared=len(compared),
+            example=example,
+            is_best=is_best,
         )
         _write(folder / "README.md", card)
         _write_json(folder / "ro-crate-metadata.json", describe(folder, run, dataset, experiment))

@@ -86,10 +86,10 @@ def _measure(row: dict[str, Any]) -> str:
     return METRICS[row["measure"]][1] + rest + among
 
 
-def limits(run: Run, workspace: Workspace) -> list[str]:
+def limits(run: Run, workspace: Workspace, *, is_best: bool = False) -> list[str]:
     """Say in Markdown what the audits measured of a run and its protocol.
 
-    Without audits, it is a LabError.
+    `is_best`: see `model_card`. Without audits, it is a LabError.
     """
     names = ("probes", "leaks", "attribution", "findings_by_protocol", "suspects", "audits_left_out")
     tables = {name: read_table(workspace, name) for name in names}
@@ -102,6 +102,7 @@ def limits(run: Run, workspace: Workspace) -> list[str]:
         "findings": tables["findings_by_protocol"].groupby("check")["class"].unique().to_dict(),
         "suspects": int(tables["suspects"]["claimed"].sum()),
         "left_out": tables["audits_left_out"].to_dict("records"),
+        "is_best": is_best,
     }
     return [line for line in _fill("limits.md.j2", values).splitlines() if line.strip()]
 
@@ -153,6 +154,7 @@ def model_card(
     title: str,
     compared: int,
     example: str,
+    is_best: bool = False,
 ) -> str:
     """Write the card of a run: a YAML header, and Markdown.
 
@@ -166,6 +168,8 @@ def model_card(
         Title of the experiment.
     example : str
         Path of the image in the examples.
+    is_best : bool
+        Whether the scenario was chosen among several by its validation accuracy.
 
     Raises
     ------
@@ -191,6 +195,6 @@ def model_card(
         "synthetic": dataset.synthetic,
         "internal": internal,
         "external": external,
-        "limits": [Markdown(line) for line in limits(run, workspace)],
+        "limits": [Markdown(line) for line in limits(run, workspace, is_best=is_best)],
     }
     return _metadata(run, dataset, internal, external) + _fill("README.md.j2", values) + "\n"

@@ -20,7 +20,7 @@ from lab_utils.reporting.score_tables import predictive_values as predictive_val
 from lab_utils.reporting.score_tables import protocol_changes as protocol_changes
 from lab_utils.reporting.score_tables import reproduction as reproduction
 from lab_utils.reporting.score_tables import test_scores as test_scores
-from lab_utils.reporting.text import interval
+from lab_utils.reporting.text import interval, number, number_interval
 
 MOST_CLASSES = 5  # in a cell
 FORMATS = {  # of columns, by their printed names; other numbers are integers
@@ -140,6 +140,21 @@ def attribution(attribution: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
         "random heads, the mean, the smallest and the largest share"
     )
     return _table(rows.assign(**texts), columns, caption, "tbl-attribution", scenarios)
+
+
+def probe_scores(probes: pd.DataFrame, protocol: str, backbone: str) -> ReportTable:
+    """Tabulate the scores of the linear models and of permuted labels: the table probes, of one protocol."""
+    rows = probes.to_dict("records")
+    printed = {"balanced_accuracy": interval, "auc": number_interval}
+    texts = {name: [form(row, name) for row in rows] for name, form in printed.items()}
+    texts["null"] = [f"{number(row['null_auc'], 3)} ({number(row['null_auc_high'], 3)})" for row in rows]
+    table = probes.assign(**texts, input=probes["input"].map(readable), among=probes["among"].replace("", "all"))
+    columns = "input; among: Classes; balanced_accuracy: Balanced accuracy; auc: Macro AUC; null: Permuted labels; p: p"
+    caption = (
+        f"Linear models on the features of the frozen {backbone}, protocol {protocol}, with 95 % confidence intervals; "
+        "of the macro AUC with permuted labels, the mean and the 95 % quantile; p before Holm's correction"
+    )
+    return _table(table, columns, caption, "tbl-probes")
 
 
 def settings(values: Mapping[str, Any], caption: str, label: str) -> ReportTable:

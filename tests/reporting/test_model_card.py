@@ -67,7 +67,7 @@ def run(lab: Workspace, experiment: Experiment) -> Run:
 
 
 def card_of(run: Run, workspace: Workspace, tmp_path: Path, **changes: Any) -> ModelCard:
-    options = {"title": HOSTILE, "compared": 20, "example": "radiograph.png"}
+    options: dict[str, Any] = {"title": HOSTILE, "compared": 20, "example": "radiograph.png", "is_best": True}
     text = model_card(run, changes.pop("dataset", dataset()), workspace, CONFIG, EXPORTED, **options)
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
     return ModelCard.load(tmp_path / "README.md")
@@ -133,12 +133,15 @@ def test_limits_and_results_elsewhere_are_those_of_the_tables(run: Run, lab: Wor
     assert 0.63 in results.values()
     assert not {0.7, 0.99} & set(results.values())
     assert "| 33 | accuracy | 48.0\u00a0% [40.0, 60.0] | 90.0\u00a0% [80.0, 95.0] |" in card.text
-    lines = limits(run, lab)
+    lines = limits(run, lab, is_best=True)
+    (chosen,) = set(lines) - set(limits(run, lab))
+    assert chosen.startswith("The scenario was chosen by its mean validation accuracy")
+    assert chosen in card.text
     assert [line for line in lines if "copy" in line] == ["7 of 20 validation images have a copy in the training set."]
     assert lines[0].startswith("A linear model on the border alone reaches a macro AUC of 0.884 [0.800, 0.900]")
     assert lines[0].endswith("which is above that of permuted labels.")
     assert [line for line in lines if line.startswith("2 labels of training and validation images are suspect")]
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert "<script>" not in card.text.replace("\\<script\\>", "")
 
 

@@ -8,6 +8,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from lab_utils.audits.attribution import BLIND
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.tables import time_totals
 from lab_utils.reporting import exhibits, tables
@@ -50,12 +51,19 @@ def fresh_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exhibits, "_numbers", {})
 
 
-def said(phrase: str, **names: Any) -> str:
-    """The only text of the report with this phrase, filled in, as a reader sees it."""
-    notebook = nbformat.read(PROJECT / "report" / "lab_report.ipynb", as_version=4)
+def said(phrase: str, path: str = "report/lab_report.ipynb", **names: Any) -> str:
+    """The only text of a notebook with this phrase, filled in, as a reader sees it."""
+    notebook = nbformat.read(PROJECT / path, as_version=4)
     (source,) = [cell.source for cell in notebook.cells if phrase in cell.source and cell.source.startswith("%%text")]
     text = render(source.removeprefix("%%text\n"), {"label": LABELS, **names})
     return re.sub(r"\s+", " ", re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
+
+
+def executed(cell_id: str, **names: Any) -> dict[str, Any]:
+    """The names that a code cell of the report defines."""
+    notebook = nbformat.read(PROJECT / "report" / "lab_report.ipynb", as_version=4)
+    exec(next(cell.source for cell in notebook.cells if cell.id == cell_id), names)
+    return names
 
 
 def means(**accuracies: float) -> pd.DataFrame:
@@ -73,10 +81,10 @@ def overall(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([scores, lower]).set_index(["scenario", "measure"])
 
 
-def pair(better: str = "") -> pd.DataFrame:
+def pair(better: str = "", seeds: int = 5, p: float = 0.2) -> pd.DataFrame:
     """A row of comparisons between the scenarios one and two."""
     row = {"first": "one", "second": "two", "difference": -0.021, "low": -0.034, "high": -0.008, "detectable": 0.019}
-    return pd.DataFrame([{**row, "better": better}])
+    return pd.DataFrame([{**row, "better": better, "seeds": seeds, "p": p}])
 
 
 def compared(comparisons: pd.DataFrame, seeds: int, **accuracies: float) -> str:
@@ -100,6 +108,9 @@ def test_one_seed_claims_nothing() -> None:
     assert "of every seed" not in text
     assert "better than" not in text
     assert "tbl-comparisons" not in text
+    alone = compared(pair()[:0], 5, one=0.9, two=0.5)
+    assert "**No comparison is claimed**, because one scenario alone has several seeds." in alone
+    assert "One seed" not in alone
 
 
 def test_one_scenario_is_not_compared() -> None:
@@ -115,10 +126,36 @@ def test_what_is_better_is_called_that_with_its_interval() -> None:
     assert "detects a true difference of 1.9 percentage points with a probability of about 80 %" in text
 
 
-@pytest.mark.parametrize(("seeds", "why"), [(3, "3 seeds are too few, a claim needs 5"), (5, "over 5 seeds and all")])
+def counted(comparisons: pd.DataFrame, *seeds: int) -> str:
+    """What notebook 40 says of comparisons, with the seeds of each scenario."""
+    shown = SimpleNamespace(comparisons=comparisons, ranking=pd.DataFrame({"seeds": seeds}))
+    names = {"labels": LABELS, "shown": shown, "seeds_needed": 5}
+    return said("may be called better than another", "notebooks/40_evaluate.ipynb", **names)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "why"), [(3, "3 seeds are too few, a claim needs 5"), (5, "no difference over at least 5 seeds")]
+)
 def test_what_is_not_better_is_not(seeds: int, why: str) -> None:
-    text = compared(pair(), seeds, one=0.9, two=0.8)
-    assert f"**No scenario is called better than another**: {why}" in text
+    for text in (compared(pair(seeds=seeds), 5, one=0.9, two=0.8), counted(pair(seeds=seeds), seeds, 5)):
+        assert ("detects a true difference" in text) == (seeds == 5)
+    assert f"**No scenario is called better than another**: {why}" in compared(pair(seeds=seeds), 5, one=0.9, two=0.8)
+
+
+def test_what_was_not_tested_is_called_that() -> None:
+    missing = pair(seeds=3, p=float("nan")).assign(low=None, high=None, detectable=float("nan"))
+    for text in (compared(missing, 3, one=0.9, two=0.8), counted(missing, 3, 3)):
+        assert re.search("[Nn]othing was tested.*, because the validation images form fewer than ten", text)
+        assert not re.search("too few|significant|detects", text)
+
+
+def test_notebook_40_says_why_nothing_is_claimed() -> None:
+    assert counted(pair("two"), 5, 5).startswith("S2: title of two is better than S1: title of one: the accuracy of S1")
+    assert counted(pair()[:0], 1).endswith("There is no other scenario.")
+    assert counted(pair()[:0], 1, 1).endswith("There is one seed for each scenario.")
+    assert counted(pair()[:0], 5, 1).endswith("One scenario alone has several seeds.")
+    assert counted(pair(seeds=3), 3, 3).endswith("There are 3 seeds for each scenario, and a claim needs 5.")
+    assert "No difference over at least 5 seeds is significant" in counted(pair(), 5, 5)
 
 
 def test_the_easiest_and_the_hardest_class() -> None:
@@ -173,8 +210,49 @@ def headlines(outside: pd.DataFrame, **accuracies: float) -> dict[str, Any]:
         "headline_outside": dict(list(outside.groupby("scenario"))),
         "outside_titles": TITLES,
         "record": {"weights": "random"},
-        "backbone": "MobileNetV2",
+        "backbones": ["MobileNetV2"],
+        "probe_backbone": "MobileNetV2",
+        "patients": 0,
     }
+
+
+def test_each_network_and_the_split_are_described() -> None:
+    def built(*networks: tuple[str, tuple[int, ...]]) -> str:
+        used = [{"backbone": name, "epochs": 2, "batch_size": 8, "optimizer": "adam"} for name, _ in networks]
+        runs = [
+            SimpleNamespace(scenario=scenario, record={"scenario": {**settings, "learning_rate": 0.1}})
+            for scenario, settings in zip(SCENARIOS, used, strict=False)
+        ]
+        names = {
+            "lab": SimpleNamespace(classes=["a", "b"]),
+            "parameters": {name: {"Trainable params": 9} for name in LABELS},
+        }
+        return said("BatchNorm runs in inference", networks=networks, runs=runs, smallest=runs[0], **names)
+
+    text = built(("MobileNetV2", (32, 16)), ("DenseNet121", ()))
+    assert (
+        "The classifier of MobileNetV2 is removed. Its place is taken by global average pooling, Dense(32, ReLU),"
+        in text
+    )
+    assert (
+        "The classifier of DenseNet121 is removed. Its place is taken by global average pooling and Dense(2, soft"
+        in text
+    )
+    assert "- **S2: title of two**: DenseNet121; 9 trainable parameters; 2 epochs" in text
+    assert "- **S1: title of one**: 9 trainable parameters" in built(("MobileNetV2", (32, 16)))
+
+
+def test_images_of_one_patient_are_said_to_be_on_one_side_only_where_patients_are_known() -> None:
+    experiment = SimpleNamespace(protocols=[])
+    names: dict[str, Any] = {
+        "lab": SimpleNamespace(scaling="unit", manifest=pd.DataFrame({"split": ["train"]}), experiment=experiment),
+        "dataset": SimpleNamespace(given={}),
+        "protocol": SimpleNamespace(split="grouped"),
+        "of_protocol": lambda name: pd.DataFrame(columns=["check", "detail"]),
+    }
+    for patients, known in ((0, ""), (400, " and images of one patient")):
+        rule = executed("lab-10", patients=patients, **names)["split_rule"]
+        assert rule == f"at random within each class, with near-duplicates{known} on one side"
 
 
 def in_short(times: pd.DataFrame, outside: pd.DataFrame = OUTSIDE, **changes: Any) -> str:
@@ -199,14 +277,29 @@ def test_the_report_in_short() -> None:
         "confidence intervals over images: - S1: title of one: 90.0 % [85.0, 95.0]; on *<b>other_hospital</b>*, 40 "
         "images of another origin: 60.0 % [50.0, 70.0] - S2: title of two: 80.0 % [75.0, 85.0]; on *<b>other" in text
     )
-    assert "The majority-class baseline reaches 50.0 %. A linear model on the features of the frozen backbone" in text
-    assert "reaches 88.0 % [80.0, 90.0]. No setting was chosen by a validation score, so the validation" in text
+    assert (
+        "The majority-class baseline reaches 50.0 %. A linear model on the features of the frozen MobileNetV2" in text
+    )
+    assert "reaches 88.0 % [80.0, 90.0]. The lab chose no setting by a validation score, so the validation" in text
+    assert "recommended: near-duplicates are on one side of the split." in text
+    assert (
+        "This report takes MobileNetV2 with untrained weights (random features), puts a new classifier on it, and"
+        in text
+    )
     assert "The following sections show protocol `described`, unless they name another." in text
     assert text.endswith(
         "Computing features and training took 55.0 s in total, and without cached features it would "
         "have taken about 1,100 s."
     )
-    alone = in_short(TIMES, OUTSIDE[:0], seeds=5, given_test=True, protocol=SimpleNamespace(name="corrected"))
+    alone = in_short(
+        TIMES, OUTSIDE[:0], seeds=5, given_test=True, protocol=SimpleNamespace(name="corrected"), patients=9
+    )
+    assert "recommended: near-duplicates and images of one patient are on one side of the split." in alone
+    several = in_short(TIMES, backbones=["MobileNetV2", "DenseNet121"])
+    assert (
+        "This report takes MobileNetV2 and DenseNet121 with untrained weights (random features), puts a new" in several
+    )
+    assert "classifier on each, and trains it." in several
     assert "over images and 1 seeds: - S1: title of one: 90.0 % [85.0, 95.0] - S2" in alone
     assert "The accuracy on images of another origin is not known." in alone
     assert "internal test set" not in alone
@@ -259,15 +352,15 @@ def concluded(
         "probes": inputs(**accuracies),
         "tested": tested,
     }
-    return said("reaches these mean accuracies under protocol", **values)
+    return said("these mean accuracies under protocol {{ headline | code }}:", **values)
 
 
 def test_a_model_below_the_constant_answer_is_called_that() -> None:
     text = concluded(0.4, "random", synthetic=True)
     assert "under protocol `corrected`: - S1: title of one: 40.0 % [35.0, 45.0] The majority" in text
     assert "The majority-class baseline reaches 50.0 %, and no interval lies above it." in text
-    assert "A linear model on the features of the frozen backbone reaches 88.0 % [80.0, 90.0]." in text
-    assert "untrained MobileNetV2" in text
+    assert "A linear model on the features of the frozen MobileNetV2 reaches 88.0 % [80.0, 90.0]." in text
+    assert "untrained MobileNetV2 (random features, BatchNorm statistics set on training images) reaches these" in text
     assert "nothing about disease" in text
     text = concluded(0.9, "imagenet", synthetic=False, lungs_erased=0.7)
     assert "no interval lies above" not in text
@@ -284,13 +377,21 @@ def test_a_model_below_the_constant_answer_is_called_that() -> None:
 def test_what_remains_with_lungs_erased_is_reported() -> None:
     nothing = pd.DataFrame()
     phrase = "Do the networks use the lungs?"
-    network = inputs(lungs_erased=0.6).assign(scenario="one")
+    network = inputs(lungs_erased=0.6, box_erased=0.58).assign(scenario="one")
     text = said(phrase, probes=inputs(lungs_erased=0.7), network=network, overall=nothing)
     assert "a linear model reaches a macro AUC of 0.700 [0.650, 0.750]. With the full image it reaches 0.900" in text
-    assert "The network S1: title of one has 0.900 [0.850, 0.950] on full images, and 0.600 [0.550, 0.650] on" in text
-    assert "**It uses more than the lungs.**" in text
-    network = inputs(lungs_erased=0.54).assign(scenario="one")
-    assert "does not show" in said(phrase, probes=inputs(lungs_erased=0.7), network=network, overall=nothing)
+    assert "The network S1: title of one has 0.900 [0.850, 0.950] on full images, 0.600 [0.550, 0.650] with" in text
+    assert (
+        "and 0.580 [0.530, 0.630] with the bounding box of the lungs erased. **It uses more than the lungs.**" in text
+    )
+    for erased, boxed, sentence in (
+        (0.6, 0.54, "It uses more than the lungs, or the outline that erased lungs leave."),
+        (0.54, 0.6, "This does not show that it uses more than the lungs."),
+    ):
+        network = inputs(lungs_erased=erased, box_erased=boxed).assign(scenario="one")
+        text = said(phrase, probes=inputs(lungs_erased=0.7), network=network, overall=nothing)
+        assert sentence in text
+        assert "**It uses" not in text
     text = said(phrase, probes=inputs(), network=nothing, overall=nothing)
     assert "is not known, because too few images have a lung mask" in text
     assert "The network" not in text
@@ -327,20 +428,23 @@ def test_attribution_in_words() -> None:
     }
     row |= {"lungs": 0.7, "random_head_low": 0.1, "random_head_high": 0.42, "exceeded": "uniform; centre"}
     shown, nothing, phrase = SimpleNamespace(scenario=SCENARIOS[0]), pd.DataFrame(), "Where do the networks look?"
+    reasons = {"audit": ["Grad-CAM, S1: one", "linear models"], "reason": ["no feature map", "few images"]}
+    names: dict[str, Any] = {"all_blind": "; ".join(BLIND), "protocol": SimpleNamespace(name="corrected")}
+    names["audits_left_out"] = pd.DataFrame(reasons)
 
     def text(exceeded: str) -> str:
         overall = pd.DataFrame([{**row, "exceeded": exceeded}])
-        return said(phrase, shown=shown, examples=overall, overall=overall)
+        return said(phrase, shown=shown, examples=overall, overall=overall, **names)
 
     some = text("uniform; centre")
     assert "- S1: title of one: 40.0 % [35.0, 45.0]; random heads 10.0 % to 42.0 %; exceeds uniform and centre" in some
     assert "Uniform attribution has 20.0 %, a blob in the centre 30.0 %, and the lungs of another" in some
     assert "No network exceeds them all." in some
     assert "exceeds no blind reference" in text("")
-    assert "At least one network exceeds them all." in text("uniform; centre; other_lungs; random_head")
-    assert "Too few images have a lung mask" in said(
-        "Where do the networks look?", shown=shown, examples=nothing, overall=nothing
-    )
+    assert "At least one network exceeds them all." in text("; ".join(BLIND))
+    text_without = said(phrase, shown=shown, examples=nothing, overall=nothing, **names)
+    assert "for the first seed under protocol `corrected`." in text_without
+    assert "The share of Grad-CAM attribution inside the lungs was left out: no feature map." in text_without
 
 
 def model_card(**changes: Any) -> str:
@@ -543,7 +647,9 @@ def reproduced(seeds: int, **changes: Any) -> str:
     values = {
         "reproduced": pd.DataFrame({"protocol": ["p"]}),
         "agreement": pd.DataFrame({"protocol": "p", "mean_absolute_difference": [6.0], "low": 5.0, "high": 7.0}),
-        "readings": pd.DataFrame({"protocol": ["images_60", "published"], "low": [5.0, 6.5], "high": [7.0, 8.5]}),
+        "readings": pd.DataFrame(
+            {"protocol": ["images_60", "published"], "low": [5.0, 6.5], "high": [7.0, 8.5], "seeds": [seeds, 5]}
+        ),
         "differing": pd.DataFrame({"sum": [30], "size": [42]}, index=["p"]),
         "dataset": SimpleNamespace(synthetic=False),
         "total": SimpleNamespace(images=2117),
@@ -561,6 +667,11 @@ def test_values_differ_from_the_write_up_only_where_seeds_are_known() -> None:
     assert "- `p`: 6.0 [5.0, 7.0] percentage points" in text
     assert "This run used 2,117 images, the write-up 21,165." in text
     assert "Of these, `images_60` comes closer to the write-up's values, but the intervals overlap." in text
+    assert "One seed does not decide which of the two comes closer to the write-up's values." in reproduced(1)
+    unbounded = pd.DataFrame({"protocol": ["images_60", "published"], "low": None, "high": 7.0, "seeds": 5})
+    assert "too few to decide which of the two comes closer" in reproduced(5, readings=unbounded)
+    text = reproduced(5, dataset=SimpleNamespace(synthetic=True))
+    assert "closer" not in text
     text = reproduced(1, dataset=SimpleNamespace(synthetic=True), readings=pd.DataFrame())
     assert "With one seed, no value is said to differ." in text
     assert "values differ" not in text
@@ -568,6 +679,26 @@ def test_values_differ_from_the_write_up_only_where_seeds_are_known() -> None:
     assert "closer" not in text
     nothing = reproduced(1, reproduced=pd.DataFrame(), readings=pd.DataFrame())
     assert nothing.startswith("No scenario of this run has the name and the classes of one in the write-up. **What")
+
+
+def changed(*seeds: int, low: float | None = 0.01) -> str:
+    row = {"from": "a", "to": "b", "what": "<b>", "scenario": "one", "difference": 0.03, "low": low, "high": 0.05}
+    changes = pd.DataFrame([{**row, "seeds": number} for number in seeds])
+    lab = SimpleNamespace(experiment=SimpleNamespace(known_protocols=["a", "b"]), table=lambda name: changes)
+    nothing = SimpleNamespace(protocol_changes=lambda *given: "")
+    drawn = {"figures": nothing, "tables": nothing, "scenarios": [], "protocols": ["a", "b"]}
+    return said("One change at a time", **executed("lab-201", lab=lab), **drawn)
+
+
+def test_a_change_has_an_effect_only_where_seeds_are_known() -> None:
+    text = changed(5, 3)
+    assert "2 of 2 intervals exclude 0. Without any effect, about 5 % would." in text
+    assert "- `a` → `b` (<b>), S1: title of one: +3.0 [+1.0, +5.0] percentage points" in text
+    assert "Each protocol drew its split once" in text
+    for text in (changed(1, 1), changed(5, 1)):
+        assert "one seed does not decide whether a change has an effect" in text
+        assert not re.search("exclude|about 5 %|percentage points", text)
+    assert "no effect is claimed" in changed(5, low=None)
 
 
 def test_a_positive_answer_is_explained_by_its_prevalence() -> None:
@@ -606,13 +737,7 @@ def data_card(kind: str, classes: list[str], people: dict[str, Any]) -> str:
         **{"kind": kind, "synthetic": kind == "phantom", "classes": counts, "sources": sources},
         **{"layout": "", "layout_reason": "", "fingerprint": "0123"},
     )
-    names: dict[str, Any] = {
-        "dataset": dataset,
-        "lab": SimpleNamespace(manifest=pd.DataFrame(images | people)),
-        "pd": pd,
-    }
-    notebook = nbformat.read(PROJECT / "report" / "lab_report.ipynb", as_version=4)
-    exec(next(cell.source for cell in notebook.cells if cell.id == "lab-79"), names)
+    names = executed("lab-79", dataset=dataset, lab=SimpleNamespace(manifest=pd.DataFrame(images | people)), pd=pd)
     names |= {"sides": pd.Series({"train": 3, "validation": 1, "test": 0}), "split_rule": "at random"}
     return said("## Data card", **names, patients=0, problems=pd.Series(dtype=int))
 
