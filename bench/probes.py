@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lab_utils.audits import probes
 from lab_utils.audits.probes import SIGNIFICANCE, probe
-from lab_utils.audits.scores import scores_of
-from lab_utils.evaluation.metrics import majority_accuracy
+from lab_utils.audits.scores import score_columns
+from lab_utils.data.proportions import majority_accuracy
 
 SIZES = ((480, 64), (480, 400), (2117, 1280))  # images and inputs
 SHARES = {"COVID": 0.17, "Lung_Opacity": 0.28, "Normal": 0.48, "Viral Pneumonia": 0.07}  # of the real database
@@ -30,7 +30,7 @@ def judge(images: int, inputs: int, shift: float, seed: int) -> dict[str, bool]:
     manifest = pd.DataFrame({"image_id": np.arange(images).astype(str), "group": np.arange(images), "class": labels})
     manifest["split"] = np.where(random.random(images) < 0.7, "train", "validation")
     result = probe(values, manifest["class"], manifest)
-    scores = scores_of(result.predictions)
+    scores = score_columns(result.predictions)
     return {
         "majority": scores["low"] > majority_accuracy(result.predictions["y_true"]),
         "permutations": result.null(scores["auc"])["p"] <= SIGNIFICANCE,

@@ -14,6 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "confounding": ["source_scores"],
         "probes": ["probe_scores"],
         "suspects": ["suspect_labels"],
-        "tables": ["by_protocol"],
+        "tables": ["join_protocols"],
     },
 )

@@ -13,12 +13,7 @@ from lab_utils.data.decode import Pixels
 from lab_utils.evaluation.intervals import mean_interval
 from lab_utils.models.explain import Attribution
 
-BLIND = (
-    "uniform",
-    "centre",
-    "other_lungs",
-    "random_head",
-)  # references that know nothing of the image or of the classes
+BLIND = ("uniform", "centre", "other_lungs", "random_head")  # they know nothing of the image or of the classes
 REFERENCES = (*BLIND, "lungs_only", "lungs")
 EXAMPLES = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
 RANGE = ["random_head_low", "random_head_high"]
@@ -139,8 +134,8 @@ def _row(images: pd.DataFrame, heads: pd.DataFrame) -> dict[str, Any]:
     of_heads = heads.mean()
     exceeded = [
         name
-        for name in ("uniform", "centre", "other_lungs")
-        if mean_interval((1 + images["share"] - images[name]).to_numpy(float) / 2, groups)[1] > 1 / 2
+        for name in BLIND
+        if name in images and mean_interval((1 + images["share"] - images[name]).to_numpy(float) / 2, groups)[1] > 1 / 2
     ]
     if len(heads) >= LEAST_IMAGES and images["share"][heads.index].mean() > of_heads.max():
         exceeded.append("random_head")

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lab_utils.audits.inputs import Float
 from lab_utils.audits.probes import NULL, probe
-from lab_utils.audits.scores import SCORES, scores_of
+from lab_utils.audits.scores import SCORES, score_columns
 from lab_utils.audits.tables import AuditError
 from lab_utils.data.sources import LEAST_IMAGES, large_source_images
 from lab_utils.evaluation.metrics import majority_accuracy
@@ -21,6 +22,7 @@ def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
 
     "class from the source" gives the linear model the source alone. "source from the image" is asked of all images,
     then within each class; sources count that have 20 images or more, on both sides of the split.
+    Holm's method (Scand. J. Stat. 6, 1979) corrects p over the rows.
 
     Parameters
     ----------
@@ -35,14 +37,15 @@ def source_scores(full: Float, manifest: pd.DataFrame) -> pd.DataFrame:
             is_rule = question == "class from the source"
             values = pd.get_dummies(images["source"]).to_numpy(np.float32) if is_rule else full[images.index]
             result = probe(values, images[answer], images)
-            scores, answers = scores_of(result.predictions), result.predictions["y_true"]
+            scores, answers = score_columns(result.predictions), result.predictions["y_true"]
             known = (question, among, images[answer].nunique(), majority_accuracy(answers))
             rows.append(dict(zip(SOURCES, known, strict=False)) | scores | result.null(scores["auc"]))
     if not rows:
         has_one = len(_on_both_sides(large_source_images(manifest), "source")) > 0
         number = "only one source has" if has_one else "no source has"
         raise AuditError(f"{number} {LEAST_IMAGES} images or more and lies on both sides of the split")
-    return pd.DataFrame(rows, columns=SOURCES)
+    table = pd.DataFrame(rows, columns=SOURCES)
+    return table.assign(p=multipletests(table["p"], method="holm")[1])
 
 
 def _questions(manifest: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:

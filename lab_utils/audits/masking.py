@@ -1,4 +1,4 @@
-"""Masked images: the lungs, their outline, all but the lungs, or all but the border is left."""
+"""Masked images: the lungs, their outline, all but the lungs, or the border is left."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -75,7 +75,6 @@ MASKS: dict[str, Mask] = {
     "mask_only": lambda images, lungs: _shown(np.full_like(images, 255), lungs),
 }
 OTHER_LUNGS = "other_lungs_erased"
-ERASED = tuple(name for name in MASKS if name.endswith("erased") or name.startswith("lungs_erased"))
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ NETWORK_INPUTS = ["input", "among", *SCORES, *DIFFERENCE, "majority"]
 def network_scores(probabilities: Mapping[str, Float], manifest: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Scores of a network that was trained on full images: table network_inputs of one run.
 
-    An AUC above 1/2 without lungs shows that the network uses something else. The opposite does not hold: a network
-    may fail on erased images only because it was not trained on them.
+    An AUC above 1/2 shows that the network uses what is left; with lungs erased, their outline is. An AUC of 1/2 shows
+    nothing: a network may fail on erased images only because it was not trained on them.
 
     Parameters
     ----------

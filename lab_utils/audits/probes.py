@@ -76,7 +76,8 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame) -> Probe:
         probabilities[:, :, columns] = model.probabilities(values[~train], labellings[:, :, None] == model.classes)
         return probabilities
 
-    permuted, answers = (permutations(known[side], groups[side], REFITS) for side in (train, ~train))
+    random = np.random.default_rng(0)  # one for both sides: equal permutations of both would keep a signal
+    permuted, answers = (permutations(known[side], groups[side], REFITS, random) for side in (train, ~train))
     null: list[tuple[Array, Array]] = []
     for start in range(0, REFITS, REFIT_BLOCK):
         block = slice(start, start + REFIT_BLOCK)
@@ -88,12 +89,11 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame) -> Probe:
     return Probe(predictions, *(np.concatenate(part) for part in zip(*null, strict=True)))
 
 
-def permutations(labels: Labels, groups: NDArray[np.int64], count: int) -> Labels:
+def permutations(labels: Labels, groups: NDArray[np.int64], count: int, random: np.random.Generator) -> Labels:
     """Permute the labels (n,) of groups, each of which has its first image's: (n, count)."""
     codes, names = pd.factorize(groups)
     first = np.zeros(len(names), int)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
-    random = np.random.default_rng(0)
     return np.stack([labels[first][random.permutation(len(names))][codes] for _ in range(count)], axis=1)
 
 

@@ -17,7 +17,7 @@ ADULTS = ("COVID", "Lung_Opacity")  # classes of the real database whose images 
 LEAST_GROUPS = 10  # of images of a class: below, a score has no interval
 
 
-def scores_of(predictions: pd.DataFrame) -> dict[str, Any]:
+def score_columns(predictions: pd.DataFrame) -> dict[str, Any]:
     """Return the columns `SCORES` of a table of predictions."""
     row: dict[str, Any] = {"images": len(predictions)}
     scores = scores_with_intervals(predictions, list(MEASURES))
@@ -43,7 +43,7 @@ def paired_scores(predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     rows = []
     for name, table in predictions.items():
-        row = {"input": name, **scores_of(table)}
+        row = {"input": name, **score_columns(table)}
         if name != "full":
             row |= dict(zip(DIFFERENCE, paired_difference(table, predictions["full"], "macro_auc"), strict=True))
         rows.append(row)

@@ -11,6 +11,6 @@ class AuditError(LabError):
     """An audit that these images do not allow; the other audits go on."""
 
 
-def by_protocol(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def join_protocols(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Join tables of several protocols; the column protocol comes first."""
     return pd.concat(tables, names=["protocol"]).reset_index("protocol").reset_index(drop=True)

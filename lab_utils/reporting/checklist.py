@@ -20,6 +20,7 @@ from lab_utils.core.paths import Workspace
 from lab_utils.core.values import Settings
 from lab_utils.core.yaml_files import read_yaml
 from lab_utils.data.dataset import Dataset
+from lab_utils.evaluation.comparisons import CLAIM_SEEDS
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting.exhibits import NBSP, ReportTable, unbroken
 from lab_utils.reporting.model_card import is_database
@@ -85,6 +86,7 @@ def run_facts(run: Run, experiment: Experiment, dataset: Dataset, workspace: Wor
         "experiment": experiment,
         "dataset": dataset,
         "is_database": is_database(dataset),
+        "claim_seeds": CLAIM_SEEDS,
     }
     texts = [text for item in read_items()[1] for text in (item.evidence, f"{{{{ ({item.known}), ({item.met}) }}}}")]
     named = set().union(*(meta.find_undeclared_variables(_environment().parse(text)) for text in texts))

@@ -1,6 +1,11 @@
-import numpy as np
-import pytest
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from lab_utils.audits import confounding, probes
 from lab_utils.audits.confounding import source_scores
 from lab_utils.audits.tables import AuditError
 from tests.audits.test_probes import manifest_of
@@ -27,3 +32,21 @@ def test_sources_are_predicted_where_there_are_sheets() -> None:
     assert len(source_scores(values, manifest)) == len(table), "a source of one image takes no question away"
     hidden = source_scores(random.normal(size=(300, 4)).astype(np.float32), manifest).set_index(["question", "among"])
     assert hidden["p"]["source from the image", "a"] > 0.05
+
+
+def test_p_values_are_corrected_by_holm_s_method_over_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "REFITS", 49)
+    random = np.random.default_rng(5)
+    manifest = manifest_of(["a", "b"] * 100).assign(source=random.choice(["x", "y"], 200))
+    noise = random.normal(size=(200, 4)).astype(np.float32)
+    plain: list[float] = []
+
+    def corrected(p: pd.Series, method: str) -> Any:
+        plain.extend(p)
+        return multipletests(p, method=method)
+
+    monkeypatch.setattr(confounding, "multipletests", corrected)
+    table = source_scores(noise, manifest)
+    assert len(table) == len(plain) == 4
+    assert table["p"].tolist() == pytest.approx(multipletests(plain, method="holm")[1])
+    assert table["p"].sum() > sum(plain)

@@ -56,9 +56,17 @@ def test_copies_widen_the_null(monkeypatch: pytest.MonkeyPatch) -> None:
     assert high[0] > 0.7 > high[1]
 
 
+def test_the_null_has_no_skill_where_both_sides_have_as_many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "REFITS", 199)
+    labels, side = np.array(list("ab") * 40, object), np.random.default_rng(4).normal(size=(40, 8))
+    manifest = manifest_of(list(labels)).assign(split=["train"] * 40 + ["validation"] * 40)
+    result = probe(np.tile(side, (2, 1)).astype(np.float32), manifest["class"], manifest)
+    assert result.null_auc.mean() == pytest.approx(0.5, abs=0.02), "equal permutations of both sides are learnt"
+
+
 def test_permutations_keep_groups_together() -> None:
     labels, groups = np.array(list("aabbbc"), object), np.array([7, 7, 3, 3, 3, 9])
-    permuted = permutations(labels, groups, 50)
+    permuted = permutations(labels, groups, 50, np.random.default_rng(0))
     assert all(len(set(column[:2])) == len(set(column[2:5])) == 1 for column in permuted.T)
     assert {"".join(column[[0, 2, 5]]) for column in permuted.T} == {"abc", "acb", "bac", "bca", "cab", "cba"}
 

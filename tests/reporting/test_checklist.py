@@ -67,6 +67,31 @@ def test_an_unknown_guideline_or_key_is_an_error(change: dict[str, Any], monkeyp
         read_items.__wrapped__()
 
 
+def test_evidence_says_why_a_difference_or_a_map_is_missing() -> None:
+    def judged(start: str, **facts: Any) -> tuple[str, str]:
+        (item,) = (item for item in read_items()[1] if item.item.startswith(start))
+        return verdict(item, {"claim_seeds": 5, **facts})
+
+    def detected(scenarios: int, seeds: int, detectable: float) -> tuple[str, str]:
+        metrics = pd.DataFrame({"scenario": range(scenarios)})
+        rows = pd.DataFrame({"seeds": [seeds], "detectable": [detectable]})[: int(scenarios > 1 and seeds > 1)]
+        return judged("The number of images", metrics=metrics, comparisons=rows)
+
+    few = "No scenario is called better from fewer than 5 seeds."
+    assert detected(1, 5, 0.02) == (NOT_KNOWN, "With one scenario, there is no difference to show.")
+    assert detected(2, 1, 0.02) == detected(2, 4, 0.02) == (NOT_MET, few)
+    assert detected(2, 5, float("nan")) == (NOT_MET, "The validation images form too few groups for a test.")
+    verdict_of_five, evidence = detected(2, 5, 0.02)
+    assert verdict_of_five == MET
+    assert evidence.startswith("A true difference of 2.0 percentage points is detected")
+    left_out = pd.DataFrame(
+        {"audit": ["Grad-CAM, S1: one", "linear models"], "reason": ["no feature map", "few images"]}
+    )
+    manifest, none = pd.DataFrame({"mask": ["a.png"]}), pd.DataFrame()
+    shown = judged("Methods of interpretation", manifest=manifest, attribution=none, audits_left_out=left_out)
+    assert shown == (NOT_MET, "Left out: no feature map.")
+
+
 def test_the_items_judge_a_run_by_its_tables(finished: tuple[Path, Path]) -> None:
     workspace, experiment = Workspace(finished[0]), load_experiment(str(finished[1]))
     dataset, run = load_dataset(workspace), finished_runs(experiment, workspace)[0]
@@ -91,10 +116,11 @@ def test_the_items_judge_a_run_by_its_tables(finished: tuple[Path, Path]) -> Non
     assert judged("Every score", **changed("intervals", low=float("nan"))) == NOT_MET
     assert judged("The evaluated images", **changed("curves", final_accuracy=2)) == NOT_MET
     assert judged("Differences between models") == NOT_MET
-    assert judged("Inputs that do not", **changed("probes", above_null=True)) == NOT_MET
-    assert judged("Inputs that do not", **changed("probes", above_null=False, auc_high=0.6)) == MET
-    assert judged("Inputs that do not", **changed("probes", above_null=False, auc_high=0.8)) == NOT_KNOWN
-    assert judged("Inputs that do not", probes=facts["probes"][:0]) == NOT_KNOWN
+    assert judged("Borders of images", **changed("probes", above_null=True)) == NOT_MET
+    only_lungs = facts["probes"]["input"].isin(["full", "histogram", "thumbnail_8x8", "lungs_only", "mask_only"])
+    assert judged("Borders of images", **changed("probes", above_null=only_lungs, auc_high=0.6)) == MET
+    assert judged("Borders of images", **changed("probes", above_null=False, auc_high=0.8)) == NOT_KNOWN
+    assert judged("Borders of images", probes=facts["probes"][:0]) == NOT_KNOWN
     assert judged("Age and sex") == NOT_KNOWN
     assert judged("Age and sex", **changed("manifest", age=50, sex="F")) == MET
     assert judged("Age and sex", **changed("manifest", age=50)) == NOT_MET
