@@ -1,9 +1,11 @@
-"""Intervals of shares of images, some of which belong together."""
+"""Shares of images, some of which belong together, and their intervals."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.stats.proportion import proportion_confint
+
+LEVEL = 0.95  # of every interval
 
 
 def wilson_interval(hits: ArrayLike, groups: ArrayLike) -> tuple[float, float]:
@@ -40,5 +42,10 @@ def wilson_bounds(value: float, images: float) -> tuple[float, float]:
     With an effective number of images, value (1 − value) / variance, the interval suits every mean of values in [0, 1]
     (Franco et al., J. Surv. Stat. Methodol. 7, 2019). It always has a width.
     """
-    low, high = proportion_confint(value * images, images, method="wilson")
+    low, high = proportion_confint(value * images, images, 1 - LEVEL, method="wilson")
     return max(min(float(low), value), 0.0), min(max(float(high), value), 1.0)
+
+
+def majority_accuracy(classes: pd.Series) -> float:
+    """Accuracy of the majority-class baseline: the most frequent class for every image."""
+    return float(classes.value_counts(normalize=True).iloc[0])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lab_utils.data.proportions import wilson_interval
+from lab_utils.data.proportions import majority_accuracy, wilson_interval
 
 LEAST_IMAGES = 20  # of a source that a network can learn
 CHILDREN = "paultimothymooney/chest-xray-pneumonia"  # in the address of the radiographs of children
@@ -32,10 +32,8 @@ def source_rule(images: pd.DataFrame) -> SourceRule | None:
     rule = train.groupby("source")["class"].agg(lambda classes: classes.mode().iloc[0])
     predicted = validation["source"].map(rule).fillna(majority_class)
     correct = predicted == validation["class"]
-    majority = validation["class"].value_counts(normalize=True).iloc[0]  # as `evaluation.metrics.majority_accuracy`
-    return SourceRule(
-        len(validation), correct.mean(), *wilson_interval(correct, validation["group"]), majority=majority
-    )
+    interval = wilson_interval(correct, validation["group"])
+    return SourceRule(len(validation), correct.mean(), *interval, majority_accuracy(validation["class"]))
 
 
 def large_source_images(images: pd.DataFrame) -> pd.DataFrame:

@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lab_utils.data.proportions import wilson_bounds, wilson_interval
+from lab_utils.data.proportions import LEVEL, wilson_bounds, wilson_interval
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 from lab_utils.evaluation.temperature import fit_temperature, with_cross_fitted_temperature
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 BINS = 15  # the number of Guo et al.
 DRAWS = 1000  # simulated networks
-BOUNDS = (0.025, 0.975)  # quantiles of an interval of 95 %
+BOUNDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)  # quantiles of an interval
 
 
 def bin_numbers(confidence: Array) -> NDArray[np.int64]:
@@ -101,13 +101,17 @@ def _crossing(is_past: Callable[[float], bool], end: float) -> float:
     return high
 
 
-def calibrated_errors(confidence: Array) -> Array:
-    """Simulate calibration errors of a calibrated network with these confidences: (1000,)."""
+def calibrated_errors(confidence: Array, groups: ArrayLike) -> Array:
+    """Simulate calibration errors of a calibrated network with these confidences: (1000,).
+
+    Images of one group, such as copies, are right or wrong together.
+    """
     numbers, random = bin_numbers(confidence), np.random.default_rng(0)
+    codes, names = pd.factorize(np.asarray(groups))
     order = np.argsort(numbers, kind="stable")
     starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    ordered = confidence[order]
-    sums = [np.add.reduceat((random.random(len(ordered)) < ordered) - ordered, starts) for _ in range(DRAWS)]
+    ordered, codes = confidence[order], codes[order]
+    sums = [np.add.reduceat((random.random(len(names))[codes] < ordered) - ordered, starts) for _ in range(DRAWS)]
     return np.abs(np.stack(sums)).sum(axis=1) / len(ordered)
 
 
@@ -130,13 +134,13 @@ def calibration_scores(predictions: pd.DataFrame) -> pd.DataFrame:
     scaled = with_cross_fitted_temperature(predictions)
     shares = predictions["y_true"].value_counts(normalize=True)
     confidence = probabilities_of(predictions).max(axis=1)
-    null = calibrated_errors(confidence)
+    null = calibrated_errors(confidence, predictions["group"])
     row = {
         "images": len(predictions),
         "temperature": fit_temperature(predictions),
         "ece": _error_of(predictions),
         "ece_null": null.mean(),
-        "ece_null_high": np.quantile(null, 0.95),
+        "ece_null_high": np.quantile(null, LEVEL),
         "brier": brier_score(predictions),
         "brier_reference": 1 - float((shares**2).sum()),
         "scaled_ece": _error_of(scaled),

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from lab_utils.evaluation.intervals import ALPHA, LEVEL
+from lab_utils.data.proportions import LEVEL
+from lab_utils.evaluation.intervals import ALPHA
 
 Array = NDArray[np.float64]
 

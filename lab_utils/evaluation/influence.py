@@ -14,12 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from lab_utils.data.proportions import LEVEL
+
 Array = NDArray[np.float64]
 Side = NDArray[np.bool_]  # (N,): some of the images
 Influence = tuple[float, Array]  # a score, and the influence of each image (N,)
 
 SPECIFICITY = 0.95  # at which sensitivities are given
-QUANTILE = float(norm.ppf(0.975))  # of intervals of 95 %
+QUANTILE = float(norm.ppf((1 + LEVEL) / 2))  # of intervals
 
 
 class Clusters:
@@ -45,6 +47,15 @@ class Clusters:
                 centered = sums[:, stratum] - sums[:, stratum].mean(axis=1, keepdims=True)
                 total += centered @ centered.T * len(stratum) / (len(stratum) - 1)
         return total
+
+    def correlation(self, influences: Array) -> Array:
+        """Estimate the correlation of scores, (K, N) to (K, K); a score without variance has none with others."""
+        covariance = self.covariance(influences)
+        deviation = np.sqrt(np.diag(covariance))
+        scale = np.outer(deviation, deviation)
+        correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+        np.fill_diagonal(correlation, 1)
+        return correlation
 
     def variance(self, influence: Array) -> float:
         """Estimate the variance of one score from the influences of the images (N,)."""

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from lab_utils.data.proportions import LEVEL
 from lab_utils.evaluation.influence import QUANTILE, Array, Clusters
-from lab_utils.evaluation.intervals import INTERVAL, LEVEL
+from lab_utils.evaluation.intervals import INTERVAL
 from lab_utils.evaluation.scorer import Score
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
+from lab_utils.data.proportions import majority_accuracy
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 
 MEASURES = ["precision", "recall", "f1"]
@@ -53,11 +54,6 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
         "confidence": probabilities_of(predictions).max(axis=1).mean(),
     }
     return pd.DataFrame([row])
-
-
-def majority_accuracy(classes: pd.Series) -> float:
-    """Accuracy of the majority-class baseline: the most frequent class for every image."""
-    return float(classes.value_counts(normalize=True).iloc[0])
 
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:

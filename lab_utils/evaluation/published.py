@@ -12,11 +12,10 @@ from scipy.stats import t as student
 
 from lab_utils.core.paths import project_root
 from lab_utils.data.kaggle import PUBLISHED_COUNTS
-from lab_utils.data.proportions import wilson_bounds
+from lab_utils.data.proportions import LEVEL, wilson_bounds
 from lab_utils.evaluation.comparisons import bounds, group_count
 from lab_utils.evaluation.crossed import Estimate, crossed_estimate
 from lab_utils.evaluation.influence import QUANTILE, Array
-from lab_utils.evaluation.intervals import LEVEL
 from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of
 from lab_utils.evaluation.means import mean_bounds
 from lab_utils.evaluation.predictions import classes_of

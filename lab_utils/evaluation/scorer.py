@@ -124,15 +124,11 @@ class Scorer:
 
         The squares of the halves of their intervals add up, with the correlations of the scores.
         """
-        covariance = self.clusters.covariance(np.stack([score.influence for score in scores]))
-        deviation = np.sqrt(np.diag(covariance))
-        scale = np.outer(deviation, deviation)
-        correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
-        np.fill_diagonal(correlation, 1)
+        correlation = self.clusters.correlation(np.stack([score.influence for score in scores]))
         value = float(np.mean([score.value for score in scores]))
         below = np.array([score.value - score.low for score in scores]) / len(scores)
         above = np.array([score.high - score.value for score in scores]) / len(scores)
-        low, high = (float(np.sqrt(max(half @ correlation @ half, 0))) for half in (below, above))
+        low, high = (float(np.sqrt(max(float(half @ correlation @ half), 0))) for half in (below, above))
         change = np.mean([score.influence for score in scores], axis=0)
         return Score(name, value, change, max(value - low, 0), min(value + high, 1))
 

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from lab_utils.data.proportions import effective_images, wilson_bounds, wilson_interval
+from lab_utils.data.proportions import effective_images, majority_accuracy, wilson_bounds, wilson_interval
 
 
 def by_formula(share: float, images: float) -> list[float]:
@@ -23,3 +24,7 @@ def test_the_number_of_images_may_be_an_effective_one() -> None:
     assert effective_images([0, 0, 0, 1]) == pytest.approx(16 / 10)
     assert wilson_bounds(0.3, 12.5) == pytest.approx(by_formula(0.3, 12.5), abs=1e-6)
     assert wilson_bounds(1.0, 8.0) == pytest.approx((8 / (8 + 1.959964**2), 1))
+
+
+def test_the_majority_class_baseline() -> None:
+    assert majority_accuracy(pd.Series(list("aaab"))) == 0.75

@@ -65,7 +65,17 @@ def test_the_null_is_the_error_of_networks_that_are_right_as_often_as_they_are_c
     confidence = parts(calibrated(300))[0]
     random = np.random.default_rng(1)
     drawn = [calibration.calibration_error(confidence, random.random(300) < confidence)[0] for _ in range(300)]
-    assert calibration.calibrated_errors(confidence).mean() == pytest.approx(np.mean(drawn), rel=0.05)
+    assert calibration.calibrated_errors(confidence, range(300)).mean() == pytest.approx(np.mean(drawn), rel=0.05)
+
+
+def test_the_null_of_copies_is_that_of_the_images_without_copies() -> None:
+    confidence, copied = parts(calibrated(300))[0], np.repeat(np.arange(300), 6)
+    once = calibration.calibrated_errors(confidence, range(300))
+    copies = calibration.calibrated_errors(confidence[copied], copied)
+    assert np.quantile(copies, 0.95) == pytest.approx(np.quantile(once, 0.95), rel=0.05)
+    many = [calibrated(100, seed=seed).loc[lambda table: table.index.repeat(6)] for seed in range(10)]
+    rows = pd.concat([calibration.calibration_scores(table.reset_index(drop=True)) for table in many])
+    assert (rows["ece"] > rows["ece_null_high"]).mean() <= 0.3, "a calibrated network lies above it in 5 % of cases"
 
 
 def test_brier_score_by_hand() -> None:

@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, softmax
+from scipy.stats import norm
 from sklearn import metrics
 
 from lab_utils.evaluation.intervals import (
@@ -55,6 +56,12 @@ def test_every_score_is_scikit_learn_s() -> None:
 def test_every_interval_contains_its_value_and_has_a_width(count: int, sharpness: float) -> None:
     table = network({"a": 40, "b": 60, "c": count}, sharpness=sharpness)
     found = scores_with_intervals(table, NAMES)
+    blind = table.assign(p_a=1 / 3, p_b=1 / 3, p_c=1 / 3)
+    for name, label in (("accuracy", ""), ("macro_auc", ""), ("auc", "c"), ("recall", "c"), ("brier", "")):
+        for other in (table, blind):
+            difference, low, high = paired_difference(table, other, name, label)
+            assert low <= difference <= high
+            assert high - low > 0.001, f"difference of {name}"
     assert found["value"].between(found["low"], found["high"]).all()
     assert (found["high"] > found["low"]).all()
     assert found["low"].min() >= 0
@@ -70,6 +77,17 @@ def test_intervals_of_nine_images_contain_the_true_score_in_nine_of_ten_experime
     contained = np.mean([truth.between(table["low"], table["high"]) for table in drawn], axis=0)
     assert contained.min() >= 0.87, "bench/coverage.py has the exact shares"
     assert contained.mean() < 0.995
+
+
+def test_a_difference_of_nine_rare_images_is_contained_in_nine_of_ten_experiments() -> None:
+    true, contained = norm.cdf(3.5 / np.sqrt(2)) - norm.cdf(2.5 / np.sqrt(2)), []
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        table = pd.DataFrame({"group": range(60), "y_true": ["a"] * 9 + ["b"] * 51})
+        shown = [expit(distance * (table["y_true"] == "a") + random.normal(size=60)) for distance in (3.5, 2.5)]
+        _, low, high = paired_difference(*(table.assign(p_a=scores, p_b=1 - scores) for scores in shown), "auc", "a")
+        contained.append(low <= true <= high)
+    assert np.mean(contained) >= 0.9, "bench/coverage.py has the exact shares"
 
 
 def test_classes_without_images_have_missing_scores_and_one_class_has_no_area() -> None:
@@ -106,7 +124,10 @@ def test_a_mean_has_the_interval_of_its_groups() -> None:
 
 def test_a_difference_on_the_same_images_is_sharper_than_its_parts() -> None:
     first = network({"a": 60, "b": 60, "c": 60}, sharpness=1.2)
-    assert paired_difference(first, first, "macro_auc") == (0, 0, 0)
+    same, *bounds = paired_difference(first, first, "macro_auc")
+    alone = scores_with_intervals(first, ["macro_auc"]).iloc[0]
+    assert same == 0
+    assert 0 < bounds[1] - bounds[0] < (alone["high"] - alone["low"]) / 2
     better = first.assign(**{f"p_{n}": first[f"p_{n}"] + 0.3 * (first["y_true"] == n) for n in CLASSES})
     names = [f"p_{name}" for name in CLASSES]
     better[names] = better[names].div(better[names].sum(axis=1), axis=0)

@@ -8,7 +8,6 @@ from lab_utils.evaluation.metrics import (
     confusion,
     curve_summary,
     extremes,
-    majority_accuracy,
     scores,
 )
 from lab_utils.evaluation.predictions import predicted_of, predictions_table
@@ -91,10 +90,6 @@ def test_the_easiest_and_the_hardest_class() -> None:
     table = extremes(predictions(["a", "a", "a", "b", "b", "c"], ["a", "a", "b", "b", "c", "c"])).set_index("measure")
     assert table.loc["f1"].tolist() == ["b", 0.5, "a", pytest.approx(0.8)]
     assert table.loc["recall", ["lowest_class", "highest_class"]].tolist() == ["b", "c"]
-
-
-def test_the_majority_class_baseline() -> None:
-    assert majority_accuracy(pd.Series(list("aaab"))) == 0.75
 
 
 def test_curves_are_summed_up() -> None:
