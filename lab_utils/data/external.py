@@ -15,9 +15,8 @@ from lab_utils.core.config import Collection, Experiment
 from lab_utils.core.errors import LabError, unknown
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset, class_counts, load_dataset, obtain, source_fingerprint
-from lab_utils.data.names import NAMES
+from lab_utils.data.names import NAMES, is_healthy, letters_of
 from lab_utils.data.phantoms import SECOND_HOSPITAL
-from lab_utils.data.table_columns import letters_of
 
 
 def replace_collections(experiment: Experiment, paths: Iterable[str]) -> Experiment:
@@ -172,7 +171,7 @@ def _proposal(collection: Collection, class_of: dict[str, str | None], classes: 
     The nearest class is proposed where one is lacking.
     """
     letters = {letters_of(name): name for name in classes}
-    healthy = [name for key, name in letters.items() if key in NAMES["healthy"]]
+    healthy = [name for name in classes if is_healthy(name)]
     letters |= dict.fromkeys(NAMES["healthy"], healthy[0]) if len(healthy) == 1 else {}
     nearest = {}
     for label, name in class_of.items():

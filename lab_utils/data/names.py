@@ -21,6 +21,16 @@ def plain_name(path: str) -> str:
     return unicodedata.normalize("NFC", PurePosixPath(path).name)
 
 
+def letters_of(name: str) -> str:
+    """Reduce a name to its letters and digits, in lower case."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def is_healthy(name: str) -> bool:
+    """Whether a class's name means that nothing was found, such as Normal or No_Finding."""
+    return letters_of(name) in NAMES["healthy"]
+
+
 @cache
 def _word_list(path: str) -> tuple[str, ...]:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain_name(path))

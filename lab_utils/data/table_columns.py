@@ -9,7 +9,7 @@ from lab_utils.core.config import TableColumn
 from lab_utils.core.errors import LabError, unknown
 from lab_utils.data.file_names import FileNames, is_number
 from lab_utils.data.folders import IMAGE_ENDINGS
-from lab_utils.data.names import NAMES, split_side
+from lab_utils.data.names import NAMES, letters_of, split_side
 
 ROLES: dict[str, list[str]] = NAMES["columns"]  # common names of each column, the more specific ones first
 YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no"}  # cells of a column such as is_test
@@ -55,11 +55,6 @@ def find_columns(
             f"{', '.join(present[:12]) or 'none'}; name it in the experiment file, columns: {{{lacking[0]}: NAME}}"
         )
     return {role: name for role, name in roles.items() if name}
-
-
-def letters_of(column: str) -> str:
-    """Reduce a column's name to its letters and digits, in lower case."""
-    return re.sub(r"[\W_]+", "", column).casefold()
 
 
 def _by_common_name(present: Iterable[str]) -> dict[str, list[str]]:

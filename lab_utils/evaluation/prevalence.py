@@ -1,17 +1,20 @@
 """Predictive values of a class where it is rarer than in the data."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from lab_utils.data.names import is_healthy
 from lab_utils.data.proportions import wilson_interval
 from lab_utils.evaluation.predictions import classes_of, predicted_of
 
 PREVALENCES = (0.01, 0.05, 0.20)
-DISEASE = "COVID"  # the class that is judged, where there is one; else the first
+DISEASE = "COVID"  # the class that is judged, where there is one; else the first that is not healthy
 COLUMNS = ["class", "prevalence", "sensitivity", "specificity", "ppv", "ppv_low", "ppv_high", "npv", "npv_low"]
 COLUMNS += ["npv_high"]
 
-Estimate = tuple[float, float, float]  # value, low, high
+ShareInterval = tuple[float, float, float]  # value, low, high
 
 
 def predictive_values(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -22,7 +25,7 @@ def predictive_values(predictions: pd.DataFrame) -> pd.DataFrame:
     or the rest, has no images.
     """
     classes, true = classes_of(predictions), predictions["y_true"].to_numpy()
-    name = DISEASE if DISEASE in classes else classes[0]
+    name = judged_class(classes)
     is_class, alarm = true == name, predicted_of(predictions) == name
     if is_class.all() or not is_class.any():
         return pd.DataFrame(columns=COLUMNS)
@@ -39,7 +42,13 @@ def predictive_values(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def ratio_bounds(first: Estimate, second: Estimate) -> tuple[float, float]:
+def judged_class(classes: Sequence[str]) -> str:
+    """Choose the class whose predictive values are given; the first if all names mean healthy."""
+    diseases = [name for name in classes if not is_healthy(name)]
+    return DISEASE if DISEASE in classes else (diseases or classes)[0]
+
+
+def ratio_bounds(first: ShareInterval, second: ShareInterval) -> tuple[float, float]:
     """Bound the ratio of two independent shares, from their intervals.
 
     Donner and Zou, Stat. Methods Med. Res. 21 (2012): MOVER-R. It also holds where the second share is 0.
@@ -56,16 +65,16 @@ def ratio_bounds(first: Estimate, second: Estimate) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _share(hits: np.ndarray, groups: np.ndarray) -> Estimate:
+def _share(hits: np.ndarray, groups: np.ndarray) -> ShareInterval:
     return float(hits.mean()), *wilson_interval(hits, groups)
 
 
-def _complement(share: Estimate) -> Estimate:
+def _complement(share: ShareInterval) -> ShareInterval:
     value, low, high = share
     return 1 - value, 1 - high, 1 - low
 
 
-def _ratio(first: Estimate, second: Estimate) -> float:
+def _ratio(first: ShareInterval, second: ShareInterval) -> float:
     """Return the ratio of two values: infinite over 0, and missing for 0 over 0."""
     if second[0] > 0:
         return first[0] / second[0]

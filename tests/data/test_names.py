@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab_utils.data.names import image_key, is_class_name, is_mask_file, is_mask_folder, split_side
+from lab_utils.data.names import image_key, is_class_name, is_healthy, is_mask_file, is_mask_folder, split_side
 
 CLASSES = [
     "COVID",
@@ -70,3 +70,8 @@ def test_masks_are_known_by_folder_or_by_name() -> None:
     assert all(map(is_mask_file, ["masks/1.png", "a/Lung Mask/1.png", "a/1_mask.png", "1-lung-mask.png", "mask_1.png"]))
     assert not any(map(is_mask_file, ["a/1.png", "unmasked/1.png", "a/masked-1.png"]))
     assert {image_key(path) for path in ("a/X_1.png", "m/x_1_mask.PNG", "x_1-seg.png", "mask_X_1.tif")} == {"x_1"}
+
+
+def test_names_of_healthy_classes() -> None:
+    names = ["Normal", "No_Finding", "healthy", "COVID", "Abnormal"]
+    assert [name for name in names if is_healthy(name)] == names[:3]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab_utils.evaluation.prevalence import predictive_values, ratio_bounds
+from lab_utils.evaluation.prevalence import judged_class, predictive_values, ratio_bounds
 
 
 def predictions(hits: int, misses: int, alarms: int, rejections: int) -> pd.DataFrame:
@@ -30,6 +30,12 @@ def test_perfect_and_useless_networks_have_bounds() -> None:
     never = predictive_values(predictions(0, 20, 0, 100)).iloc[0]
     assert np.isnan(never["ppv"])
     assert predictive_values(predictions(20, 0, 0, 0)).empty
+
+
+def test_the_judged_class_is_no_healthy_one() -> None:
+    assert judged_class(["Normal", "COVID", "Pneumonia"]) == "COVID"
+    assert judged_class(["No_Finding", "Pneumonia", "Effusion"]) == "Pneumonia"
+    assert judged_class(["normal", "control"]) == "normal"
 
 
 def test_the_ratio_s_interval_is_close_to_that_of_its_logarithm() -> None:
