@@ -151,8 +151,9 @@ def probe_scores(probes: pd.DataFrame, protocol: str, backbone: str) -> ReportTa
     table = probes.assign(**texts, input=probes["input"].map(readable), among=probes["among"].replace("", "all"))
     columns = "input; among: Classes; balanced_accuracy: Balanced accuracy; auc: Macro AUC; null: Permuted labels; p: p"
     caption = (
-        f"Linear models on the features of the frozen {backbone}, protocol {protocol}, with 95 % confidence intervals; "
-        "of the macro AUC with permuted labels, the mean and the 95 % quantile; p before Holm's correction"
+        f"Linear models on features of the frozen {backbone} (histogram and thumbnail: without a backbone), protocol "
+        f"{protocol}, with 95 % confidence intervals; of the macro AUC with permuted labels, the mean and the 95 % "
+        "quantile; p before Holm's correction"
     )
     return _table(table, columns, caption, "tbl-probes")
 

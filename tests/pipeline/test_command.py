@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,3 +152,20 @@ def test_make_starts_the_same_command() -> None:
     ).stdout
     for name in ("report", "view"):
         assert f'PYTHONPATH="{PROJECT}" .venv/bin/python -m lab_utils {name} --workspace="$LAB_WORKSPACE"' in said
+
+
+def test_a_network_that_was_chosen_by_its_accuracy_is_shared_as_such(
+    monkeypatch: pytest.MonkeyPatch, config: Path, tmp_path: Path
+) -> None:
+    shared: list[bool] = []
+    monkeypatch.setattr("lab_utils.evaluation.runs.chosen_run", lambda *_: (SimpleNamespace(name="x"), "why"))
+
+    def share(*_: Any, is_best: bool) -> SimpleNamespace:
+        shared.append(is_best)
+        return SimpleNamespace(path=config, exported=[], compared=1)
+
+    monkeypatch.setattr("lab_utils.pipeline.share.share", share)
+    for name in ("", "fc_only"):
+        given = Namespace(workspace=str(tmp_path), config=str(config), name=name)
+        assert command.share_run(given) == 0
+    assert shared == [True, False]

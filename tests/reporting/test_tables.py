@@ -23,7 +23,7 @@ def test_probes_are_printed_beside_permuted_labels() -> None:
     bounds = {f"{name}_{side}": scores[name] for name in ("balanced_accuracy", "auc") for side in ("low", "high")}
     probes = pd.DataFrame([{"input": "lungs_erased", "among": among, **scores, **bounds} for among in ("", "a_b / c")])
     shown = tables.probe_scores(probes, "corrected", "DenseNet121")
-    assert "frozen DenseNet121, protocol corrected" in shown.caption
+    assert "frozen DenseNet121 (histogram and thumbnail: without a backbone), protocol corrected" in shown.caption
     page = shown.to_html()
     assert "lungs erased" in page
     assert "60.0\N{NO-BREAK SPACE}% [60.0, 60.0]" in page
