@@ -93,7 +93,8 @@ published_supports = _maker(
 sources = _maker(
     "question; among; images; choices; majority: Baseline; accuracy: Correct; low; high; auc: AUC; p: p",
     "Source confounding: how well sources are predicted from the image, and classes from the source alone, with 95 % "
-    "confidence intervals of the share that is correct; p compares the macro AUC with permuted labels",
+    "confidence intervals of the share that is correct; p compares the macro AUC with permuted labels, corrected by "
+    "Holm's method over the rows",
     "tbl-sources",
 )
 audit_times = _maker("part; seconds: Time (s); per_protocol: Per protocol (s)", "Time of the audits", "tbl-audit-times")
