@@ -2,28 +2,30 @@
 
 ``.venv/bin/python bench/coverage.py`` prints the table of docs/statistics.md and writes coverage.json. Each simulated
 experiment draws validation images of four classes, one of them rare, and computes every score of table intervals. The
-true scores come from 400,000 images of the same network.
+true scores come from 400,000 images of the same network. The case "pairs" has two classes and two predictions.
 """
 
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import expit, softmax
+from scipy.stats import norm
 
 from lab_utils.core.files import write_json
 from lab_utils.core.paths import Workspace
 from lab_utils.core.provenance import provenance
 from lab_utils.evaluation.influence import Clusters
-from lab_utils.evaluation.intervals import REPORTED, scores_of
+from lab_utils.evaluation.intervals import REPORTED, paired_difference, scores_of
 from lab_utils.evaluation.means import mean_scores
 from lab_utils.evaluation.prevalence import predictive_values
 
-RARE = {144: 9, 636: 25, 6349: 25, 12698: 25}  # validation images: those of the rare class
+RARE = {60: 9, 144: 9, 636: 25, 6349: 25, 12698: 25}  # validation images: those of the rare class
 SHARES = (0.3, 0.5, 0.2)  # of the other images
 NAMES = ("rare", "second", "common", "fourth")
 SEPARATIONS = (3.0, 3.6, 4.2)  # accuracies from about 87 to 96 %
@@ -32,6 +34,8 @@ POPULATION = 400_000  # images
 SEEDS = 5  # runs of a scenario
 SEED_BIAS, SEED_NOISE = 0.5, 1.0  # of the scores of a run: for each class, and for each image
 MANY_SEEDS = 200  # that the true means come from
+DISTANCES = ((4.0, 3.0), (3.5, 2.5), (2.5, 1.5), (3.5, 3.0))  # of the rare class, in two predictions
+CORRELATIONS = (0.5, 0.9)  # of their scores
 KEYS = ["measure", "class"]
 
 Truth = Mapping[tuple[str, str], float]
@@ -124,8 +128,37 @@ def coverage(images: int, experiments: int, *, case: str = "") -> pd.DataFrame:
             bounds = [((one.measure, one.label), one.low, one.high) for one in scores_of(table, REPORTED)]
             bounds += [(key, low, high) for key, _, low, high in predictive_rows(table)]
         rows += [(*key, low <= truth[key] <= high, high - low) for key, low, high in bounds if key in truth]
+    return summary(rows)
+
+
+def summary(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """Shares of intervals that contain the true value: measure, class, coverage, width (mean), least (width)."""
     groups = pd.DataFrame(rows, columns=[*KEYS, "contained", "width"]).groupby(KEYS, sort=False)
     return groups.agg(coverage=("contained", "mean"), width=("width", "mean"), least=("width", "min")).reset_index()
+
+
+def paired_tables(
+    random: np.random.Generator, images: int, distances: Sequence[float], correlation: float
+) -> Iterator[Any]:
+    """Two predictions of the same images of two classes, whose scores are correlated within a class."""
+    true, shared = np.arange(images) < RARE[images], np.sqrt(correlation) * random.normal(size=images)
+    for distance in distances:
+        noise = shared + np.sqrt(1 - correlation) * random.normal(size=images)
+        scores = expit(distance * (true - 0.5) + noise)
+        columns = {"group": np.arange(images), "y_true": np.where(true, "rare", "common")}
+        yield pd.DataFrame(columns).assign(p_rare=scores, p_common=1 - scores)
+
+
+def difference_coverage(images: int, experiments: int) -> pd.DataFrame:
+    """Simulate differences between two areas under the ROC curve, as `coverage` does other scores."""
+    random, rows = np.random.default_rng(images), []
+    for (first, second), correlation in product(DISTANCES, CORRELATIONS):
+        true, label = norm.cdf(first / np.sqrt(2)) - norm.cdf(second / np.sqrt(2)), f"{first}, {second}; {correlation}"
+        for _ in range(experiments):
+            tables = paired_tables(random, images, (first, second), correlation)
+            _, low, high = paired_difference(*tables, "auc", "rare")
+            rows.append(("difference in AUC", label, low <= true <= high, high - low))
+    return summary(rows)
 
 
 def main() -> None:
@@ -133,14 +166,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", default="workspace")
     parser.add_argument("--experiments", type=int, default=1000)
-    parser.add_argument("--images", type=int, nargs="*", default=list(RARE))
-    parser.add_argument("--cases", nargs="*", default=["", "copies", "means"], help='"", copies, means')
+    parser.add_argument("--images", type=int, nargs="*", default=list(RARE)[1:])
+    parser.add_argument("--cases", nargs="*", default=["", "copies", "means", "pairs"], help='"", copies, means, pairs')
     given = parser.parse_args()
     tables = {}
     for case in given.cases:
-        for images in [636] if case else given.images:
+        for images in [636] if case in ("copies", "means") else given.images:
             began, name = time.perf_counter(), f"{images:,} {case}".strip()
-            tables[name] = coverage(images, given.experiments, case=case)
+            if case == "pairs":
+                tables[name] = difference_coverage(images, given.experiments)
+            else:
+                tables[name] = coverage(images, given.experiments, case=case)
             print(f"{name}: {time.perf_counter() - began:.0f} s")
             print(tables[name].round(3).to_string(index=False), flush=True)
     columns = {name: table.set_index(KEYS)["coverage"] for name, table in tables.items()}

@@ -13,11 +13,10 @@ from lab_utils.data.proportions import LEVEL, effective_images, wilson_bounds
 from lab_utils.evaluation import influence
 from lab_utils.evaluation.influence import QUANTILE, Clusters
 from lab_utils.evaluation.predictions import classes_of
-from lab_utils.evaluation.scorer import OF_CLASS, ORDER, TINY, Score, Scorer
+from lab_utils.evaluation.scorer import OF_CLASS, ORDER, PRIOR, TINY, Score, Scorer
 from lab_utils.evaluation.temperature import with_cross_fitted_temperature
 
 ALPHA = 1 - LEVEL  # of every test
-ADDED = 2  # images without correlation, in differences of two predictions
 REPORTED = (*(name for name in ORDER if name != "macro_auc"), "scaled_ece", "scaled_brier")
 COLUMNS = ["measure", "class", "other", "value", "low", "high"]
 INTERVAL = ["measure", "class", "value", "low", "high"]
@@ -114,8 +113,8 @@ def paired_difference(
     """Compare a score of two predictions of the same images, with a 95 % interval.
 
     The squares of the halves of both intervals add up, less their correlation (Zou and Donner, Stat. Med. 27, 2008).
-    Two images of which one prediction says nothing about the other are added to the correlation: equal scores of a
-    sample do not prove that there is no difference (Agresti and Min, Stat. Med. 24, 2005).
+    The correlation is drawn towards 0, most for a rare class, as `Scorer` draws variances: the images of a few groups
+    are often alike to both predictions by chance, and equal scores do not prove that there is no difference.
 
     Parameters
     ----------
@@ -133,8 +132,8 @@ def paired_difference(
         next(score for score in scores_of(table, [name]) if score.label == label) for table in (first, second)
     )
     clusters = Clusters(first["group"], first["y_true"])
-    images = effective_images(first["group"])
-    correlation = clusters.correlation(np.stack([one.influence, other.influence]))[0, 1] * images / (images + ADDED)
+    groups = first.groupby("y_true")["group"].agg(effective_images).min()
+    correlation = clusters.correlation(np.stack([one.influence, other.influence]))[0, 1] * groups / (groups + PRIOR)
 
     def margin(half: float, opposite: float) -> float:
         return float(np.sqrt(half**2 + opposite**2 - 2 * correlation * half * opposite))
