@@ -397,6 +397,22 @@ def test_what_remains_with_lungs_erased_is_reported() -> None:
     assert "The network" not in text
 
 
+@pytest.mark.parametrize(
+    ("erased", "boxed", "sentence"),
+    [
+        (0.6, 0.58, "**This network uses more than the lungs.**"),
+        (0.6, 0.54, "It uses more than the lungs, or the outline that erased lungs leave."),
+        (0.54, 0.6, "This does not show that the network uses more than the lungs."),
+    ],
+)
+def test_notebook_45_claims_no_more_than_erased_lungs_show(erased: float, boxed: float, sentence: str) -> None:
+    uses, network = inputs(lungs_erased=erased, box_erased=boxed), SimpleNamespace(scenario=SCENARIOS[0])
+    values = {"rows": inputs(), "refits": 500, "above": [], "uses": uses, "network": network}
+    text = said("A shortcut that exists", "notebooks/45_audit.ipynb", **values)
+    assert "No input without lungs is shown to predict the class." in text
+    assert text.endswith(f"with their bounding box erased; without skill it is 0.5. {sentence}")
+
+
 def probed(probes: pd.DataFrame, adults: pd.DataFrame, **coarse: pd.Series) -> str:
     values = {"headline": "corrected", "network": adults, "adults": adults}
     return said("How does the AUC change", probes=probes, coarse=coarse, **values)
