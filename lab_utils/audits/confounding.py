@@ -11,8 +11,8 @@ from lab_utils.audits.inputs import Float
 from lab_utils.audits.probes import NULL, probe
 from lab_utils.audits.scores import SCORES, score_columns
 from lab_utils.audits.tables import AuditError
+from lab_utils.data.proportions import majority_accuracy
 from lab_utils.data.sources import LEAST_IMAGES, large_source_images
-from lab_utils.evaluation.metrics import majority_accuracy
 
 SOURCES = ["question", "among", "choices", "majority", *SCORES, *NULL]
 
