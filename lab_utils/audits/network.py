@@ -6,7 +6,7 @@ import pandas as pd
 
 from lab_utils.audits.inputs import Float
 from lab_utils.audits.scores import ADULTS, DIFFERENCE, SCORES, paired_scores
-from lab_utils.evaluation.metrics import majority_accuracy
+from lab_utils.data.proportions import majority_accuracy
 from lab_utils.evaluation.predictions import predictions_table
 
 NETWORK_INPUTS = ["input", "among", *SCORES, *DIFFERENCE, "majority"]

@@ -14,7 +14,6 @@ SCORES = [
 ]
 DIFFERENCE = ["difference", "difference_low", "difference_high"]
 ADULTS = ("COVID", "Lung_Opacity")  # classes of the real database whose images are all of adults
-LEAST_GROUPS = 10  # of images of a class: below, a score has no interval
 
 
 def score_columns(predictions: pd.DataFrame) -> dict[str, Any]:

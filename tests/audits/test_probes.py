@@ -92,5 +92,5 @@ def test_a_class_that_the_training_images_lack_is_never_predicted_and_counts_as_
 def test_few_patients_are_too_few_for_a_probe() -> None:
     manifest = manifest_of(list("ab") * 30).assign(group=[n % 9 for n in range(60)])
     values = np.random.default_rng(3).normal(size=(60, 2)).astype(np.float32)
-    with pytest.raises(AuditError, match="validation images form 3 groups; an interval needs 10"):
+    with pytest.raises(AuditError, match="validation images form 3 groups; a permutation test needs 10"):
         probe_scores({"full": values}, manifest)

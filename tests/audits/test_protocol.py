@@ -86,7 +86,7 @@ def test_what_the_images_or_the_network_do_not_allow_is_left_out_with_its_reason
     assert audit.grad_cam_maps(run) == {}
     assert audit.left_out == {
         "lungs erased, lungs only, attribution inside the lungs": "no image has a lung mask",
-        "linear models": "the validation images form 4 groups; an interval needs 10",
+        "linear models": "the validation images form 4 groups; a permutation test needs 10",
         "suspect labels": "class a has 4; cross-validation needs two classes with images of 5 groups each",
         "source confounding": "no source has 20 images or more and lies on both sides of the split",
         "Grad-CAM, S1: flat": "Grad-CAM needs a feature map (N, h, w, K) that alone leads to the output; this model has none",
