@@ -132,8 +132,9 @@ def test_the_card_gives_the_results_of_the_tables(finished: tuple[Path, Path], f
     card, workspace = ModelCard.load(folder / "README.md"), Workspace(finished[0])
     assert (card.data.library_name, card.data.license, card.data.model_name) == ("keras", "mit", RUN)
     given = {(result.dataset_type, result.metric_name): result.metric_value for result in card.data.eval_results}
+    names = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
     inside = read_table(workspace, "intervals").query("scenario == 'fc_only' and `class` == ''")
-    values = {("phantom", row.measure.replace("macro_f1", "macro F1")): row.value for row in inside.itertuples()}
+    values = {("phantom", names[row.measure]): row.value for row in inside.itertuples() if row.measure in names}
     outside = read_table(workspace, "external").query("scenario == 'fc_only' and `class` == ''")
     assert len(outside), "the default run judges the networks elsewhere"
     for row in outside[outside["measure"].isin(["accuracy", "balanced_accuracy"])].itertuples():
