@@ -145,4 +145,4 @@ def verdict(cell: pd.Series) -> str:
 
 def map_of(cells: pd.DataFrame) -> NDArray[np.float64]:
     """Return the Grad-CAM map of an image of the table examples: float (h, w)."""
-    return cells.pivot(index="row", columns="column", values="value").to_numpy()
+    return cells.pivot(index="row", columns="column", values="value").to_numpy(float)

@@ -48,6 +48,7 @@ def test_the_surest_errors_are_shown_with_their_maps_the_surest_first(tmp_path: 
     cells = [(row, column, float(row)) for row in range(2) for column in range(2)]
     examples = pd.DataFrame([(name, "a", "b", sure, *cell) for name, sure in images for cell in cells])
     examples.columns = ["image_id", "class", "predicted", "confidence", "row", "column", "value"]
+    examples = pd.concat([examples, examples[:0].astype(object)])  # of a run whose errors are not shown
     shown = figures.external_errors(examples, "first", TITLES["first"], Dataset("folder", root, "", {"a": {}}), ONE)
     shares = [ax.get_title().split(", ")[1].split("\N{NO-BREAK SPACE}")[0] for ax in shown.figure.axes if ax.images]
     assert shares == ["90", "80", "70"]
