@@ -49,7 +49,10 @@ class Clusters:
         return total
 
     def correlation(self, influences: Array) -> Array:
-        """Estimate the correlation of scores, (K, N) to (K, K); a score without variance has none with others."""
+        """Estimate the correlation of scores: (K, N) to (K, K).
+
+        A score without variance has no correlation with others.
+        """
         covariance = self.covariance(influences)
         deviation = np.sqrt(np.diag(covariance))
         scale = np.outer(deviation, deviation)

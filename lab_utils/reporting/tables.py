@@ -144,7 +144,7 @@ def attribution(attribution: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
 
 
 def probe_scores(probes: pd.DataFrame, protocol: str, backbone: str) -> ReportTable:
-    """Tabulate the scores of the linear models and of permuted labels: the table probes, of one protocol."""
+    """Tabulate the scores of the linear models and of permuted labels, of one protocol."""
     rows = probes.to_dict("records")
     printed = {"balanced_accuracy": interval, "auc": number_interval}
     texts = {name: [form(row, name) for row in rows] for name, form in printed.items()}

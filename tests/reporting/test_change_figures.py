@@ -48,7 +48,8 @@ def test_each_step_has_the_accuracies_of_both_protocols() -> None:
 
 def test_the_report_says_which_changes_an_interval_separates_from_none() -> None:
     names = {"figures": figures, "tables": tables, "scenarios": [ONE, TWO], "protocols": ("published", "images_60")}
-    text = said("**One change at a time.**", changes=CHANGES, clear_changes=CHANGES[:1], seeds=5, **names)
+    clear = {"bounded_changes": CHANGES, "clear_changes": CHANGES[:1]}
+    text = said("**One change at a time.**", changes=CHANGES, **clear, **names)
     assert "1 of 3 intervals excludes 0." in text and "and of the seeds of both protocols" in text
     assert "`published` → `images_60` (no masks), S1: title of one: +3.0 [+1.0, +5.0] percentage points" in text
     names["changes"] = CHANGES[:0]
