@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pandas.api.types import is_object_dtype
 
 from lab_utils.core.errors import LabError, choose
 from lab_utils.core.files import atomic_write, reading
@@ -93,8 +94,13 @@ def write_table_file(path: Path, name: str, frame: pd.DataFrame) -> None:
     table.check(frame.columns)
     listed = [column for column in table.columns if column in frame]
     ordered = frame[[*listed, *frame.columns.drop(listed)]]
+    # A table without rows makes those that it is joined to objects, and to_csv would write these numbers in full.
+    kinds = {key: column.kind for key in ordered.columns if (column := table.column(key))}
+    numbers = [key for key, kind in kinds.items() if kind == "number" and is_object_dtype(ordered[key])]
     with atomic_write(path) as draft:
-        ordered.to_csv(draft, index=False, float_format="%.9g", lineterminator="\n")
+        ordered.astype(dict.fromkeys(numbers, "float64")).to_csv(
+            draft, index=False, float_format="%.9g", lineterminator="\n"
+        )
 
 
 def read_table_file(path: Path, name: str) -> pd.DataFrame:

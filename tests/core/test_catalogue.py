@@ -96,6 +96,14 @@ def test_a_probability_comes_back_as_the_same_float32(tmp_path: Path) -> None:
     assert (read_table_file(tmp_path / "p.csv", "predictions")["p_a"].astype(np.float32) == values).all()
 
 
+def test_a_table_without_rows_changes_no_number_of_those_it_is_joined_to(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"image_id": ["a"], "group": [0], "y_true": ["a"], "p_a": [1 / 3]})
+    joined = pd.concat([frame, pd.DataFrame(columns=frame.columns)], ignore_index=True)
+    assert joined["p_a"].dtype == object
+    write_table_file(tmp_path / "p.csv", "predictions", joined)
+    assert (tmp_path / "p.csv").read_text().splitlines()[1] == "a,0,a,0.333333333"
+
+
 def test_columns_are_written_in_the_catalogue_s_order(tmp_path: Path) -> None:
     write_table_file(tmp_path / "p.csv", "predictions", PREDICTIONS[["p_2", "y_true", "p_<x>", "group", "image_id"]])
     assert (tmp_path / "p.csv").read_text().splitlines()[0] == "image_id,group,y_true,p_2,p_<x>"
