@@ -12,9 +12,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lab_utils.audits import probes
-from lab_utils.audits.probes import SIGNIFICANCE, probe
+from lab_utils.audits.probes import probe
 from lab_utils.audits.scores import score_columns
 from lab_utils.data.proportions import majority_accuracy
+from lab_utils.evaluation.intervals import ALPHA
 
 SIZES = ((480, 64), (480, 400), (2117, 1280))  # images and inputs
 SHARES = {"COVID": 0.17, "Lung_Opacity": 0.28, "Normal": 0.48, "Viral Pneumonia": 0.07}  # of the real database
@@ -33,7 +34,7 @@ def judge(images: int, inputs: int, shift: float, seed: int) -> dict[str, bool]:
     scores = score_columns(result.predictions)
     return {
         "majority": scores["low"] > majority_accuracy(result.predictions["y_true"]),
-        "permutations": result.null(scores["auc"])["p"] <= SIGNIFICANCE,
+        "permutations": result.null(scores["auc"])["p"] <= ALPHA,
     }
 
 

@@ -41,8 +41,8 @@ def frame(images: Pixels, lungs: Lungs) -> Pixels:
 def without_lungs_mean(images: Pixels, lungs: Lungs) -> Pixels:
     """Replace the lungs by the mean grey level of the rest of each image."""
     result = images.copy()
-    for image, own in zip(result, lungs, strict=True):
-        image[own] = image[~own].mean(axis=0).round() if not own.all() else 0
+    for image, inside in zip(result, lungs, strict=True):
+        image[inside] = image[~inside].mean(axis=0).round() if not inside.all() else 0
     return result
 
 
@@ -56,8 +56,8 @@ def without_dilated_lungs(images: Pixels, lungs: Lungs) -> Pixels:
 def without_box(images: Pixels, lungs: Lungs) -> Pixels:
     """Erase the smallest rectangle that holds both lungs: no outline is left."""
     kept = np.ones(lungs.shape, bool)
-    for box, own in zip(kept, lungs, strict=True):
-        rows, columns = (np.flatnonzero(own.any(axis=axis)) for axis in (1, 0))
+    for box, inside in zip(kept, lungs, strict=True):
+        rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
         if len(rows):
             box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = False
     return _shown(images, kept)

@@ -19,12 +19,12 @@ from lab_utils.audits.inputs import Float
 from lab_utils.audits.scores import ADULTS, DIFFERENCE, SCORES, paired_scores
 from lab_utils.audits.tables import AuditError
 from lab_utils.core.machine import in_parallel
-from lab_utils.data.proportions import majority_accuracy
+from lab_utils.data.proportions import LEVEL, majority_accuracy
+from lab_utils.evaluation.intervals import ALPHA
 from lab_utils.evaluation.predictions import predictions_table
 
 REFITS = 500  # of each probe to permuted labels
 REFIT_BLOCK = 50  # permutations in memory at once
-SIGNIFICANCE = 0.05
 TESTED_GROUPS = 10  # of validation images: with fewer, permuted labels often rank them as well as the true ones do
 NULL = ["null_auc", "null_auc_high", "null_balanced_accuracy_high", "p"]
 PROBES = ["input", "among", *SCORES, *DIFFERENCE, *NULL, "majority", "above_null"]
@@ -46,8 +46,8 @@ class Probe:
         """
         values = (
             float(self.null_auc.mean()),
-            float(np.quantile(self.null_auc, 0.95)),
-            float(np.quantile(self.null_balanced_accuracy, 0.95)),
+            float(np.quantile(self.null_auc, LEVEL)),
+            float(np.quantile(self.null_balanced_accuracy, LEVEL)),
             (1 + int((self.null_auc >= auc - 1e-9).sum())) / (1 + len(self.null_auc)),
         )
         return dict(zip(NULL, values, strict=True))
@@ -144,6 +144,6 @@ def _question(inputs: Mapping[str, Float], manifest: pd.DataFrame, among: str) -
         results = list(in_parallel(lambda one: probe(one, manifest["class"], manifest), inputs.values()))
     table = paired_scores({name: one.predictions for name, one in zip(inputs, results, strict=True)})
     null = pd.DataFrame([one.null(auc) for one, auc in zip(results, table["auc"], strict=True)])
-    is_above = multipletests(null["p"], SIGNIFICANCE, "holm")[0]
+    is_above = multipletests(null["p"], ALPHA, "holm")[0]
     majority = majority_accuracy(manifest.loc[manifest["split"] == "validation", "class"])
     return table.join(null).assign(among=among, majority=majority, above_null=is_above)

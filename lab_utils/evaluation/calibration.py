@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lab_utils.data.proportions import LEVEL, wilson_bounds, wilson_interval
-from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
+from lab_utils.evaluation.predictions import classes_of, correct_in, probabilities_of
 from lab_utils.evaluation.temperature import fit_temperature, with_cross_fitted_temperature
 
 Array = NDArray[np.float64]
@@ -31,7 +31,7 @@ def bin_numbers(confidence: Array) -> NDArray[np.int64]:
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     """Accuracy by confidence, with Wilson's interval of each bin: table calibration of one run."""
     confidence = probabilities_of(predictions).max(axis=1)
-    correct = predicted_of(predictions) == predictions["y_true"].to_numpy()
+    correct = correct_in(predictions)
     rows = []
     numbers = bin_numbers(confidence)
     for number in np.unique(numbers):
@@ -150,5 +150,4 @@ def calibration_scores(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _error_of(predictions: pd.DataFrame) -> float:
-    correct = predicted_of(predictions) == predictions["y_true"].to_numpy()
-    return calibration_error(probabilities_of(predictions).max(axis=1), correct)[0]
+    return calibration_error(probabilities_of(predictions).max(axis=1), correct_in(predictions))[0]

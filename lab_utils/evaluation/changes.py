@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from lab_utils.evaluation.comparisons import accuracy_difference, bounds
-from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of, correct_on
+from lab_utils.evaluation.influence import clusters_of
+from lab_utils.evaluation.judged import JudgedRun, by_protocol, correct_on
 
 COLUMNS = [
     *("from", "to", "what", "scenario", "seeds", "images", "accuracy_from", "accuracy_to"),

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
 from lab_utils.evaluation.crossed import Estimate, crossed_estimate
-from lab_utils.evaluation.influence import Clusters
+from lab_utils.evaluation.influence import Clusters, clusters_of
 from lab_utils.evaluation.intervals import ALPHA
-from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of, correct_on
+from lab_utils.evaluation.judged import JudgedRun, by_protocol, correct_on
 
 Correct = NDArray[np.bool_]  # (runs, images): whether each run is right on each image
 

@@ -65,6 +65,11 @@ class Clusters:
         return float(self.covariance(influence[None])[0, 0])
 
 
+def clusters_of(predictions: pd.DataFrame) -> Clusters:
+    """Groups of the images of a table of predictions, within their classes."""
+    return Clusters(predictions["group"], predictions["y_true"])
+
+
 def mean_of(values: NDArray[Any], among: Side | None = None) -> Influence:
     """Mean of values (N,) over some images."""
     chosen = np.ones(len(values), bool) if among is None else among
@@ -110,8 +115,8 @@ def average_precision(scores: Array, positive: Side) -> Influence:
     gains, losses = (np.concatenate([[0], np.cumsum(part / (hits + alarms) ** 2)]) for part in (alarms, hits))
     places = np.searchsorted(above, scores, "right")
     influence = -losses[places]
-    own = np.searchsorted(above, scores[positive], "left")
-    influence[positive] = precision[own] - value + gains[places[positive]]
+    ranks = np.searchsorted(above, scores[positive], "left")
+    influence[positive] = precision[ranks] - value + gains[places[positive]]
     return value, influence / len(above)
 
 

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from lab_utils.data.proportions import LEVEL, effective_images, wilson_bounds
 from lab_utils.evaluation import influence
-from lab_utils.evaluation.influence import QUANTILE, Clusters
+from lab_utils.evaluation.influence import QUANTILE, Clusters, clusters_of
 from lab_utils.evaluation.predictions import classes_of
 from lab_utils.evaluation.scorer import OF_CLASS, ORDER, PRIOR, TINY, Score, Scorer
 from lab_utils.evaluation.temperature import with_cross_fitted_temperature
@@ -131,7 +131,7 @@ def paired_difference(
     one, other = (
         next(score for score in scores_of(table, [name]) if score.label == label) for table in (first, second)
     )
-    clusters = Clusters(first["group"], first["y_true"])
+    clusters = clusters_of(first)
     groups = first.groupby("y_true")["group"].agg(effective_images).min()
     correlation = clusters.correlation(np.stack([one.influence, other.influence]))[0, 1] * groups / (groups + PRIOR)
 

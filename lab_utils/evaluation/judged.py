@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab_utils.evaluation.influence import Clusters
 from lab_utils.evaluation.intervals import REPORTED, scores_of
-from lab_utils.evaluation.predictions import predicted_of
+from lab_utils.evaluation.predictions import correct_in
 from lab_utils.evaluation.runs import Run
 from lab_utils.evaluation.scorer import Score
 
@@ -52,10 +51,4 @@ def by_protocol(runs: Iterable[JudgedRun]) -> dict[str, dict[str, list[JudgedRun
 
 def correct_on(runs: Sequence[JudgedRun], images: pd.Series) -> NDArray[np.bool_]:
     """Whether each run is right on each of these images, by image_id: (runs, images)."""
-    tables = [run.predictions.set_index("image_id").loc[images] for run in runs]
-    return np.array([predicted_of(table) == table["y_true"].to_numpy() for table in tables])
-
-
-def clusters_of(predictions: pd.DataFrame) -> Clusters:
-    """Groups of the images of a table of predictions, within their classes."""
-    return Clusters(predictions["group"], predictions["y_true"])
+    return np.array([correct_in(run.predictions.set_index("image_id").loc[images]) for run in runs])

@@ -62,3 +62,8 @@ def probabilities_of(predictions: pd.DataFrame) -> NDArray[np.float64]:
 def predicted_of(predictions: pd.DataFrame) -> NDArray[np.object_]:
     """The most probable class of each row, by name: (N,)."""
     return np.array(classes_of(predictions), object)[probabilities_of(predictions).argmax(axis=1)]
+
+
+def correct_in(predictions: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether the most probable class of each row is its class: (N,)."""
+    return np.asarray(predicted_of(predictions) == predictions["y_true"].to_numpy())

@@ -15,8 +15,8 @@ from lab_utils.data.kaggle import PUBLISHED_COUNTS
 from lab_utils.data.proportions import LEVEL, wilson_bounds
 from lab_utils.evaluation.comparisons import bounds, group_count
 from lab_utils.evaluation.crossed import Estimate, crossed_estimate
-from lab_utils.evaluation.influence import QUANTILE, Array
-from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of
+from lab_utils.evaluation.influence import QUANTILE, Array, clusters_of
+from lab_utils.evaluation.judged import JudgedRun, by_protocol
 from lab_utils.evaluation.means import mean_bounds
 from lab_utils.evaluation.predictions import classes_of
 from lab_utils.evaluation.scorer import Score, Scorer

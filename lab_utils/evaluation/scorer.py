@@ -11,7 +11,7 @@ import pandas as pd
 from lab_utils.data.proportions import effective_images, wilson_bounds, wilson_interval
 from lab_utils.evaluation import influence
 from lab_utils.evaluation.calibration import calibration_error, error_bounds
-from lab_utils.evaluation.influence import Array, Clusters, Side
+from lab_utils.evaluation.influence import Array, Side
 from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
 from lab_utils.evaluation.temperature import log_probabilities
 
@@ -46,7 +46,7 @@ class Scorer:
     def __init__(self, predictions: pd.DataFrame) -> None:
         self.classes = classes_of(predictions)
         self.groups = predictions["group"].to_numpy()
-        self.clusters = Clusters(predictions["group"], predictions["y_true"])
+        self.clusters = influence.clusters_of(predictions)
         self.probabilities, self.odds = probabilities_of(predictions), log_probabilities(predictions)
         self.true = predictions["y_true"].to_numpy()[:, None] == np.array(self.classes, object)
         self.guessed = predicted_of(predictions)[:, None] == np.array(self.classes, object)

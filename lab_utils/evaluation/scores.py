@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from lab_utils.evaluation.calibration import calibration_scores, reliability
+from lab_utils.evaluation.influence import clusters_of
 from lab_utils.evaluation.intervals import reported_scores
-from lab_utils.evaluation.judged import JudgedRun, by_protocol, clusters_of
+from lab_utils.evaluation.judged import JudgedRun, by_protocol
 from lab_utils.evaluation.means import mean_scores
 from lab_utils.evaluation.prevalence import predictive_values
 from lab_utils.evaluation.selective import accuracy_by_coverage, accuracy_by_source

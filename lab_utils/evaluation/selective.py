@@ -5,7 +5,7 @@ import pandas as pd
 
 from lab_utils.data.proportions import wilson_interval
 from lab_utils.data.sources import LEAST_IMAGES
-from lab_utils.evaluation.predictions import predicted_of, probabilities_of
+from lab_utils.evaluation.predictions import correct_in, probabilities_of
 
 COVERAGES = np.arange(20, 1, -1) / 20  # 1.00, 0.95, …, 0.10
 
@@ -17,7 +17,7 @@ def accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:
     are answered together, so there can be more images than the coverage says.
     """
     confidence = probabilities_of(predictions).max(axis=1)
-    correct, ordered = _correct(predictions), np.sort(confidence)[::-1]
+    correct, ordered = correct_in(predictions), np.sort(confidence)[::-1]
     rows = []
     for coverage in COVERAGES:
         threshold = ordered[int(np.ceil(coverage * len(ordered) - 1e-9)) - 1]
@@ -37,7 +37,7 @@ def accuracy_by_source(predictions: pd.DataFrame, manifest: pd.DataFrame) -> pd.
         Columns image_id, source.
     """
     sources = predictions["image_id"].map(manifest.set_index("image_id")["source"])
-    correct, rows = _correct(predictions), []
+    correct, rows = correct_in(predictions), []
     for source, count in sources[sources != ""].value_counts().items():
         if count < LEAST_IMAGES:
             continue
@@ -46,10 +46,6 @@ def accuracy_by_source(predictions: pd.DataFrame, manifest: pd.DataFrame) -> pd.
             chosen = is_source & (predictions["y_true"] == name).to_numpy() if name else is_source
             rows.append((source, name, chosen.sum(), *_accuracy(correct[chosen], predictions[chosen])))
     return pd.DataFrame(rows, columns=["source", "class", "images", "accuracy", "low", "high"])
-
-
-def _correct(predictions: pd.DataFrame) -> np.ndarray:
-    return predicted_of(predictions) == predictions["y_true"].to_numpy()
 
 
 def _accuracy(correct: np.ndarray, images: pd.DataFrame) -> tuple[float, float, float]:

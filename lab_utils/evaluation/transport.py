@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lab_utils.evaluation.intervals import COLUMNS, scores_with_intervals
 from lab_utils.evaluation.means import mean_bounds
-from lab_utils.evaluation.predictions import classes_of, predicted_of, probabilities_of
+from lab_utils.evaluation.predictions import classes_of, correct_in, probabilities_of
 from lab_utils.evaluation.temperature import fit_temperature, with_cross_fitted_temperature, with_temperature
 
 MEASURES = ("accuracy", "balanced_accuracy", "auc", "pair_auc", "ece")
@@ -105,7 +105,7 @@ def _with_counts(table: pd.DataFrame, true: NDArray[np.object_], patients: NDArr
 def surest_errors(predictions: pd.DataFrame, count: int = 8) -> NDArray[np.int64]:
     """Places of the most confident wrong predictions, in descending order: (<= count,)."""
     confidence = probabilities_of(predictions).max(axis=1)
-    wrong = np.flatnonzero(predicted_of(predictions) != predictions["y_true"].to_numpy())
+    wrong = np.flatnonzero(~correct_in(predictions))
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
 
 

@@ -67,12 +67,7 @@ def share(run: Run, workspace: Workspace, experiment: Experiment, *, is_best: bo
     target = workspace.base / "share" / f"{run.name.replace('/', '-')}.zip"
     with TemporaryDirectory() as place:
         folder = Path(place)
-        for one in exported:
-            if one.content:
-                (folder / one.file).write_bytes(one.content)
-        for file in ("model.keras", "predictions.csv", "run.json"):
-            with reading(run.folder / file, "a file of the run", stage=STAGE):
-                shutil.copyfile(run.folder / file, folder / file)
+        _write_network(run, exported, folder)
         config = _config(run, model.input_shape)
         _write_json(folder / "config.json", config)
         _write(folder / "train.ipynb", _without_paths(run.folder / "train.ipynb", workspace))
@@ -105,6 +100,16 @@ def files_in(folder: Path) -> list[str]:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_network(run: Run, exported: list[Any], folder: Path) -> None:
+    """Write the network in every format, with its record and its predictions."""
+    for one in exported:
+        if one.content:
+            (folder / one.file).write_bytes(one.content)
+    for file in ("model.keras", "predictions.csv", "run.json"):
+        with reading(run.folder / file, "a file of the run", stage=STAGE):
+            shutil.copyfile(run.folder / file, folder / file)
 
 
 def _write_json(path: Path, record: dict[str, Any]) -> None:
