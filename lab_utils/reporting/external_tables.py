@@ -7,7 +7,7 @@ import pandas as pd
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.transport import ALL
 from lab_utils.reporting.exhibits import ReportTable
-from lab_utils.reporting.names import readable
+from lab_utils.reporting.names import readable, scenario_numbers
 from lab_utils.reporting.text import interval, number_interval
 
 COUNTS = {"images": "Images", "unreadable": "Unreadable", "copies": "Near-duplicates", "judged": "Judged"}
@@ -27,7 +27,7 @@ def external_images(counts: pd.DataFrame) -> ReportTable:
 
 def external_scores(means: pd.DataFrame, scenarios: Sequence[Scenario], title: str) -> ReportTable:
     """Tabulate scores on a collection, of one protocol: rows of `over_seeds`."""
-    numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
+    numbers = scenario_numbers(scenarios)
     overall, rows = means[means["class"] == ""], []
     for _, scores in overall.groupby(["scenario", "among"], sort=False):
         of = {row["measure"]: row for row in scores.to_dict("records")}

@@ -9,6 +9,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from wcwidth import iter_graphemes
 
+from lab_utils.core.config import Scenario
 from lab_utils.reporting import fonts
 
 # Control characters, line breaks, undecodable bytes, and marks that change the direction of the text around a name.
@@ -70,3 +71,8 @@ def _width(sign: str) -> float:
     return text_to_path.get_text_width_height_descent(sign, FontProperties(family=list(fonts.FAMILIES), size=1), False)[
         0
     ]
+
+
+def scenario_numbers(scenarios: Sequence[Scenario]) -> dict[str, str]:
+    """Name each scenario by its number: {"fc_only": "S3"}."""
+    return {scenario.name: f"S{scenario.number}" for scenario in scenarios}

@@ -8,7 +8,7 @@ import pandas as pd
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.metrics import SUMMARY
 from lab_utils.reporting.exhibits import ReportTable
-from lab_utils.reporting.names import readable
+from lab_utils.reporting.names import readable, scenario_numbers
 from lab_utils.reporting.text import interval, number, number_interval, percent, points_interval
 
 CLASS_MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1-score"}
@@ -19,10 +19,6 @@ CURVE_MEASURES = {
 }
 OVERALL = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
 ABSENT = {"value": None}  # of a class without images
-
-
-def _numbers(scenarios: Sequence[Scenario]) -> dict[str, str]:
-    return {scenario.name: f"S{scenario.number}" for scenario in scenarios}
 
 
 def _over(seeds: int) -> str:
@@ -73,7 +69,7 @@ def class_scores(means: pd.DataFrame, reports: pd.DataFrame, scenario: Scenario)
 def one_vs_rest(means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
     """Tabulate areas under curves, and sensitivities, of each class: the table means."""
     rows = []
-    for name, number_of in _numbers(scenarios).items():
+    for name, number_of in scenario_numbers(scenarios).items():
         scores = means[means["scenario"] == name]
         cells = _cells(scores)
         for label in dict.fromkeys(scores["class"][scores["measure"] == "auc"]):
@@ -122,7 +118,7 @@ def predictive_values(prevalence: pd.DataFrame, scenarios: Sequence[Scenario]) -
     prevalence : DataFrame
         The table of this name, of one protocol and seed.
     """
-    numbers = _numbers(scenarios)
+    numbers = scenario_numbers(scenarios)
     rows = [
         (numbers[row["scenario"]], percent(row["prevalence"], 0), interval(row, "ppv"), interval(row, "npv"))
         for row in prevalence.to_dict("records")
@@ -137,7 +133,7 @@ def predictive_values(prevalence: pd.DataFrame, scenarios: Sequence[Scenario]) -
 
 def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
     """Tabulate the differences in accuracy between pairs of scenarios of one protocol."""
-    numbers = _numbers(scenarios)
+    numbers = scenario_numbers(scenarios)
     rows = [
         (
             f"{numbers[row['first']]} − {numbers[row['second']]}",
@@ -159,7 +155,7 @@ def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
 
 def test_scores(intervals: pd.DataFrame, test_scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
     """Tabulate accuracy and macro F1 of every run on the validation and the test set."""
-    numbers, names = _numbers(scenarios), {"accuracy": "accuracy", "macro_f1": "macro F1"}
+    numbers, names = scenario_numbers(scenarios), {"accuracy": "accuracy", "macro_f1": "macro F1"}
     keys = ["scenario", "seed", "measure"]
     validation = intervals[intervals["class"] == ""].set_index(keys)
     rows = [
@@ -180,7 +176,7 @@ def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Sce
     published : DataFrame
         The table of this name, of one protocol.
     """
-    columns, numbers = {**CLASS_MEASURES, "support": "Support"}, _numbers(scenarios)
+    columns, numbers = {**CLASS_MEASURES, "support": "Support"}, scenario_numbers(scenarios)
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for row in published.to_dict("records"):
         digits = ",.0f" if row["measure"] == "support" else ".2f"
@@ -198,7 +194,7 @@ def reproduction(published: pd.DataFrame, protocol: str, scenarios: Sequence[Sce
 
 def protocol_changes(changes: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
     """Tabulate the accuracy under neighbouring protocols: the table changes."""
-    numbers = _numbers(scenarios)
+    numbers = scenario_numbers(scenarios)
     rows = [
         (
             f"{row['from']} → {row['to']}",

@@ -10,7 +10,7 @@ from lab_utils.reporting.exhibits import ReportTable
 from lab_utils.reporting.external_tables import external_areas as external_areas
 from lab_utils.reporting.external_tables import external_images as external_images
 from lab_utils.reporting.external_tables import external_scores as external_scores
-from lab_utils.reporting.names import isolated, readable
+from lab_utils.reporting.names import isolated, readable, scenario_numbers
 from lab_utils.reporting.score_tables import calibration_scores as calibration_scores
 from lab_utils.reporting.score_tables import class_scores as class_scores
 from lab_utils.reporting.score_tables import comparisons as comparisons
@@ -48,7 +48,7 @@ def _table(
     """Make a table of `columns`: "auc: Area under ROC; class" prints class as Class."""
     pairs = [column.split(": ") for column in columns.split("; ")]
     table = frame[[name for name, *_ in pairs]].copy()
-    numbers = {scenario.name: f"S{scenario.number}" for scenario in scenarios}
+    numbers = scenario_numbers(scenarios)
     for name in {"class", "among"} & set(table):
         table[name] = table[name].map(readable)
     for name in {"scenario", "first", "second", "better"} & set(table):
