@@ -5,7 +5,8 @@ and without a download. On request they contain the faults of real collections, 
 """
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lab_utils.core.config import Fault
+from lab_utils.core.machine import in_parallel
 from lab_utils.core.progress import progress
 from lab_utils.data.decode import Pixels
 
@@ -52,15 +54,8 @@ def write_phantoms(
         for label, (name, count) in enumerate(counts.items()):
             for kind in ("images", "masks"):
                 (root / name / kind).mkdir(parents=True, exist_ok=True)
-            for number in range(1, count + 1):
-                path = f"{name}/images/{name}-{number}.png"
-                rng = np.random.default_rng([seed, label, number, *[hospital] * (hospital > 1)])
-                image, lungs = phantom(CLASSES.index(shown.get(path, name)), rng)
-                image = at_second_hospital(image, rng) if hospital == SECOND_HOSPITAL else image
-                Image.fromarray(_with_faults(image, label, faults)).save(root / path)
-                mask = Image.fromarray(lungs.astype(np.uint8) * 255)
-                mask = mask.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST)
-                mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
+            draw = partial(_write_phantom, root, label=label, shown=shown, faults=faults, seed=seed, hospital=hospital)
+            for _ in in_parallel(draw, range(1, count + 1)):
                 bar.update()
             if "duplicates" in faults:
                 _duplicate(root / name, name, count)
@@ -68,6 +63,28 @@ def write_phantoms(
             files = [f"{name}-{number}" for number in range(1, count + 1)]
             sheet = pd.DataFrame({"FILE NAME": files, "FORMAT": "PNG", "SIZE": "256*256", "URL": url})
             sheet.to_excel(root / f"{name}.metadata.xlsx", sheet_name="Sheet1", index=False)
+
+
+def _write_phantom(
+    root: Path,
+    number: int,
+    *,
+    label: int,
+    shown: Mapping[str, str],
+    faults: Collection[Fault],
+    seed: int,
+    hospital: int,
+) -> None:
+    """Write the image and the mask of one number of a class."""
+    name = CLASSES[label]
+    path = f"{name}/images/{name}-{number}.png"
+    rng = np.random.default_rng([seed, label, number, *[hospital] * (hospital > 1)])
+    image, lungs = phantom(CLASSES.index(shown.get(path, name)), rng)
+    image = at_second_hospital(image, rng) if hospital == SECOND_HOSPITAL else image
+    Image.fromarray(_with_faults(image, label, faults)).save(root / path)
+    mask = Image.fromarray(lungs.astype(np.uint8) * 255)
+    mask = mask.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST)
+    mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
 
 
 def class_counts(images: int) -> dict[str, int]:
@@ -116,7 +133,8 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[Pix
     The label is an index into `CLASSES`: scattered patches, one consolidation, clear lungs, fine reticulation.
     All that varies between patients comes from `rng`.
     """
-    y, x = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
+    x = np.linspace(-1, 1, size)[None]  # one row
+    y = x.T  # one column: what depends on one of them is computed once for all rows or columns
     width, height = rng.uniform(0.26, 0.31), rng.uniform(0.52, 0.62)
     top = rng.uniform(-0.12, 0.04)
     sides = [(side * rng.uniform(0.36, 0.42), top + rng.uniform(-0.03, 0.03)) for side in (-1, 1)]
@@ -125,11 +143,12 @@ def phantom(label: int, rng: np.random.Generator, size: int = SIZE) -> tuple[Pix
     body = _ellipse(x, y, 0, 0.25, rng.uniform(0.88, 0.98), 1.25)
     heart = _ellipse(x, y, 0.14, 0.3, rng.uniform(0.22, 0.3), 0.3)
     spine = np.exp(-((x / 0.09) ** 2))
-    ribs = np.sin(2 * np.pi * (rng.uniform(4.5, 6) * (y + 0.35 * x**2) + rng.uniform())) ** 8
+    waves = np.sin(2 * np.pi * (rng.uniform(4.5, 6) * (y + 0.35 * x**2) + rng.uniform()))
+    ribs = ((waves**2) ** 2) ** 2  # 100 times as fast as ** 8
     soft = (1 - lungs) * body * _soft_tissue(size, rng)
     tissue = 0.12 + 0.5 * body + 0.07 * soft - 0.38 * lungs + 0.26 * heart + 0.14 * spine * body + 0.05 * ribs * body
     tissue = tissue + 0.42 * lungs * _pattern(label, x, y, sides, (width, height), rng)
-    tissue = tissue * rng.uniform(0.94, 1.06) + rng.uniform(-0.02, 0.02) + 0.012 * rng.standard_normal(x.shape)
+    tissue = tissue * rng.uniform(0.94, 1.06) + rng.uniform(-0.02, 0.02) + 0.012 * rng.standard_normal((size, size))
     return (255 * tissue.clip(0, 1)).astype(np.uint8), lungs > 0.5
 
 
@@ -175,18 +194,17 @@ def _pattern(
     """Draw what distinguishes the classes, in about [-1, 1]; `lung` is the lungs' size."""
     width, height = lung
     strength = rng.uniform(0.1, 0.9)  # from barely visible to clear: a classifier should make some errors
-    field = np.zeros_like(x)
+    field = np.zeros((y.size, x.size))
     if CLASSES[label] == "COVID":
         for cx, cy in sides:
             for _ in range(rng.integers(4, 8)):
                 outward = np.sign(cx) * width * rng.uniform(0.3, 0.9)
-                field += np.exp(
-                    -(((x - cx - outward) / 0.07) ** 2) - ((y - cy - height * rng.uniform(-0.3, 0.8)) / 0.09) ** 2
-                )
+                drop = height * rng.uniform(-0.3, 0.8)
+                field += np.exp(-(((x - cx - outward) / 0.07) ** 2)) * np.exp(-(((y - cy - drop) / 0.09) ** 2))
     elif CLASSES[label] == "Lung_Opacity":
         cx, cy = sides[rng.integers(2)]
         drop = height * rng.uniform(-0.4, 0.6)
-        field += 1.1 * np.exp(-(((x - cx) / 0.2) ** 2) - ((y - cy - drop) / 0.22) ** 2)
+        field += 1.1 * np.exp(-(((x - cx) / 0.2) ** 2)) * np.exp(-(((y - cy - drop) / 0.22) ** 2))
     elif CLASSES[label] == "Viral Pneumonia":
         fine = rng.uniform(22, 30)
         field += (

@@ -13,6 +13,8 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from lab_utils.core.errors import LabError
@@ -104,18 +106,28 @@ class ReportFigure(Exhibit):
         self.figure, self.alt, self.photographic = figure, alt, photographic
 
     def _ipython_display_(self) -> None:
-        data = {"text/plain": self.alt, "image/png": b64encode(self._saved("png", dpi=PIXELS_PER_INCH)).decode()}
+        data, layout = {"text/plain": self.alt}, self.figure.get_layout_engine()
         if not self.photographic:
-            data["image/svg+xml"] = self._saved("svg", metadata={"Date": None}).decode()
+            data["image/svg+xml"] = self._svg()
+            self.figure.set_layout_engine("none")  # half of the time; PNG has the layout of SVG
+        data["image/png"] = self._png()
+        self.figure.set_layout_engine(layout)
         width = round(96 * self.figure.get_figwidth())  # CSS pixels: PNG is shown as large as SVG, and sharp
         display(data, raw=True, metadata={**self.metadata, "alt": self.alt, "image/png": {"width": width}})
         self._show_caption()
 
-    def _saved(self, kind: str, **options: Any) -> bytes:
-        buffer = io.BytesIO()
+    def _svg(self) -> str:
+        """Draw the figure once; `savefig` draws it twice."""
+        buffer = io.StringIO()
         with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": self.label}):  # the same file each time
-            self.figure.savefig(buffer, format=kind, **options)
+            FigureCanvasSVG(self.figure).print_svg(buffer, metadata={"Date": None})
         return buffer.getvalue()
+
+    def _png(self) -> str:
+        buffer = io.BytesIO()
+        self.figure.set_dpi(PIXELS_PER_INCH)
+        FigureCanvasAgg(self.figure).print_png(buffer)
+        return b64encode(buffer.getvalue()).decode()
 
 
 class ReportTable(Exhibit):

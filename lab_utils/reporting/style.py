@@ -1,6 +1,7 @@
 """The look of every figure: type, sizes, and what a colour, a marker and a name stand for."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import FontManager, fontManager
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
@@ -64,6 +65,9 @@ def use_style() -> None:
     for path in (path for folder in fonts.folders() for path in folder.glob("*.ttf")):
         if path not in known:
             fontManager.addfont(path)
+    # For each text, matplotlib searches the fonts of all families, which takes a third of the time of a figure.
+    found = cache(partial(FontManager._find_fonts_by_props, fontManager))
+    fontManager._find_fonts_by_props = found  # type: ignore[assignment, method-assign]
     mpl.rcdefaults()
     mpl.rcParams.update(STYLE)
 
