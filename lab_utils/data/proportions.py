@@ -32,7 +32,7 @@ def effective_images(groups: ArrayLike) -> float:
     Kish's effective sample size (Survey Sampling, 1965) is the squared sum of the group sizes over the sum of their
     squares.
     """
-    sizes = pd.Series(np.asarray(groups)).value_counts().to_numpy(float)
+    sizes = np.unique(groups, return_counts=True)[1].astype(float)
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
