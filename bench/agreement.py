@@ -1,5 +1,7 @@
 """Do training on cached features and training without them end at the same accuracy? Five seeds of each.
 
+Cached training is also run with other number formats: of features on disk, and of matrix products.
+
 ``make bench-agreement`` runs it. Training on images takes minutes a run, so Keras' own ``fit`` with Keras' own layers
 stands in for it, on features that TensorFlow computed: the same function of the same weights.
 """
@@ -7,6 +9,7 @@ stands in for it, on features that TensorFlow computed: the same function of the
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,9 +28,9 @@ from lab_utils.models.training import fit
 SEEDS = range(5)
 
 
-def cached(lab: Lab, seeds: Sequence[int], *, storage: str = "float32") -> list[float]:
+def cached(lab: Lab, seeds: Sequence[int], *, storage: str = "float32", precision: str = "float32") -> list[float]:
     """Final validation accuracy of each seed, trained by the lab."""
-    data, plan, accuracies = replace(lab.data, storage=storage), lab.scenario, []
+    data, plan, accuracies = replace(lab.data, storage=storage, precision=precision), lab.scenario, []
     for seed in seeds:
         backbone, _ = lab.obtain_backbone()
         model = compiled_model(lab, backbone, seed=seed)
@@ -70,7 +73,8 @@ def uncached(lab: Lab, seeds: Sequence[int]) -> list[float]:
 WAYS: dict[str, Callable[[Lab, Sequence[int]], list[float]]] = {
     "uncached": uncached,
     "cached": cached,
-    "cached, float16": lambda lab, seeds: cached(lab, seeds, storage="float16"),
+    "cached, float16 on disk": partial(cached, storage="float16"),
+    "cached, bfloat16 products": partial(cached, precision="bfloat16"),
 }
 
 
@@ -79,14 +83,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", default="workspace")
     parser.add_argument("--dataset", default="phantom")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     given = parser.parse_args()
     folder = Workspace.open(given.workspace).root / "bench"
     prepare(given.dataset, folder / "run")
     scenarios, rows = load_experiment().scenarios, []
-    with progress(total=len(WAYS) * len(scenarios), desc="agreement", unit="setting") as bar:
+    with progress(total=len(given.ways) * len(scenarios), desc="agreement", unit="setting") as bar:
         for name in scenarios:
-            for way, train in WAYS.items():
-                accuracies = train(lab_in(folder / "run", name), SEEDS)
+            for way in given.ways:
+                accuracies = WAYS[way](lab_in(folder / "run", name), SEEDS)
                 rows.append({"scenario": name, "way": way, "mean": np.mean(accuracies)})
                 rows[-1] |= {"sd": np.std(accuracies, ddof=1)} | {
                     f"seed {s}": a for s, a in zip(SEEDS, accuracies, strict=True)

@@ -7,6 +7,7 @@ import argparse
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -25,6 +26,7 @@ from lab_utils.models.architecture import build_model
 from lab_utils.models.backbone import scaling_layer
 from lab_utils.models.cut import graph_of
 from lab_utils.models.matrix_product import with_matrix_products
+from lab_utils.models.precision import Product
 from lab_utils.models.pretrained import obtain_backbone
 from lab_utils.models.runtime import keras, tf
 from lab_utils.models.training import TrainablePart
@@ -39,7 +41,7 @@ def trainable_part(plan: Scenario, folder: Path) -> tuple[TrainablePart, np.ndar
     """A new model's trainable part on random features in a file, and labels."""
     backbone, _ = obtain_backbone(plan.backbone, SIDE, weights="random", synthetic=True)
     graph = graph_of(build_model(plan, backbone, scaling_layer(plan.backbone, "unit"), (SIDE, SIDE, 3), CLASSES))
-    model = with_matrix_products(graph.part(graph.cut_place(), len(graph.steps) - 1))
+    model = graph.part(graph.cut_place(), len(graph.steps) - 1)
     file, count, random = folder / f"{plan.name}.npy", len(TRAIN) + len(VALIDATION), np.random.default_rng(0)
     labels = np.eye(CLASSES, dtype=np.float32)[random.integers(0, CLASSES, count)]
     if not file.is_file():
@@ -48,9 +50,17 @@ def trainable_part(plan: Scenario, folder: Path) -> tuple[TrainablePart, np.ndar
 
 
 def keras_fit(
-    part: TrainablePart, labels: np.ndarray, plan: Scenario, *, memory: bool = False, jit: bool = False, steps: int = 1
+    part: TrainablePart,
+    labels: np.ndarray,
+    plan: Scenario,
+    *,
+    memory: bool = False,
+    jit: bool = False,
+    steps: int = 1,
+    precision: Product = "float32",
 ) -> Train:
-    """Keras' ``fit``; without other arguments as the lab calls it."""
+    """Keras' ``fit``; the lab calls it with 8 steps per execution."""
+    part = replace(part, model=with_matrix_products(part.model, precision))
     batches, seconds = in_memory if memory else TrainablePart.batches, []
     ticks = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: seconds.append(-time.perf_counter()),
@@ -91,7 +101,8 @@ def by_hand(part: TrainablePart, labels: np.ndarray, plan: Scenario) -> Train:
     Each step is one function compiled by XLA, a thread reads the next batch, and the last batch of an epoch is filled
     up with rows of weight 0, so that one shape serves all.
     """
-    model, optimizer, order = part.model, keras.optimizers.Adam(plan.learning_rate), np.random.default_rng(0)
+    model = with_matrix_products(part.model)
+    optimizer, order = keras.optimizers.Adam(plan.learning_rate), np.random.default_rng(0)
     weights, size = model.trainable_variables, plan.batch_size
     optimizer.build(weights)
 
@@ -137,6 +148,7 @@ def by_hand(part: TrainablePart, labels: np.ndarray, plan: Scenario) -> Train:
 WAYS: dict[str, Callable[..., Train]] = {"loop by hand": by_hand, "fit": keras_fit}
 VARIANTS = {
     "fit, 8 steps per execution": partial(keras_fit, steps=8),
+    "fit, 8 steps per execution, bfloat16": partial(keras_fit, steps=8, precision="bfloat16"),
     "fit, XLA": partial(keras_fit, jit=True),
     "fit, XLA, 8 steps per execution": partial(keras_fit, jit=True, steps=8),
     "fit, features in memory": partial(keras_fit, memory=True),

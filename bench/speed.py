@@ -103,7 +103,10 @@ def features_rate(folder: str, engine: str, batch: str = "1") -> dict[str, float
 
 
 def training_step(folder: str, scenario: str) -> dict[str, float]:
-    """A training step of Keras on features in memory, and the matrix products that it is made of, as sgemm."""
+    """A training step of Keras on features in memory, and the matrix products that it is made of, as sgemm.
+
+    sgemm is float32 also where the step's products are bfloat16, so that the ratio can be larger than 1.
+    """
     from lab_utils.models.matrix_product import MatrixProduct
     from lab_utils.models.runtime import keras, tf
     from lab_utils.models.training import TrainablePart
@@ -115,13 +118,11 @@ def training_step(folder: str, scenario: str) -> dict[str, float]:
     part.model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     part.model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((part.inputs[rows], lab.data.labels[rows])).repeat())
-    positions = int(np.prod(part.inputs.shape[1:-1]))  # 1 for pooled features
     products = []  # (rows, inner, columns) of the products of a step: forward, gradient of the weights, of the inputs
     layers = [layer for layer in part.model.layers if isinstance(layer, MatrixProduct | keras.layers.Dense)]
     for place, layer in enumerate(layers):
-        kernel = layer.convolution.kernel if isinstance(layer, MatrixProduct) else layer.kernel
-        inner, columns = kernel.shape[-2:]
-        count = size * (positions if isinstance(layer, MatrixProduct) else 1)
+        inner, columns = (layer.layer if isinstance(layer, MatrixProduct) else layer).kernel.shape[-2:]
+        count = size * int(np.prod(layer.output.shape[1:-1]))  # positions: 1 behind pooling
         products += [(count, inner, columns), (inner, count, columns)]
         products += [(count, columns, inner)] if place else []
     random = np.random.default_rng(0)

@@ -149,6 +149,7 @@ class Lab:
             store_key=store_key,
             features_folder=self.workspace.features(""),
             storage=self.experiment.storage,
+            precision=self.experiment.precision,
         )
 
     def under(self, protocol: str) -> "Lab":

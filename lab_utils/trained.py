@@ -33,7 +33,7 @@ class TrainedRun(Run):
     @classmethod
     def trial(cls, lab: "Lab", plan: Scenario, changes: Mapping[str, Any]) -> "TrainedRun":
         """Train a scenario with changed settings below ``by_hand/trials/``, unless done before."""
-        key = digest(plan.model_dump(), lab.protocol.model_dump(), lab.seed, lab.data.store_key)
+        key = digest(plan.model_dump(), lab.protocol.model_dump(), lab.seed, lab.data.store_key, lab.data.precision)
         folder = replace(lab.workspace, is_by_hand=True).root / "trials" / f"{plan.name}-{key}"
         settings = ", ".join(f"{name}={value}" for name, value in changes.items()) or "as in the experiment"
         run = cls(lab.protocol, plan, lab.seed, folder, lab, settings)
@@ -72,6 +72,7 @@ class TrainedRun(Run):
             },
             "dataset": {name: getattr(self.lab.dataset, name) for name in ("kind", "fingerprint", "classes")},
             **{name: getattr(backbone, name) for name in ("weights", "weights_sha256", "store")},
+            "precision": models.product_precision(data.precision),
             "features": part.features.key,
             "cut": part.features.layer,
             "architecture": models.architecture(model).to_dict("records"),

@@ -213,6 +213,7 @@ KEYS = [
     "image_size",
     "seeds",
     "storage",
+    "precision",
     "faults",
     "x",
 ]

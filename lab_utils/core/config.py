@@ -15,6 +15,7 @@ from lab_utils.core.paths import experiment_file
 from lab_utils.core.values import Depth as Depth
 from lab_utils.core.values import Fault as Fault
 from lab_utils.core.values import Name, Names, Seed, Settings, distinct
+from lab_utils.core.values import Precision as Precision
 from lab_utils.core.values import Storage as Storage
 from lab_utils.core.values import TableColumn as TableColumn
 from lab_utils.core.yaml_files import read_yaml
@@ -41,7 +42,8 @@ class Experiment(Settings):
     faults: Annotated[tuple[Fault, ...], AfterValidator(distinct)] = ()  # of the phantoms, for the audits to find
     weights: Literal["auto", "imagenet", "random"]  # auto: ImageNet's; on phantoms random where those cannot be had
     image_size: Annotated[int, Field(ge=32, le=4096, strict=True)]  # side of the square that the network sees
-    storage: Storage  # of activations on disk; arithmetic is float32 either way
+    storage: Storage  # of activations on disk
+    precision: Precision = "auto"  # of matrix products in training; auto: bfloat16 where the processor is fast at it
     run: Chosen
     training: dict[str, Any] = Field(default={})  # values of every scenario that has no other
     known_protocols: dict[Name, Protocol] = Field(alias="protocols", min_length=1)

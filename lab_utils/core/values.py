@@ -32,6 +32,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Width = Annotated[int, Field(gt=0, le=65_536, strict=True)]
 Depth = Annotated[int | Literal["all"], BeforeValidator(_depth)]  # of fine-tuning
 Storage = Literal["float32", "float16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 Fault = Literal["duplicates", "marker", "source", "labels"]
 TableColumn = Literal["image", "label", "patient", "split", "source", "mask", "age", "sex"]
 

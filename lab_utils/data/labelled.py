@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lab_utils.core.config import Protocol, Storage
+from lab_utils.core.config import Precision, Protocol, Storage
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset
 from lab_utils.data.decode import Pixels
@@ -24,6 +24,7 @@ class LabelledImages:
     store_key: str  # key of the image store; cached features depend on it
     features_folder: Path  # folder of the cached features
     storage: Storage = "float32"  # number format of the cached features on disk
+    precision: Precision = "float32"  # of matrix products in training
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "explain": ["AttributionError", "attribute", "attribute_image", "attribute_linear", "grad_cam"],
         "export": ["export_model", "pixel_scaling"],
         "features": ["cut_table", "features_by_depth", "principal_components"],
+        "precision": ["product_precision"],
         "pretrained": ["frozen_backbone", "obtain_backbone"],
         "runtime": ["keras"],
         "training": ["TrainablePart", "fit", "predict"],

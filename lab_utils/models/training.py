@@ -18,6 +18,7 @@ from lab_utils.models.cut import graph_of
 from lab_utils.models.engine import Float
 from lab_utils.models.features import Features, cached_features
 from lab_utils.models.matrix_product import with_matrix_products
+from lab_utils.models.precision import product_precision
 from lab_utils.models.runtime import keras, tf
 
 PREDICT_BATCH = 256
@@ -46,7 +47,7 @@ class TrainablePart:
                 f"{len(data.classes)} classes"
             )
         place = graph.cut_place()
-        part = with_matrix_products(graph.part(place, len(graph.steps) - 1))
+        part = with_matrix_products(graph.part(place, len(graph.steps) - 1), product_precision(data.precision))
         if place < 0:
             return cls(part, data.images, Features("", data.images, "", seconds=0.0, shared=1, uncached_rate=math.inf))
         (features,) = cached_features(graph, [place], data)

@@ -69,6 +69,13 @@ def test_a_protocol_follows_one_that_is_listed_above_it(followed: str, tmp_path:
         load_experiment(str(write_config(tmp_path / "lab.yaml", protocols=protocols)))
 
 
+def test_precision_is_auto_unless_it_is_chosen(tmp_path: Path) -> None:
+    assert load_experiment(str(PROJECT / "lab.yaml")).precision == "auto"
+    assert load_experiment(str(write_config(tmp_path / "lab.yaml", precision="bfloat16"))).precision == "bfloat16"
+    with pytest.raises(LabError, match=r"precision: .*'auto', 'float32' or 'bfloat16', found 'float16'"):
+        load_experiment(str(write_config(tmp_path / "lab.yaml", precision="float16")))
+
+
 def test_unknown_names_list_the_known_ones(tmp_path: Path) -> None:
     experiment = load_experiment(str(write_config(tmp_path / "lab.yaml")))
     with pytest.raises(

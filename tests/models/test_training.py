@@ -11,10 +11,12 @@ from lab_utils.core.errors import LabError
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.models.cut import graph_of
 from lab_utils.models.engine import to_rgb
+from lab_utils.models.precision import Product
 from lab_utils.models.runtime import keras, tf
 from lab_utils.models.training import TrainablePart, fit, predict
 from tests.models.conftest import Build
 
+PRECISIONS: list[Product] = ["float32", "bfloat16"]
 SCENARIOS = ["last_two_convs", "last_conv", "fc_only"]
 CURVES = ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
 layers = keras.layers
@@ -70,9 +72,10 @@ def test_batches_cover_all_rows_once_in_each_epoch(shared_data: LabelledImages, 
         assert np.array_equal(np.sort(order.sum(axis=1)), np.sort(np.asarray(part.inputs).sum(axis=1)))
 
 
-def test_batchnorm_statistics_and_frozen_weights_stay(data: LabelledImages, build: Build) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_batchnorm_statistics_and_frozen_weights_stay(data: LabelledImages, build: Build, precision: Product) -> None:
     before, model = build("last_two_convs").layers[1], build("last_two_convs")
-    fit(model, data, epochs=2, batch_size=16)
+    fit(model, replace(data, precision=precision), epochs=2, batch_size=16)
     after = model.layers[1]
     moved = [
         layer.name
@@ -85,13 +88,28 @@ def test_batchnorm_statistics_and_frozen_weights_stay(data: LabelledImages, buil
     assert moved == ["block_16_project", "Conv_1"]
 
 
-def test_the_same_seed_gives_the_same_run(data: LabelledImages, build: Build) -> None:
-    models = build("fc_only"), build("fc_only")
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_same_seed_gives_the_same_run(data: LabelledImages, build: Build, precision: Product) -> None:
+    models, data = (build("last_conv"), build("last_conv")), replace(data, precision=precision)
     first, second = (fit(model, data, epochs=2, batch_size=16, seed=3) for model in models)
     pd.testing.assert_frame_equal(first[CURVES], second[CURVES])
     assert np.array_equal(predict(models[0], data), predict(models[1], data))
-    other = fit(build("fc_only"), data, epochs=2, batch_size=16, seed=4)
+    assert all(np.array_equal(a, b) for a, b in zip(*(model.get_weights() for model in models), strict=True))
+    other = fit(build("last_conv"), data, epochs=2, batch_size=16, seed=4)
     assert not other["loss"].equals(first["loss"])
+
+
+def test_bfloat16_rounds_products_of_training_steps_alone(data: LabelledImages, build: Build) -> None:
+    model, rounded = build("last_two_convs"), replace(data, precision="bfloat16")
+    history = fit(model, rounded, epochs=2, batch_size=16)
+    probabilities = predict(model, rounded)
+    assert np.array_equal(probabilities, predict(model, data))
+    correct = probabilities.argmax(axis=1) == data.labels[data.rows("validation")].argmax(axis=1)
+    assert correct.mean() == pytest.approx(history["val_accuracy"].iloc[-1], abs=1e-6), "validation is float32"
+    assert all(variable.dtype != "bfloat16" for variable in [*model.variables, *model.optimizer.variables])
+    exact = fit(build("last_two_convs"), data, epochs=2, batch_size=16)
+    assert history["loss"].iloc[0] == pytest.approx(exact["loss"].iloc[0], rel=1e-2)
+    assert history["loss"].iloc[0] != exact["loss"].iloc[0]
 
 
 # Five changes that a student makes in notebook 30_train.
