@@ -34,11 +34,11 @@ from lab_utils.data.dataset import source_fingerprint
 from lab_utils.data.external import collection_sources
 from lab_utils.pipeline.code_digest import stage_digest
 from lab_utils.pipeline.environment import GIVEN, replace_environment, stage_environment
+from lab_utils.pipeline.fork_server import start_server
 from lab_utils.pipeline.planning import discard_altered, lock, open_setup
 from lab_utils.pipeline.terminal import take_over
 
 PROJECT = Path(workflow.basedir)
-ALL = 1024  # threads: all cores of this machine, or as many as a cluster's profile says
 PUBLISHED = (PROJECT / "report" / "published.yaml").read_text()
 CHECKLIST = (PROJECT / "report" / "checklist.yaml").read_text()
 DATASET = FINGERPRINT = ""  # jobs of a cluster do not plan
@@ -75,6 +75,8 @@ workdir: workspace.root
 
 
 onstart:
+    if workflow.local_exec:
+        start_server()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -119,6 +121,11 @@ def scenario_of(wildcards):
     return experiment.scenario(wildcards.scenario)
 
 
+def threads_beside(jobs):
+    """Return the threads of a rule of which so many jobs can run at a time; a cluster's profile has its own."""
+    return lambda wildcards: max(1, workflow.cores // jobs)
+
+
 def resources_of(megabytes, minutes):
     """Return what a job requests on a cluster: measured peak memory and a margin, more at each further attempt."""
     return {
@@ -131,8 +138,8 @@ def resources_of(megabytes, minutes):
 PATHS = {"python": sys.executable, "project": PROJECT, "experiment": config_file}
 shell.prefix(f"set -euo pipefail; {' '.join(f'{name}={shlex.quote(str(path))}' for name, path in PATHS.items())}; ")
 RUN = (
-    '"$python" -m lab_utils.pipeline.runner "$project"/{params.notebook:q} {output.notebook:q} -y {params.parameters:q}'
-    ' -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
+    '"$python" -m lab_utils.pipeline.forked lab_utils.pipeline.runner "$project"/{params.notebook:q} {output.notebook:q}'
+    ' -y {params.parameters:q} -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
 )
 RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
 CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "error_page.py")]
@@ -227,7 +234,7 @@ checkpoint preprocess:
             lambda wildcards: {"protocol": wildcards.protocol},
             lambda wildcards: [settings_of(experiment.protocol(wildcards.protocol)), experiment.image_size],
         ),
-    threads: ALL
+    threads: threads_beside(len(experiment.protocols))
     resources:
         **resources_of(1000, 120),
     log:
@@ -251,7 +258,7 @@ rule features:
             lambda wildcards: {"protocol": wildcards.protocol, "backbone": wildcards.backbone},
             lambda wildcards: [experiment.weights, experiment.storage],
         ),
-    threads: ALL
+    threads: threads_beside(len(experiment.protocols) * len(BACKBONES))
     resources:
         **resources_of(2000, 240),
     log:
@@ -273,9 +280,9 @@ rule train:
         **params_of(
             "30_train",
             lambda wildcards: {"protocol": wildcards.protocol, "scenario": wildcards.scenario, "seed": int(wildcards.seed)},
-            lambda wildcards: [settings_of(scenario_of(wildcards)), experiment.weights],
+            lambda wildcards: [settings_of(scenario_of(wildcards)), experiment.weights, experiment.precision],
         ),
-    threads: 2
+    threads: threads_beside(len(experiment.protocols) * len(SCENARIOS) * len(experiment.seeds))
     resources:
         **resources_of(2000, 480),
     log:
@@ -313,7 +320,7 @@ rule external:
             lambda wildcards: {"external": outside_sources()[0]},
             lambda wildcards: [outside_sources()[1], [one.model_dump(exclude={"path"}) for one in experiment.collections]],
         ),
-    threads: ALL
+    threads: threads_beside(2)  # audit and external
     resources:
         **resources_of(3000, 240),
     log:
@@ -334,7 +341,7 @@ rule audit:
     params:
         **params_of("45_audit"),
         page=digest([path.read_text(encoding="utf-8") for path in CARDS]),
-    threads: ALL
+    threads: threads_beside(2)  # audit and external
     resources:
         **resources_of(3000, 240),
     log:
@@ -374,4 +381,5 @@ rule render:
     log:
         "logs/render-{format}.log",
     shell:
-        '"$python" -m nbconvert --to {params.exporter} --output-dir report {input[0]:q} > {log:q} 2>&1'
+        '"$python" -m lab_utils.pipeline.forked nbconvert --to {params.exporter} --output-dir report {input[0]:q}'
+        ' > {log:q} 2>&1'

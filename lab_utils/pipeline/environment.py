@@ -90,7 +90,8 @@ def kernel_class() -> Any:
     class Kernel(AsyncKernelManager):
         @property
         def kernel_spec(self) -> Any:
-            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+            command = [sys.executable, "-m", "lab_utils.pipeline.forked", "ipykernel_launcher"]
+            command += ["-f", "{connection_file}", "--log-level=ERROR"]
             return KernelSpec(argv=command, display_name="Python 3 (ipykernel)", language="python")
 
     return Kernel
