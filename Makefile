@@ -28,6 +28,9 @@ FILTER := git config filter.nbstripout.clean '"$(CURDIR)/$(BIN)/python" -m nbstr
   git config filter.nbstripout.extrakeys "$(addprefix metadata.language_info.,version codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer)" && \
   git config filter.nbstripout.smudge cat && git config filter.nbstripout.required false && \
   git config diff.ipynb.textconv '"$(CURDIR)/$(BIN)/python" -m nbstripout -t'
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# uv takes a quarter of pip's time. It would read pyproject.toml, whose constraints have no hashes, in this folder.
+UV := $(BIN)/uv --directory / pip install --quiet --python "$(CURDIR)/$(BIN)/python"
 BENCH := --workspace "$$LAB_WORKSPACE" $${LAB_DATASET:+--dataset "$$LAB_DATASET"}
 
 .DEFAULT_GOAL := help
@@ -92,9 +95,11 @@ clean:  ## remove the environment and the default workspace
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("the lab needs Python 3.11 to 3.13, this is %s; give make PYTHON=python3.11" % sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
-	@echo "Installing the lab into .venv (once, a few minutes) ..."
+	@echo "Installing the lab into .venv (once, a minute or more) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	@$(PIP) --require-hashes -r .venv/uv.lock && $(UV) --require-hashes -r "$(CURDIR)/requirements.lock" \
+	  || $(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@[ ! -e .git ] || { $(FILTER); } || echo "git is not set up to keep outputs of notebooks out of commits"
 	@touch $@
