@@ -116,7 +116,7 @@ class ExternalImages:
         errors, examples = surest_errors(predictions, explained), pd.DataFrame(columns=audits.EXAMPLES)
         if len(errors):
             with suppress(models.AttributionError):  # the audits say why
-                attribution = models.attribute(model, data, rows[errors], has_random=False)
+                attribution = models.attribute(model, data, rows[errors])
                 examples = audits.attribution_examples(attribution, manifest.iloc[errors], data.classes, each=explained)
         first, second = (run.labelled(table).assign(collection=name) for table in (predictions, examples))
         return first, second

@@ -16,6 +16,7 @@ from lab_utils.data.labelled import LabelledImages
 from lab_utils.data.sources import NBSP
 from lab_utils.data.store import ensure_masks, open_store
 
+MOST = {"train": 400, "validation": 300}  # images drawn at random; docs/statistics.md compares them with all images
 MASK_SHARE = 0.9  # of every class's images that must have a lung mask for the inputs that need one
 BORDER = 1 / 8  # width of the border, as a share of the side
 DILATION = 1 / 16  # by which the erased lungs grow on every side, as a share of the side
@@ -84,8 +85,8 @@ class MaskedImages:
     images: Pixels  # uint8 (N, H, W) or (N, H, W, 3)
     rows: NDArray[np.int64]  # (n,): which images, in this order
     mask: Mask | None = None  # None: the images as they are
-    lungs: Pixels | None = None  # uint8 (N, H, W): lung masks, lungs above 127
-    lung_rows: NDArray[np.int64] | None = None  # (n,): whose lungs; by default their own
+    lungs: Pixels | None = None  # uint8 (M, H, W): lung masks, lungs above 127
+    lung_rows: NDArray[np.int64] | None = None  # (n,): which lung masks
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -101,9 +102,9 @@ class MaskedImages:
         images = self.images[self.rows[place]]
         if self.mask is None:
             return images
-        if self.lungs is None:
+        if self.lungs is None or self.lung_rows is None:
             return self.mask(images, np.zeros(images.shape[:3], bool))
-        return self.mask(images, self.lungs[(self.rows if self.lung_rows is None else self.lung_rows)[place]] > 127)
+        return self.mask(images, self.lungs[self.lung_rows[place]] > 127)
 
     def among(self, places: NDArray[np.int64]) -> "MaskedImages":
         """Return some of the images (k,)."""
@@ -113,11 +114,11 @@ class MaskedImages:
 
 @dataclass(frozen=True)
 class AuditImages:
-    """The images of a protocol that the audits use: one split for every input."""
+    """A random sample of a protocol's images, with its split, for every input."""
 
     manifest: pd.DataFrame  # their rows
     inputs: dict[str, MaskedImages]  # full, border and, where there are lung masks, the others of `MASKS`
-    masks: Pixels | None  # uint8 (N, H, W): lung masks of all images of the store, lungs above 127
+    masks: Pixels | None  # uint8 (n, H, W): their lung masks, lungs above 127
     key: str  # key of what the inputs were made from
     without_masks: str = ""  # why there are no inputs that need lung masks
 
@@ -127,9 +128,9 @@ class AuditImages:
 
 
 def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
-    """Choose the images of the audits: training and validation images.
+    """Draw the images of the audits: as many training and validation images as `MOST` allows.
 
-    Where nearly all have a lung mask, only these are taken.
+    Where nearly all have a lung mask, only these are drawn.
 
     Lung masks that count as images are left out, and the images of a test set. The masks are resized and kept in the
     workspace.
@@ -139,16 +140,31 @@ def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Works
     has_lungs = manifest["lungs"] > 0
     without_masks = _lack_of_masks(has_lungs[is_image], manifest.loc[is_image, "class"])
     rows = np.flatnonzero(is_image if without_masks else is_image & has_lungs)
+    rows = rows[_sample(manifest.iloc[rows])]
     masks, masks_key, inputs = None, "", {"full": MaskedImages(images, rows)}
-    if not without_masks:
-        masks_key = ensure_masks(dataset, manifest, images.shape[1], workspace)
-        masks = open_store(workspace, masks_key)
     chosen = manifest.iloc[rows].reset_index(drop=True)
+    if not without_masks:
+        masks_key = ensure_masks(dataset, chosen, images.shape[1], workspace)
+        masks = open_store(workspace, masks_key)
     for name in MASKS if masks is not None else ("border",):
-        others = rows[_other_images(chosen)] if name == OTHER_LUNGS else None
-        inputs[name] = MaskedImages(images, rows, MASKS[name], masks, others)
+        lung_rows = _other_images(chosen) if name == OTHER_LUNGS else np.arange(len(rows))
+        inputs[name] = MaskedImages(images, rows, MASKS[name], masks, lung_rows)
     key = digest(FORMAT, data.store_key, masks_key, rows.tolist(), BORDER, DILATION)
     return AuditImages(chosen, inputs, masks, key, without_masks)
+
+
+def _sample(manifest: pd.DataFrame) -> NDArray[np.int64]:
+    """Draw images of each side of the split; their classes have the shares of all images: places, ascending.
+
+    A group may be drawn in part: images of more groups say more than as many of fewer groups.
+    """
+    random, places = np.random.default_rng(0), []
+    for side, images in manifest.assign(place=range(len(manifest))).groupby("split"):
+        shuffled = images.iloc[random.permutation(len(images))]
+        of_class = shuffled.groupby("class")["place"]
+        before = (of_class.cumcount() + 0.5) / of_class.transform("size")  # share of its class that comes first
+        places += shuffled["place"].iloc[np.argsort(before, kind="stable")[: MOST[str(side)]]].tolist()
+    return np.sort(np.array(places, np.int64))
 
 
 def _other_images(manifest: pd.DataFrame) -> NDArray[np.int64]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lab_utils.audits.attribution import EXAMPLES, SHARES, attribution_examples, attribution_shares, coverage
 from lab_utils.audits.confounding import SOURCES, source_scores
 from lab_utils.audits.discriminant import Discriminant
 from lab_utils.audits.inputs import Float, grey_inputs
-from lab_utils.audits.masking import AuditImages
+from lab_utils.audits.masking import AuditImages, MaskedImages
 from lab_utils.audits.network import NETWORK_INPUTS, network_scores
 from lab_utils.audits.probes import PROBES, probe_scores
 from lab_utils.audits.suspects import SUSPECTS, suspect_labels
@@ -22,7 +23,7 @@ from lab_utils.audits.tables import AuditError
 from lab_utils.core.files import atomic_write, digest, reading
 from lab_utils.core.progress import progress
 from lab_utils.data.labelled import LabelledImages
-from lab_utils.evaluation.predictions import probabilities_of
+from lab_utils.evaluation.predictions import correct_in, probabilities_of
 from lab_utils.evaluation.runs import STAGE, Run
 from lab_utils.models.backbone import load_model, trunk_of, weights_sha256
 from lab_utils.models.cut import joined
@@ -30,7 +31,13 @@ from lab_utils.models.engine import FeatureExtractor
 from lab_utils.models.explain import Attribution, AttributionError, attribute, attribute_linear
 from lab_utils.models.features import Features, features_by_depth
 
-REFERENCE_IMAGES = 600  # training images of the lungs-only reference: more change its maps little
+ALL_IMAGES = "full_all_images"  # input of the table probes
+EACH = 2  # most confident predictions of each class and outcome whose maps are examples
+ERRORS = 200  # most confident errors of a run that are explained: as many as the gallery shows
+RANDOM_IMAGES = 128  # explained with random heads, at most
+REFERENCE_IMAGES = 150  # training images of the lungs-only reference: more change its maps little
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +45,11 @@ class ProtocolAudit:
     """The audits of one protocol and one frozen backbone."""
 
     data: LabelledImages  # all images of the protocol
-    images: AuditImages  # those that the audits use
+    images: AuditImages  # a sample: those that are masked and whose attribution is measured
     backbone: Any  # keras.Model, frozen
     scaling: Any  # keras.layers.Layer, in front of the backbone
     network: Run | None = None  # judged on images with parts erased, whose features are then computed in the same pass
-    _attributions: dict[Path, Attribution | None] = field(default_factory=dict, repr=False)  # by folder of the run
+    _attributions: dict[Path, tuple[Rows, Attribution] | None] = field(default_factory=dict, repr=False)  # by folder
 
     @cached_property
     def left_out(self) -> dict[str, str]:
@@ -59,8 +66,18 @@ class ProtocolAudit:
             return pd.DataFrame(columns=columns)
 
     def probes(self) -> pd.DataFrame:
-        """Scores of a linear model on every input: table probes of the protocol."""
-        return self._attempt("linear models", PROBES, lambda: probe_scores(self.inputs, self.images.manifest))
+        """Scores of a linear model on every input: table probes of the protocol.
+
+        All inputs are of the sample. Where there are more images, the first rows are of all of them.
+        """
+        return self._attempt("linear models", PROBES, self._probe_scores)
+
+    def _probe_scores(self) -> pd.DataFrame:
+        sampled, (values, manifest) = probe_scores(self.inputs, self.images.manifest), self._all_images
+        if len(manifest) == len(self.images.manifest):
+            return sampled
+        everything = probe_scores({"full": values}, manifest).assign(input=ALL_IMAGES)
+        return pd.concat([everything, sampled], ignore_index=True)
 
     def network_inputs(self) -> pd.DataFrame:
         """Scores of a trained network on images with parts erased: table network_inputs of its run."""
@@ -76,21 +93,19 @@ class ProtocolAudit:
 
     def sources(self) -> pd.DataFrame:
         """Source confounding: table sources of the protocol."""
-        return self._attempt(
-            "source confounding", SOURCES, lambda: source_scores(self.inputs["full"], self.images.manifest)
-        )
+        return self._attempt("source confounding", SOURCES, lambda: source_scores(*self._all_images))
 
     def suspects(self) -> pd.DataFrame:
-        """Images whose label the other images contradict: table suspects of the protocol.
+        """Images whose label the other images contradict: table suspects of the protocol."""
+        return self._attempt("suspect labels", SUSPECTS, lambda: suspect_labels(*self._all_images, self.data.classes))
 
-        Lung masks that count as images are left out, and the images of a test set.
-        """
+    @cached_property
+    def _all_images(self) -> tuple[Float, pd.DataFrame]:
+        """Pooled features and manifest of all training and validation images, without lung masks among them."""
         manifest = self.data.manifest
         rows = np.flatnonzero((manifest["kind"] == "image") & manifest["split"].isin(["train", "validation"]))
         values = self._training_features.values[rows].astype(np.float32)
-        return self._attempt(
-            "suspect labels", SUSPECTS, lambda: suspect_labels(values, manifest.iloc[rows], self.data.classes)
-        )
+        return values, manifest.iloc[rows].reset_index(drop=True)
 
     @cached_property
     def inputs(self) -> dict[str, Float]:
@@ -120,34 +135,39 @@ class ProtocolAudit:
         return features_by_depth(self.backbone, self.scaling, [0], self.data)[0]
 
     @cached_property
-    def _joined(self) -> tuple[Any, str]:
-        """Return what runs over masked images, the backbone joined to the network, and its key."""
+    def _judged(self) -> tuple[Any, str]:
+        """Return what runs over masked images, the backbone joined to the network, and the network's key."""
+        trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
         if self.network is None:
-            raise AuditError("no network is judged under this protocol")
+            return trunk, ""
         model = load_model(self.network.folder / "model.keras", stage=STAGE)
-        return joined(trunk_of(self.backbone, self.scaling, self.data.shape), model), weights_sha256([model])
+        return joined(trunk, model), weights_sha256([model])
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:
         """One for all inputs, because it is compiled for seconds."""
-        return FeatureExtractor(self._joined[0], self.data.images.shape[1:])
+        return FeatureExtractor(self._judged[0], self.data.images.shape[1:])
+
+    def _pooled(self, images: MaskedImages, desc: str) -> list[Float]:
+        """Compute pooled features (n, K) and, where there is a network, its probabilities (n, C)."""
+        outputs = [np.empty((len(images), shape[-1]), np.float32) for shape in self._extractor.shapes]
+        with progress(total=len(images), desc=desc, unit="image") as bar:
+
+            def write(start: int, blocks: Sequence[Float]) -> None:
+                for output, block in zip(outputs, [blocks[0].mean(axis=(1, 2)), *blocks[1:]], strict=True):
+                    output[start : start + len(block)] = block
+                bar.update(len(blocks[0]))
+
+            self._extractor.run(images, write)
+        return outputs
 
     def _masked_outputs(self, name: str) -> list[Float]:
-        """Pooled features (n, K) and the network's probabilities (n, C) of masked images; cached."""
-        images = self.images.inputs[name]
-        folder = self.data.features_folder / digest(self._training_features.key, self.images.key, name, self._joined[1])
+        """Pooled features and the network's probabilities of masked images; cached."""
+        key = digest(self._training_features.key, self.images.key, name, self._judged[1])
+        folder = self.data.features_folder / key
         paths = [folder / f"{part}.npy" for part in ("pooled", "probabilities")]
         if not all(path.is_file() for path in paths):
-            outputs = [np.empty((len(images), *shape), np.float32) for shape in self._extractor.shapes]
-            with progress(total=len(images), desc=name, unit="image") as bar:
-
-                def write(start: int, blocks: Sequence[Float]) -> None:
-                    for output, block in zip(outputs, blocks, strict=True):
-                        output[start : start + len(block)] = block
-                    bar.update(len(blocks[0]))
-
-                self._extractor.run(images, write)
-            for path, output in zip(paths, outputs, strict=True):
+            for path, output in zip(paths, self._pooled(self.images.inputs[name], name), strict=True):
                 with atomic_write(path) as draft:
                     np.save(draft, output)
         with reading(folder, "features of masked images", stage="45_audit"):
@@ -157,62 +177,73 @@ class ProtocolAudit:
     def reference(self) -> Attribution:
         """The lungs-only reference: attribution of a linear model that sees only lungs.
 
-        It is fitted on some training images, explains the validation images, and needs lung masks.
+        It is fitted on some training images, explains the validation images of the sample, and needs lung masks.
         """
-        lungs, manifest = self.images.inputs["lungs_only"], self.images.manifest
-        extractor = FeatureExtractor(
-            trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False), lungs.shape[1:]
-        )
+        lungs = self.images.inputs["lungs_only"]
         train = np.random.default_rng(0).permutation(self.images.positions("train"))[:REFERENCE_IMAGES]
-        values = np.empty((len(train), extractor.shapes[0][-1]), np.float32)
-
-        def write(start: int, blocks: Sequence[Float]) -> None:
-            values[start : start + len(blocks[0])] = blocks[0].mean(axis=(1, 2))
-
-        extractor.run(lungs.among(train), write)
-        labels, groups = (manifest[column].to_numpy()[train] for column in ("class", "group"))
+        values = self.inputs["lungs_only"][train] if self.network else self._pooled(lungs.among(train), "lungs_only")[0]
+        labels, groups = (self.images.manifest[column].to_numpy()[train] for column in ("class", "group"))
         with threadpool_limits(1):
             coefficients = Discriminant.fit(values, labels, groups).coefficients(labels)
-        return attribute_linear(extractor, lungs.among(self.images.positions("validation")), *coefficients)
+        return attribute_linear(self._extractor, lungs.among(self.images.positions("validation")), *coefficients)
 
     def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tables attribution and examples of a run of the protocol and backbone.
 
-        Without lung masks, attribution has no rows; where Grad-CAM is not possible, both have none.
+        Shares are those of the sample, examples those of all validation images. Without lung masks, attribution has no
+        rows; where Grad-CAM is not possible, both have none.
         """
-        attribution = self._attribution(run)
-        if attribution is None:
+        if (explained := self._attribution(run)) is None:
             return pd.DataFrame(columns=SHARES), pd.DataFrame(columns=EXAMPLES)
-        positions = self.images.positions("validation")
-        rows, manifest = self.images.inputs["full"].rows[positions], self.images.manifest.iloc[positions]
-        examples = attribution_examples(attribution, manifest, self.data.classes)
+        (rows, attribution), sample = explained, self.images.positions("validation")
+        examples = attribution_examples(attribution, self.data.manifest.iloc[rows], self.data.classes, each=EACH)
         if self.images.masks is None:
             return pd.DataFrame(columns=SHARES), examples
-        cover = coverage(self.images.masks, rows, *attribution.maps.shape[1:])
+        manifest = self.images.manifest.iloc[sample]
+        cover = coverage(self.images.masks, sample, *attribution.maps.shape[1:])
+        of_sample = attribution.first(len(sample))
         shares = self._attempt(
             "attribution inside the lungs",
             SHARES,
-            lambda: attribution_shares(attribution, self.reference, cover, manifest, self.data.classes),
+            lambda: attribution_shares(of_sample, self.reference, cover, manifest, self.data.classes),
         )
         return shares, examples
 
     def grad_cam_maps(self, run: Run) -> dict[str, Float]:
         """Grad-CAM of a run for the predicted class: image_id to float32 (h, w), at least 0.
 
-        It holds the validation images that the audits use, and none where Grad-CAM is not possible.
+        It holds the images of `_explained_rows`, and none where Grad-CAM is not possible.
         """
-        attribution = self._attribution(run)
-        names = self.images.manifest["image_id"].iloc[self.images.positions("validation")]
-        return {} if attribution is None else dict(zip(names, attribution.maps, strict=True))
+        if (explained := self._attribution(run)) is None:
+            return {}
+        rows, attribution = explained
+        return dict(zip(self.data.manifest["image_id"].iloc[rows], attribution.maps, strict=True))
 
-    def _attribution(self, run: Run) -> Attribution | None:
-        """Compute Grad-CAM of the validation images once; None where it is not possible."""
+    def _attribution(self, run: Run) -> tuple[Rows, Attribution] | None:
+        """Compute Grad-CAM of the rows of the data once; None where it is not possible."""
         if run.folder not in self._attributions:
-            rows = self.images.inputs["full"].rows[self.images.positions("validation")]
-            attribution = None
+            rows, count = self._explained_rows(run), len(self.images.positions("validation"))
+            random_rows = np.arange(0, count, -(-count // RANDOM_IMAGES))
+            explained = None
             try:
-                attribution = attribute(load_model(run.folder / "model.keras", stage=STAGE), self.data, rows)
+                model = load_model(run.folder / "model.keras", stage=STAGE)
+                explained = rows, attribute(model, self.data, rows, random_rows)
             except AttributionError as error:
                 self.left_out[f"Grad-CAM, {run.scenario.label}"] = str(error)
-            self._attributions[run.folder] = attribution
+            self._attributions[run.folder] = explained
         return self._attributions[run.folder]
+
+    def _explained_rows(self, run: Run) -> Rows:
+        """Rows of the data: the validation images of the sample, then the most confident predictions.
+
+        The latter are the `ERRORS` most confident errors, and `EACH` predictions of each class and outcome.
+        """
+        sample = self.images.inputs["full"].rows[self.images.positions("validation")]
+        predictions = run.predictions()
+        table = predictions[["image_id", "y_true"]].assign(
+            confidence=probabilities_of(predictions).max(axis=1), correct=correct_in(predictions)
+        )
+        table = table.sort_values("confidence", ascending=False, kind="stable")
+        chosen = pd.concat([table[~table["correct"]].head(ERRORS), table.groupby(["y_true", "correct"]).head(EACH)])
+        rows = pd.Index(self.data.manifest["image_id"]).get_indexer(pd.Index(chosen["image_id"]))
+        return np.concatenate([sample, np.setdiff1d(rows, sample)])

@@ -18,7 +18,6 @@ from lab_utils.models.runtime import keras, tf
 
 BATCH = 64  # images per pass
 RANDOM_HEADS = 20  # a share above those of all random heads has p < 1/20
-RANDOM_IMAGES = 128  # at most, explained with random heads
 
 
 class AttributionError(LabError):
@@ -35,6 +34,10 @@ class Attribution:
     random_maps: Float | None = None  # (m, heads, h, w): of m of the images, with random heads
     random_rows: NDArray[np.int64] | None = None  # (m,): which of the n images
 
+    def first(self, count: int) -> "Attribution":
+        """Return the first images, among them those with random heads."""
+        return replace(self, **{name: getattr(self, name)[:count] for name in ("maps", "predicted", "confidence")})
+
 
 def grad_cam(maps: Any, gradients: Any) -> Any:
     """Weight feature maps (n, h, w, K) by the mean gradient of the score: (n, h, w).
@@ -47,12 +50,14 @@ def grad_cam(maps: Any, gradients: Any) -> Any:
     return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
 
 
-def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64], *, has_random: bool = True) -> Attribution:
+def attribute(
+    model: Any, data: LabelledImages, rows: NDArray[np.int64], random_rows: NDArray[np.int64] | None = None
+) -> Attribution:
     """Compute Grad-CAM for the images of some rows (n,) of the data.
 
-    With `has_random`, evenly chosen images are explained with random heads too. A random head is the part behind the
-    last feature map with random kernels. Its maps show what Grad-CAM gives although the head has learned nothing: the
-    randomisation test of Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018 (arXiv 1810.03292).
+    Those of `random_rows` (m,), numbers below n, are explained with random heads too. A random head is the part behind
+    the last feature map with random kernels. Its maps show what Grad-CAM gives although the head has learned nothing:
+    the randomisation test of Adebayo et al., *Sanity Checks for Saliency Maps*, NeurIPS 2018 (arXiv 1810.03292).
 
     Raises
     ------
@@ -73,10 +78,9 @@ def attribute(model: Any, data: LabelledImages, rows: NDArray[np.int64], *, has_
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     attribution = Attribution(*computed(explained, rows))
-    if not has_random:
+    if random_rows is None:
         return attribution
-    sample = np.arange(0, len(rows), -(-len(rows) // RANDOM_IMAGES))
-    return replace(attribution, random_maps=computed(randomised, rows[sample])[0], random_rows=sample)
+    return replace(attribution, random_maps=computed(randomised, rows[random_rows])[0], random_rows=random_rows)
 
 
 def attribute_image(model: Any, image: NDArray[np.uint8]) -> tuple[Float, Attribution]:

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab_utils.audits import masking
 from lab_utils.audits.masking import MASKS, AuditImages, MaskedImages, _other_images, choose_audit_images
 from lab_utils.core.paths import Workspace
 from lab_utils.data.dataset import Dataset
@@ -16,8 +17,8 @@ def test_masks_by_hand() -> None:
     lungs[1, 2:4, 2] = lungs[1, 5, 5] = 255
     rows, own = np.array([1]), lungs[1] > 127
 
-    def masked(name: str, **options: np.ndarray) -> np.ndarray:
-        return MaskedImages(images, rows, MASKS[name], lungs, **options)[0:1][0]
+    def masked(name: str, lung_rows: np.ndarray = rows) -> np.ndarray:
+        return MaskedImages(images, rows, MASKS[name], lungs, lung_rows)[0:1][0]
 
     erased, only = masked("lungs_erased"), masked("lungs_only")
     assert (erased + only == images[1]).all()
@@ -30,8 +31,8 @@ def test_masks_by_hand() -> None:
     frame = masked("border")
     assert (frame > 0).sum() == 28
     assert (masked("frame_without_lungs") == np.where(own, 0, frame)).all()
-    assert (masked("other_lungs_erased", lung_rows=np.array([0])) == images[1]).all(), "the other image has no lungs"
-    colour = MaskedImages(np.stack([images] * 3, axis=-1), rows, MASKS["lungs_only"], lungs)
+    assert (masked("other_lungs_erased", np.array([0])) == images[1]).all(), "the other image has no lungs"
+    colour = MaskedImages(np.stack([images] * 3, axis=-1), rows, MASKS["lungs_only"], lungs, rows)
     assert (colour[0:1] == only[..., None]).all()
     assert (MaskedImages(images, rows)[0:1] == images[1:]).all()
     large = np.zeros((1, 64, 64), bool)
@@ -51,6 +52,18 @@ def test_other_lungs_are_of_another_group_on_the_same_side() -> None:
     for side in ("train", "validation"):
         assert set(places[chosen.positions(side)]) == set(chosen.positions(side))
     assert 0.2 < (manifest["class"].to_numpy()[places] == manifest["class"]).mean() < 0.8, "of any class"
+
+
+def test_a_sample_has_the_shares_of_the_classes_on_each_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "MOST", {"train": 20, "validation": 50})
+    manifest = pd.DataFrame({"class": list("aaaabaaaac") * 10, "split": ["train"] * 60 + ["validation"] * 40})
+    places = masking._sample(manifest)
+    chosen = manifest.iloc[places]
+    assert chosen.loc[chosen["split"] == "train", "class"].value_counts().to_dict() == {"a": 16, "b": 2, "c": 2}
+    assert (places[20:] == range(60, 100)).all(), "there are fewer validation images, so all are taken"
+    assert (np.diff(places) > 0).all()
+    assert (masking._sample(manifest) == places).all(), "the same images in each run"
+    assert len(set(places[:20] // 10)) > 3, "from the whole set"
 
 
 @pytest.mark.parametrize(

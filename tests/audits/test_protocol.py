@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lab_utils.audits.masking import MASKS, AuditImages, MaskedImages, choose_audit_images
-from lab_utils.audits.protocol import ProtocolAudit
+from lab_utils.audits.protocol import ERRORS, ProtocolAudit
 from lab_utils.core.catalogue import write_table_file
 from lab_utils.core.config import Protocol, Scenario
 from lab_utils.core.paths import Workspace
@@ -22,6 +22,7 @@ from lab_utils.models.engine import to_rgb
 from lab_utils.models.explain import Attribution
 from lab_utils.models.pretrained import obtain_backbone, set_batchnorm_statistics
 from lab_utils.models.runtime import keras
+from lab_utils.reporting import error_page
 
 PROTOCOL = Protocol(name="described", title="described")
 SIZE = 64
@@ -81,6 +82,7 @@ def test_what_the_images_or_the_network_do_not_allow_is_left_out_with_its_reason
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
     model.save(tmp_path / "model.keras")
     run = Run(PROTOCOL, Scenario(name="flat", title="flat", trainable_convs=0), 0, tmp_path)
+    predict(run, manifest[4:], np.linspace(0.5, 0.9, 4))
     tables = [audit.probes(), audit.sources(), audit.suspects(), *audit.explain(run)]
     assert [len(table) for table in tables] == [0] * 5
     assert audit.grad_cam_maps(run) == {}
@@ -93,36 +95,54 @@ def test_what_the_images_or_the_network_do_not_allow_is_left_out_with_its_reason
     }
 
 
-def test_grad_cam_is_computed_once_and_suspects_are_neither_masks_nor_test_images(
+def predict(run: Run, validation: pd.DataFrame, probabilities: np.ndarray) -> None:
+    """Write a run's predictions of two classes; `probabilities` are of the first one."""
+    table = predictions_table(validation, ["a", "b"], np.stack([probabilities, 1 - probabilities], axis=1))
+    write_table_file(run.folder / "predictions.csv", "predictions", table)
+
+
+def test_grad_cam_is_computed_once_of_the_sample_and_of_the_most_confident_predictions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    names = [f"i{number}" for number in range(40)]
+    manifest = pd.DataFrame({"image_id": names, "class": ["a", "b"] * 20, "group": range(40), "kind": "image"})
+    manifest["split"] = ["train"] * 10 + ["validation"] * 30
+    images, sample = np.zeros((40, 8, 8), np.uint8), np.arange(5, 20)
+    data = LabelledImages(images, manifest, ("a", "b"), "k", tmp_path)
+    chosen = manifest.iloc[sample].reset_index(drop=True)
+    audit = ProtocolAudit(data, AuditImages(chosen, {"full": MaskedImages(images, sample)}, None, "k"), None, None)
+    run = Run(PROTOCOL, Scenario(name="s", title="s", trainable_convs=0), 0, tmp_path)
+    predict(run, manifest[10:], np.linspace(0.6, 0.99, 30))  # always a: images of class b are wrong
+    asked: list[np.ndarray] = []
+
+    def attribute(model: str, data: LabelledImages, rows: np.ndarray, random_rows: np.ndarray) -> Attribution:
+        asked.append(rows)
+        assert random_rows.tolist() == list(range(10)), "random heads explain images of the sample alone"
+        confidence = np.linspace(0.6, 0.99, 30)[rows - 10].astype(np.float32)
+        return Attribution(np.float32(rows)[:, None, None] * np.eye(2, dtype=np.float32), 0 * rows, confidence)
+
+    monkeypatch.setattr("lab_utils.audits.protocol.attribute", attribute)
+    monkeypatch.setattr("lab_utils.audits.protocol.load_model", lambda path, stage: "model")
+    monkeypatch.setattr("lab_utils.audits.protocol.ERRORS", 3)
+    examples, shown = audit.explain(run)[1], audit.grad_cam_maps(run)
+    assert [rows.tolist() for rows in asked] == [[*range(10, 20), 35, 36, 37, 38, 39]]
+    assert set(examples["image_id"]) == {"i36", "i38", "i37", "i39"}, "two of each class and outcome"
+    assert list(shown) == [f"i{row}" for row in asked[0]]
+    assert shown["i37"].max() == 37
+    assert ERRORS == error_page.MOST
+
+
+def test_suspects_and_sources_are_neither_masks_nor_test_images_nor_a_sample(tmp_path: Path) -> None:
     random, classes = np.random.default_rng(0), np.array(["a", "b"] * 40)
     names = [f"i{number}" for number in range(80)]
-    manifest = pd.DataFrame({"image_id": names, "class": classes, "group": range(80), "kind": "image", "mask": ""})
-    manifest["split"] = (["train"] * 2 + ["validation"] * 2) * 20
+    manifest = pd.DataFrame({"image_id": names, "class": classes, "group": range(80), "kind": "image", "source": "x"})
+    manifest["split"], manifest.loc[::3, "source"] = (["train"] * 2 + ["validation"] * 2) * 20, "y"
     manifest.loc[[0, 1], "kind"], manifest.loc[[2, 3], "split"] = "mask", "test"
-    images = np.zeros((80, 8, 8), np.uint8)
-    data = LabelledImages(images, manifest, ("a", "b"), "k", tmp_path)
-    rows = np.arange(4, 80)
-    chosen = AuditImages(manifest.iloc[rows].reset_index(drop=True), {"full": MaskedImages(images, rows)}, None, "k")
-    audit = ProtocolAudit(data, chosen, None, None)
+    data = LabelledImages(np.zeros((80, 8, 8), np.uint8), manifest, ("a", "b"), "k", tmp_path)
+    audit = ProtocolAudit(data, AuditImages(manifest[4:8], {}, None, "k"), None, None)
     values = random.normal(size=(80, 2)) + 4.0 * (classes == "a")[:, None]
     audit.__dict__["_training_features"] = SimpleNamespace(values=np.where(np.arange(80)[:, None] < 4, np.inf, values))
     contradicted = {"i8": "b", "i9": "a"}
     manifest["class"] = manifest["image_id"].map(contradicted).fillna(manifest["class"])
     assert set(audit.suspects()["image_id"][:2]) == set(contradicted)
-    count = len(chosen.positions("validation"))
-    maps, asked = random.random((count, 2, 2)).astype(np.float32), []
-
-    def attribute(model: str, data: LabelledImages, rows: np.ndarray) -> Attribution:
-        asked.append(rows)
-        return Attribution(maps, np.zeros(count, np.int64), np.ones(count, np.float32))
-
-    monkeypatch.setattr("lab_utils.audits.protocol.attribute", attribute)
-    monkeypatch.setattr("lab_utils.audits.protocol.load_model", lambda path, stage: "model")
-    run = Run(PROTOCOL, Scenario(name="s", title="s", trainable_convs=0), 0, tmp_path)
-    examples, shown = audit.explain(run)[1], audit.grad_cam_maps(run)
-    assert [list(manifest["split"].iloc[rows].unique()) for rows in asked] == [["validation"]]
-    assert list(shown) == manifest["image_id"].iloc[asked[0]].tolist()
-    first = examples[examples["image_id"] == examples["image_id"].iloc[0]]
-    assert np.allclose(first["value"], shown[first["image_id"].iloc[0]].ravel())
+    assert audit.sources()["images"][0] == 38
