@@ -3,6 +3,9 @@
 Cropped and re-encoded ones are found as well.
 """
 
+from collections.abc import Sequence
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -109,10 +112,25 @@ def _best_match(
     references: Pixels, query: Pixels, places: NDArray[np.int64], starts: NDArray[np.int64]
 ) -> tuple[int, float]:
     """Return the candidate with the highest correlation, and the correlation."""
-    pairs = zip(references[places].astype(np.float32), map(_start, starts), strict=True)
-    correlations = [_correlation_aligned(query.astype(np.float32), image, affine) for image, affine in pairs]
+    first, others = query.astype(np.float32), references[places].astype(np.float32)
+    affines, correlations = [_start(number) for number in starts], np.zeros(len(places))
+    left = np.arange(len(places))  # candidates that may be copies
+    for step, blur, iterations, least in LEVELS:
+        image, candidates = (_band(x, blur, 8)[..., ::step, ::step] for x in (first, others[left]))
+        for place, candidate in zip(left, candidates, strict=True):
+            affines[place] = _align(image, candidate, affines[place], iterations)
+        correlations[left] = _correlations(first, others[left], [affines[place] for place in left])
+        left = left[correlations[left] >= least]
+        if not len(left):
+            break
     best = int(np.argmax(correlations))
-    return int(places[best]), correlations[best]
+    return int(places[best]), float(correlations[best])
+
+
+def _band(images: Grey, fine: float, coarse: float) -> Grey:
+    """Return what is coarser than one blur and finer than another, of images (..., H, W)."""
+    low, high = (gaussian_filter(images, sigma, axes=(-2, -1)) for sigma in (coarse, fine))
+    return np.asarray(high - low)
 
 
 def _start(number: int) -> Affine:
@@ -121,18 +139,6 @@ def _start(number: int) -> Affine:
     if number >= len(PARTS):
         size, y, x = 1 / size, -y / size, -x / size
     return np.array([[size, 0, y], [0, size, x]])
-
-
-def _correlation_aligned(first: Grey, second: Grey, affine: Affine) -> float:
-    """Align two images of 64 x 64 pixels, coarsely first; return the correlation of details."""
-    correlation = 0.0
-    for step, blur, iterations, least in LEVELS:
-        a, b = (gaussian_filter(x, blur) - gaussian_filter(x, 8) for x in (first, second))
-        affine = _align(a[::step, ::step], b[::step, ::step], affine, iterations)
-        correlation = _correlation(first, second, affine)
-        if correlation < least:
-            break
-    return correlation
 
 
 def _align(first: Grey, second: Grey, affine: Affine, iterations: int) -> Affine:
@@ -156,20 +162,28 @@ def _align(first: Grey, second: Grey, affine: Affine, iterations: int) -> Affine
     return affine
 
 
-def _correlation(first: Grey, second: Grey, affine: Affine) -> float:
-    """Correlate the details of two images where they overlap.
+def _correlations(first: Grey, others: Grey, affines: Sequence[Affine]) -> list[float]:
+    """Correlate the details of an image with those of others (n, H, W) where they overlap.
 
-    It is 0 if they hardly overlap, or one is blank there.
+    A correlation is 0 if they hardly overlap, or one is blank there.
     """
-    there = affine @ _coordinates(SIDE)
+    places = [affine @ _coordinates(SIDE) for affine in affines]
+    aligned = np.stack([_sample(image, there) for image, there in zip(others, places, strict=True)])
+    details = _band(aligned.reshape(others.shape), DETAILS, LIGHTING)
+    here = _band(first, DETAILS, LIGHTING)
+    return [_correlation(here, there, place) for there, place in zip(details, places, strict=True)]
+
+
+def _correlation(first: Grey, second: Grey, there: NDArray[np.float64]) -> float:
+    """Correlate two aligned images where the places (2, side²) lie in both."""
     inside = binary_erosion((abs(there) <= 1).all(axis=0).reshape(SIDE, SIDE), iterations=MARGIN)
     if inside.mean() < LEAST_OVERLAP:
         return 0.0
-    aligned = (first, _sample(second, there).reshape(SIDE, SIDE))
-    values = [(gaussian_filter(x, DETAILS) - gaussian_filter(x, LIGHTING))[inside] for x in aligned]
+    values = [first[inside], second[inside]]
     return float(np.corrcoef(values)[0, 1]) if min(map(np.std, values)) > 0.1 else 0.0
 
 
+@cache
 def _coordinates(side: int) -> NDArray[np.float64]:
     """Return the coordinates (y, x, 1) of all pixels, in half sides: (3, side²)."""
     line = np.linspace(-1, 1, side)
