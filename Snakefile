@@ -214,6 +214,7 @@ checkpoint download:
             lambda wildcards: {"dataset": DATASET, "phantoms": experiment.phantoms, "faults": " ".join(experiment.faults)},
             lambda wildcards: [FINGERPRINT, experiment.columns],
         ),
+    threads: threads_beside(1)
     log:
         "logs/10_download.log",
     shell:

@@ -92,6 +92,7 @@ def kernel_class() -> Any:
         def kernel_spec(self) -> Any:
             command = [sys.executable, "-m", "lab_utils.pipeline.forked", "ipykernel_launcher"]
             command += ["-f", "{connection_file}", "--log-level=ERROR"]
+            command += ["--HistoryManager.enabled=False"]  # it would write each cell to a database
             return KernelSpec(argv=command, display_name="Python 3 (ipykernel)", language="python")
 
     return Kernel

@@ -23,8 +23,9 @@ from lab_utils.pipeline.environment import KERNEL, replace_environment
 from lab_utils.pipeline.forked import ADDRESS
 
 SHARED = (
-    *("papermill", "nbformat.sign", "ipykernel.kernelapp", "nbconvert.nbconvertapp"),
-    *("matplotlib.pyplot", "seaborn", "sklearn.decomposition", "scipy.stats", "statsmodels.stats.multitest"),
+    *("papermill", "nbformat.sign", "ipykernel.kernelapp", "nbconvert.nbconvertapp", "typst", "bs4"),
+    *("matplotlib.pyplot", "seaborn", "openpyxl", "imagehash", "sklearn.decomposition"),
+    *("scipy.optimize", "scipy.sparse.csgraph", "scipy.stats", "statsmodels.stats.multitest"),
     *("tensorflow", "keras", "ai_edge_litert.interpreter"),
 )
 PR_SET_PDEATHSIG = 1  # of prctl(2)

@@ -12,6 +12,7 @@ from lab_utils.core.config import Experiment, load_experiment
 from lab_utils.core.errors import LabError
 from lab_utils.core.files import sha256
 from lab_utils.core.locks import acquire_lock
+from lab_utils.core.machine import in_parallel
 from lab_utils.core.paths import Workspace, experiment_file
 from lab_utils.data.external import replace_collections, with_absolute_paths
 from lab_utils.pipeline.environment import GIVEN
@@ -92,7 +93,9 @@ def discard_altered(workspace: Workspace) -> list[str]:
             recorded = dict(json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get(CHECKSUMS, {}))
         except (OSError, ValueError, KeyError, AttributeError, TypeError):  # a damaged notebook vouches for nothing
             recorded = {}
-        changed = [name for name, known in recorded.items() if (root / name).is_file() and sha256(root / name) != known]
+        present = [name for name in recorded if (root / name).is_file()]
+        found = in_parallel(lambda name: sha256(root / name), present)
+        changed = [name for name, checksum in zip(present, found, strict=True) if checksum != recorded[name]]
         if changed:
             notebook.unlink()
             altered += changed

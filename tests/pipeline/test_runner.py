@@ -189,7 +189,7 @@ def test_a_dead_kernel_is_a_failure(tmp_path: Path) -> None:
     notebook, output = write(tmp_path / "n.ipynb", *cells), tmp_path / "out" / "n.ipynb"
     output.parent.mkdir()
     output.write_text("earlier")
-    with pytest.raises(LabError, match=r"n: its kernel died.*n\.failed\.ipynb"):
+    with pytest.raises(LabError, match="n: its kernel died.*the log names"):
         run_notebook(notebook, output, {"seed": 1})
     assert output.read_text() == "earlier"
 
