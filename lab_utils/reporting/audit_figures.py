@@ -55,7 +55,10 @@ def masked_inputs(probes: pd.DataFrame, network: pd.DataFrame) -> ReportFigure:
                 f"{readable(among) or 'all classes'}, {row['model']}, {row['row']}: {number_interval(row, 'auc')}"
             )
     figure.legend(handles=[*legend_of(marks), axes[0].get_lines()[-2]], loc="outside lower center", ncols=2)
-    caption = "Macro AUC as image content is removed, with 95 % confidence intervals; dashed, a model without skill"
+    caption = (
+        "Macro AUC as image content is removed, of a random sample of the images, with 95 % confidence intervals; "
+        "dashed, a model without skill"
+    )
     return ReportFigure(figure, caption, "fig-probes", f"AUC. {'; '.join(said)}.")
 
 
@@ -87,7 +90,7 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
     references = [f"{label} {percent(everything[name])}" for name, (label, *_) in REFERENCES.items()]
     caption = (
         f"Share of Grad-CAM attribution inside the lungs by class and outcome, {scenario.label}, "
-        "with 95 % confidence intervals; the lines are references, as means over all images"
+        "with 95 % confidence intervals; the lines are references, as means over all images of the sample"
     )
     alt = (
         f"Shares of attribution. {'; '.join(said)}. References: {'; '.join(references)}; random heads from "

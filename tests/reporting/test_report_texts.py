@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lab_utils.audits.attribution import BLIND
+from lab_utils.audits.masking import MOST
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.tables import time_totals
 from lab_utils.reporting import exhibits, tables
@@ -55,7 +56,7 @@ def said(phrase: str, path: str = "report/lab_report.ipynb", **names: Any) -> st
     """The only text of a notebook with this phrase, filled in, as a reader sees it."""
     notebook = nbformat.read(PROJECT / path, as_version=4)
     (source,) = [cell.source for cell in notebook.cells if phrase in cell.source and cell.source.startswith("%%text")]
-    text = render(source.removeprefix("%%text\n"), {"label": LABELS, **names})
+    text = render(source.removeprefix("%%text\n"), {"label": LABELS, "MOST": MOST, **names})
     return re.sub(r"\s+", " ", re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
 
 
@@ -174,7 +175,8 @@ def test_the_easiest_and_the_hardest_class() -> None:
 def timed(times: pd.DataFrame) -> str:
     ranked = times.groupby("scenario", as_index=False)["training"].mean().sort_values("training")
     totals = time_totals(times).iloc[0]
-    return said("Before training", ranking=ranked, fastest=ranked.iloc[0], slowest=ranked.iloc[-1], time_totals=totals)
+    names = {"ranking": ranked, "fastest": ranked.iloc[0], "slowest": ranked.iloc[-1], "time_totals": totals}
+    return said("Before training", record={"precision": "bfloat16"}, **names)
 
 
 def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
@@ -183,6 +185,7 @@ def test_the_fastest_scenario_is_the_one_that_was_fastest() -> None:
         "S2: title of two trained fastest, in 20.0 s. S1: title of one took longest, 30.0 s. Before training, "
         "frozen-layer activations were computed once and cached, in 5.00 s."
     )
+    assert "Matrix products of training steps were computed in bfloat16; validation and predictions are" in text
     assert "In total, features and training took 55.0 s." in text
     assert "Training without cached features would have taken about 1,100 s, 20.0 times as long." in text
     assert timed(TIMES[:1]).startswith("Training took 30.0 s. Before training")
@@ -331,7 +334,7 @@ def inputs(**scores: float) -> pd.DataFrame:
     for column, margin in {"low": -0.05, "high": 0.05}.items():
         table[column] = table[f"auc_{column}"] = table["auc"] + margin
     return table.assign(
-        above_null=table["low"] > 0.5, null_auc=0.5, difference=-0.2, among="COVID / Lung_Opacity"
+        above_null=table["low"] > 0.5, null_auc=0.5, difference=-0.2, among="COVID / Lung_Opacity", images=50
     ).assign(difference_low=-0.3, difference_high=-0.1)
 
 
@@ -371,7 +374,8 @@ def test_a_model_below_the_constant_answer_is_called_that() -> None:
         "- S1: title of one: 90.0 % [85.0, 95.0]; on *<b>other_hospital</b>*, 60.0 % [50.0, 70.0], where validation "
         "images of the same classes give 90.0 % [85.0, 95.0]" in measured
     )
-    assert text.endswith("With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0].")
+    assert "With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0]." in text
+    assert text.endswith("It was fitted on a sample of at most 400 images.")
 
 
 def test_what_remains_with_lungs_erased_is_reported() -> None:
@@ -379,6 +383,7 @@ def test_what_remains_with_lungs_erased_is_reported() -> None:
     phrase = "Do the networks use the lungs?"
     network = inputs(lungs_erased=0.6, box_erased=0.58).assign(scenario="one")
     text = said(phrase, probes=inputs(lungs_erased=0.7), network=network, overall=nothing)
+    assert "These scores are of a random sample of 50 validation images. With lungs erased, a linear" in text
     assert "a linear model reaches a macro AUC of 0.700 [0.650, 0.750]. With the full image it reaches 0.900" in text
     assert "The network S1: title of one has 0.900 [0.850, 0.950] on full images, 0.600 [0.550, 0.650] with" in text
     assert (
@@ -421,6 +426,7 @@ def probed(probes: pd.DataFrame, adults: pd.DataFrame, **coarse: pd.Series) -> s
 def test_inputs_without_lungs_are_named_and_compared_with_permuted_labels() -> None:
     probes = inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8, other_lungs_erased=0.75)
     text = probed(probes, probes, border=probes.loc["border"])
+    assert "All inputs are of one random sample: at most 400 training images, and 50 validation images." in text
     assert "on the full image its mean is 0.500" in text
     assert "better than with permuted labels (Holm-corrected p below 5 %): border (0.700 [0.650, 0.750])." in text
     assert "With the outline of another image erased, the AUC is 0.750 [0.700, 0.800]; with the lungs alone" in text
@@ -435,6 +441,7 @@ def test_inputs_without_lungs_are_named_and_compared_with_permuted_labels() -> N
 def test_attribution_in_words() -> None:
     row = {
         "scenario": "one",
+        "images": 120,
         "share": 0.4,
         "low": 0.35,
         "high": 0.45,
@@ -453,6 +460,7 @@ def test_attribution_in_words() -> None:
         return said(phrase, shown=shown, examples=overall, overall=overall, **names)
 
     some = text("uniform; centre")
+    assert "by class, on a random sample of 120 validation images. Over all classes it is: - S1" in some
     assert "- S1: title of one: 40.0 % [35.0, 45.0]; random heads 10.0 % to 42.0 %; exceeds uniform and centre" in some
     assert "Uniform attribution has 20.0 %, a blob in the centre 30.0 %, and the lungs of another" in some
     assert "No network exceeds them all." in some
@@ -584,9 +592,11 @@ def test_the_test_set_s_scores_stand_beside_those_of_the_validation_set() -> Non
 
 def test_audits_left_out_give_their_reason() -> None:
     rows = pd.DataFrame({"audit": ["linear models"], "reason": ["<i>ten groups</i> are needed"]})
-    values = {"audit_times": pd.DataFrame(columns=["part", "per_protocol"]), "audit_total": 1.0, "training_total": 2.0}
+    values = {"audit_times": pd.DataFrame({"part": ["novelty"], "seconds": [1.0]}), "audit_total": 1.0}
     text = said("The audits took", audits_left_out=rows, **values)
-    assert text.startswith("- **Left out:** linear models: <i>ten groups</i> are needed. The audits took 1.00 s")
+    assert text.startswith(
+        "- **Left out:** linear models: <i>ten groups</i> are needed. The audits took 1.00 s: novelty 1.00 s."
+    )
     assert said("The audits took", audits_left_out=rows[:0], **values).startswith("The audits took")
     nothing = inputs()[:0]
     assert "linear models of the audits were left out" in said(
