@@ -56,7 +56,7 @@ def said(phrase: str, path: str = "report/lab_report.ipynb", **names: Any) -> st
     """The only text of a notebook with this phrase, filled in, as a reader sees it."""
     notebook = nbformat.read(PROJECT / path, as_version=4)
     (source,) = [cell.source for cell in notebook.cells if phrase in cell.source and cell.source.startswith("%%text")]
-    text = render(source.removeprefix("%%text\n"), {"label": LABELS, "MOST": MOST, **names})
+    text = render(source.removeprefix("%%text\n"), {"label": LABELS, "sampled_train": MOST["train"], **names})
     return re.sub(r"\s+", " ", re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
 
 
