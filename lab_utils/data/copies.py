@@ -21,7 +21,8 @@ LEAST_CORRELATION = 0.92  # of the details of two aligned images; docs/data.md h
 CANDIDATES = 20  # images of the experiment that are aligned with one of the collection
 SIDE, COARSE_SIDE = 64, 16  # pixels of the images that are aligned, and of those that choose the candidates
 DETAILS, LIGHTING, MARGIN = 0.7, 3, 3  # pixels: blur of the finest and the coarsest details, and border left out
-LEVELS = ((2, 3.0, 2, 0.8), (1, 1.0, 8, LEAST_CORRELATION))  # step, blur, iterations, least correlation after them
+# Step, blur, iterations, least correlation after them; after the second, copies in the measurement had 0.92 or more
+LEVELS = ((2, 3.0, 2, 0.8), (1, 1.0, 2, 0.87), (1, 1.0, 6, LEAST_CORRELATION))
 LEAST_OVERLAP, LONGEST_STEP = 0.5, 0.1  # share of an image, and half sides per iteration
 # Parts of an image from which an alignment starts: size, and place of the centre (y, x), in half sides.
 PARTS = [(1.0, 0.0, 0.0)] + [(s, y, x) for s in (0.9, 0.8) for y in (s - 1, 0, 1 - s) for x in (s - 1, 0, 1 - s)]
