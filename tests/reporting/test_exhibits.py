@@ -1,11 +1,15 @@
+from base64 import b64decode
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from nbconvert.filters import markdown2html
+from PIL import Image
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting import exhibits
@@ -64,6 +68,21 @@ def test_a_figure_is_the_same_file_each_time(outputs: Outputs) -> None:
     assert metadata == {"caption": "c", "label": "fig-x", "number": "Figure 1", "alt": "a rising line"}
     assert caption["text/markdown"] == r"*Figure 1\: c*"
     assert plt.get_fignums() == []
+
+
+def test_a_figure_is_drawn_once_per_format_and_keeps_its_layout_engine(
+    outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure, _ = panels(1, 2.0, columns=1)
+    layout, draw, drawn = figure.get_layout_engine(), Figure.draw, []
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: drawn.append(draw(self, renderer)))
+    shown = ReportFigure(figure, "c", "fig-x", "empty axes")
+    shown._ipython_display_()
+    assert len(drawn) == 2
+    assert figure.get_layout_engine() is layout
+    shown._ipython_display_()  # as a cell does that somebody runs again
+    sizes = [Image.open(BytesIO(b64decode(outputs[place][0]["image/png"]))).size for place in (0, 2)]
+    assert sizes == [(945, 300)] * 2  # 6.3 by 2 inches
 
 
 def test_a_photograph_is_no_svg(outputs: Outputs) -> None:

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from matplotlib.font_manager import FontManager, FontProperties, fontManager
 
-from lab_utils.reporting import style
+from lab_utils.reporting import fonts, style
 from lab_utils.reporting.style import scenario_marks
 from tests.reporting.conftest import SCENARIOS
 
@@ -39,3 +40,11 @@ def test_what_the_user_has_set_for_other_figures_does_not_hold(tmp_path: Path) -
     figure, (ax,) = style.panels(1, 1.0, columns=1)
     ax.set_title("no TeX is needed")
     figure.draw_without_rendering()
+
+
+def test_fonts_are_those_that_matplotlib_finds() -> None:
+    for name in (fonts.FAMILIES[0], list(fonts.FAMILIES)):
+        properties = FontProperties(family=name, size=9)
+        found = FontManager._find_fonts_by_props(fontManager, properties)
+        assert fontManager._find_fonts_by_props(properties) == found
+        assert len(found) == len(properties.get_family())
