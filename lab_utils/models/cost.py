@@ -33,14 +33,14 @@ def _multiplications(steps: Sequence[Step]) -> float:
 def announce_features(layer: str, size: int, data: LabelledImages, rate: float) -> None:
     """Announce features behind `layer` that take more than ten times the images' bytes.
 
-    `rate` is in images per second.
+    `rate` is in images per second; 0 where it was not measured.
     """
     ratio = size / data.images.nbytes
     if ratio > LARGE:
+        duration = f" Computing them takes up to {_duration(len(data) / rate)}." if rate else ""
         print(
-            f"Features behind {layer} take {size / 1e9:,.3g} GB, {ratio:,.0f} times the bytes of the images. Computing "
-            f"them takes up to {_duration(len(data) / rate)}. `storage: float16` halves the size; fewer trained "
-            "convolutions lessen both.",
+            f"Features behind {layer} take {size / 1e9:,.3g} GB, {ratio:,.0f} times the bytes of the images.{duration} "
+            "`storage: float16` halves the size; fewer trained convolutions lessen both.",
             flush=True,
         )
 

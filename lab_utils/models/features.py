@@ -37,7 +37,7 @@ class Features:
     layer: str  # name of the layer whose output this is
     seconds: float  # of the pass over the images that computed it
     shared: int  # how many feature sets that pass computed
-    uncached_rate: float  # images per second of TensorFlow's forward pass, which uncached training repeats
+    uncached_rate: float  # images per second of the pass that uncached training repeats; 0 if nothing is trained
 
 
 def cached_features(graph: Graph, places: Sequence[int], data: LabelledImages) -> list[Features]:
@@ -85,10 +85,11 @@ def _compute(graph: Graph, folders: Mapping[int, Path], data: LabelledImages) ->
     """Run once over the images and write the output of every step in `folders` into its folder."""
     steps = [graph.steps[place] for place in folders]
     extractor = FeatureExtractor(keras.Model(graph.input, [step.output for step in steps]), data.images.shape[1:])
-    record: dict[str, Any] = {"shared": len(folders), "uncached_rate": extractor.tensorflow_rate(data.images)}
+    rate = extractor.tensorflow_rate(data.images) if len(data.rows("train")) else 0.0  # measuring takes a second or two
+    record: dict[str, Any] = {"shared": len(folders), "uncached_rate": rate}
     for step, shape in zip(steps, extractor.shapes, strict=True):
         size = len(data) * int(np.prod(shape)) * np.dtype(data.storage).itemsize
-        announce_features(step.layer.name, size, data, record["uncached_rate"])
+        announce_features(step.layer.name, size, data, rate)
     began = time.perf_counter()
     with ExitStack() as files:
         writers = [

@@ -8,6 +8,7 @@ import pytest
 from lab_utils.data.labelled import LabelledImages
 from lab_utils.models.cost import share_behind
 from lab_utils.models.cut import graph_of
+from lab_utils.models.features import cached_features
 from lab_utils.models.runtime import keras
 from lab_utils.models.training import fit
 
@@ -64,3 +65,12 @@ def test_an_expensive_cut_is_announced_before_it_starts(
     assert "LiteRT cannot be used" not in said, "features that are all zero agree, too"
     assert said.find("Every epoch runs") < said.find("train:")
     assert said.find("times the bytes of the images") < said.find("features:") or trained == 3
+
+
+def test_the_time_of_features_is_not_measured_where_nothing_is_trained(
+    images: LabelledImages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tested = replace(images, manifest=images.manifest.assign(split="test"))
+    (features,) = cached_features(graph_of(network(trained=2)), [0], tested)
+    assert features.uncached_rate == 0
+    assert "36 times the bytes of the images. `storage: float16`" in capsys.readouterr().out
