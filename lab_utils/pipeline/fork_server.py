@@ -27,6 +27,7 @@ SHARED = (
     *("matplotlib.pyplot", "seaborn", "openpyxl", "imagehash", "sklearn.decomposition"),
     *("scipy.optimize", "scipy.sparse.csgraph", "scipy.stats", "statsmodels.stats.multitest"),
     *("tensorflow", "keras", "ai_edge_litert.interpreter"),
+    *("lab_utils.reporting.exporters", "lab_utils.reporting.figures"),  # the rooms that import no TensorFlow
 )
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
@@ -45,7 +46,7 @@ def serve(parent: int) -> None:
     """Import what stages share, then fork for every request until the parent ends."""
     end_with(parent)
     for name in SHARED:
-        with suppress(ImportError):  # LiteRT is optional
+        with suppress(ImportError):  # LiteRT, say, is optional
             importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     listener, server = socket.socket(socket.AF_UNIX), os.getpid()
