@@ -141,6 +141,8 @@ RUN = (
     '"$python" -m lab_utils.pipeline.forked lab_utils.pipeline.runner "$project"/{params.notebook:q} {output.notebook:q}'
     ' -y {params.parameters:q} -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
 )
+# Audit and external run side by side, on half of the cores each; when one ends, the other one has them all.
+RUN_ON_ALL = "export OMP_NUM_THREADS={workflow.cores}; " + RUN
 RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
 CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "error_page.py")]
 CARDS += sorted((PROJECT / "report" / "templates" / "lab_cards").iterdir())
@@ -321,13 +323,13 @@ rule external:
             lambda wildcards: {"external": outside_sources()[0]},
             lambda wildcards: [outside_sources()[1], [one.model_dump(exclude={"path"}) for one in experiment.collections]],
         ),
-    threads: threads_beside(2)  # audit and external
+    threads: threads_beside(2)
     resources:
         **resources_of(3000, 240),
     log:
         "logs/42_external.log",
     shell:
-        RUN
+        RUN_ON_ALL
 
 
 rule audit:
@@ -342,13 +344,13 @@ rule audit:
     params:
         **params_of("45_audit"),
         page=digest([path.read_text(encoding="utf-8") for path in CARDS]),
-    threads: threads_beside(2)  # audit and external
+    threads: threads_beside(2)
     resources:
         **resources_of(3000, 240),
     log:
         "logs/45_audit.log",
     shell:
-        RUN
+        RUN_ON_ALL
 
 
 rule report:
