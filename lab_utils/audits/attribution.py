@@ -80,7 +80,7 @@ def reference_shares(cover: Float, groups: pd.Series) -> dict[str, Float]:
 
 
 def attribution_shares(
-    attribution: Attribution, reference: Attribution, cover: Float, manifest: pd.DataFrame, classes: Sequence[str]
+    attribution: Attribution, lungs_only: Float, cover: Float, manifest: pd.DataFrame, classes: Sequence[str]
 ) -> pd.DataFrame:
     """Share of attribution inside the lungs by class and outcome: table attribution of one run.
 
@@ -91,8 +91,10 @@ def attribution_shares(
 
     Parameters
     ----------
-    attribution, reference : Attribution
-        Of the network, and of a model that sees only lungs, on the same images.
+    attribution : Attribution
+        Of the network.
+    lungs_only : float32 (n, h, w)
+        Maps of a model that sees only lungs, of the same images.
     cover : float32 (n, h, w)
         See `coverage`.
     manifest : DataFrame (n rows)
@@ -108,7 +110,7 @@ def attribution_shares(
             "group": manifest["group"].to_numpy(),
             "share": share_inside(attribution.maps, cover),
             **reference_shares(cover, manifest["group"]),
-            "lungs_only": share_inside(reference.maps, cover),
+            "lungs_only": share_inside(lungs_only, cover),
         }
     )
     heads = _random_shares(attribution, cover)

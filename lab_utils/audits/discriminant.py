@@ -18,7 +18,7 @@ from lab_utils.audits.inputs import Float
 from lab_utils.audits.tables import AuditError
 
 PENALTIES = 10.0 ** np.arange(-3, 2.1, 0.5)  # in variances of a standardised input
-FOLDS = 5  # of the cross-validation inside the training set, at least
+FOLDS = 5  # of a cross-validation, at least
 FOLD_IMAGES = 300  # in a fold at most: the cost grows with their cube
 SMALLEST = 1e-6  # of the largest variance: directions with less are rounding errors
 
@@ -133,7 +133,7 @@ def _best_penalty(
     """
     count, answers = len(projected), is_of_class.astype(float)
     centred = (answers - answers.mean(axis=0)).astype(np.float32)
-    folds = _folds(groups)
+    folds = folds_of(groups)
     best, best_auc = float(PENALTIES[-1]), -np.inf
     for penalty in PENALTIES:
         shrunk = projected / np.sqrt(count * (variances + np.float32(penalty)))
@@ -148,8 +148,8 @@ def _best_penalty(
     return best
 
 
-def _folds(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Places of the images of each fold; a group lies in one fold."""
+def folds_of(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Draw the folds of a cross-validation: places of the images of each; a group (n,) lies in one fold."""
     codes, names = pd.factorize(np.asarray(groups))
     order = np.random.default_rng(0).permutation(len(names))
     place = order[codes]  # random place of each image's group

@@ -16,7 +16,7 @@ from lab_utils.data.labelled import LabelledImages
 from lab_utils.data.sources import NBSP
 from lab_utils.data.store import ensure_masks, open_store
 
-MOST = {"train": 400, "validation": 300}  # images drawn at random; docs/statistics.md compares them with all images
+MOST = 300  # images drawn at random; docs/statistics.md compares them with all images
 MASK_SHARE = 0.9  # of every class's images that must have a lung mask for the inputs that need one
 BORDER = 1 / 8  # width of the border, as a share of the side
 DILATION = 1 / 16  # by which the erased lungs grow on every side, as a share of the side
@@ -114,7 +114,7 @@ class MaskedImages:
 
 @dataclass(frozen=True)
 class AuditImages:
-    """A random sample of a protocol's images, with its split, for every input."""
+    """A random sample of a protocol's images, for every input."""
 
     manifest: pd.DataFrame  # their rows
     inputs: dict[str, MaskedImages]  # full, border and, where there are lung masks, the others of `MASKS`
@@ -122,18 +122,17 @@ class AuditImages:
     key: str  # key of what the inputs were made from
     without_masks: str = ""  # why there are no inputs that need lung masks
 
-    def positions(self, split: str) -> NDArray[np.int64]:
-        """Positions of the images on one side of the split, "train" or "validation": int64."""
-        return np.flatnonzero(self.manifest["split"] == split)
+    @property
+    def judged(self) -> NDArray[np.int64]:
+        """Places of the validation images, on which networks are judged: int64."""
+        return np.flatnonzero(self.manifest["split"] == "validation")
 
 
 def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
-    """Draw the images of the audits: as many training and validation images as `MOST` allows.
+    """Draw the images of the audits: `MOST` validation images or, if there are fewer, training images as well.
 
-    Where nearly all have a lung mask, only these are drawn.
-
-    Lung masks that count as images are left out, and the images of a test set. The masks are resized and kept in the
-    workspace.
+    Where nearly all have a lung mask, only these are drawn. Lung masks that count as images are left out, and the
+    images of a test set. The masks of the drawn images are resized and kept in the workspace.
     """
     manifest, images = data.manifest, data.images
     is_image = (manifest["kind"] == "image") & manifest["split"].isin(["train", "validation"])
@@ -154,30 +153,25 @@ def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Works
 
 
 def _sample(manifest: pd.DataFrame) -> NDArray[np.int64]:
-    """Draw images of each side of the split; their classes have the shares of all images: places, ascending.
+    """Draw images whose classes have the shares of all images, validation images first: places, ascending.
 
     A group may be drawn in part: images of more groups say more than as many of fewer groups.
     """
-    random, places = np.random.default_rng(0), []
-    for side, images in manifest.assign(place=range(len(manifest))).groupby("split"):
-        shuffled = images.iloc[random.permutation(len(images))]
-        of_class = shuffled.groupby("class")["place"]
-        before = (of_class.cumcount() + 0.5) / of_class.transform("size")  # share of its class that comes first
-        places += shuffled["place"].iloc[np.argsort(before, kind="stable")[: MOST[str(side)]]].tolist()
-    return np.sort(np.array(places, np.int64))
+    shuffled = manifest.assign(place=range(len(manifest))).sample(frac=1, random_state=0)
+    of_class = shuffled.groupby(["split", "class"])["place"]
+    shuffled["before"] = (of_class.cumcount() + 0.5) / of_class.transform("size")  # share of its class that comes first
+    ordered = shuffled.sort_values(["split", "before"], ascending=[False, True], kind="stable")
+    return np.sort(ordered["place"].to_numpy()[:MOST])
 
 
 def _other_images(manifest: pd.DataFrame) -> NDArray[np.int64]:
-    """Draw another image for each image, of another group where there is one: places (n,).
-
-    It is on the same side of the split, so that the outlines of training images are not seen again.
-    """
-    random, result = np.random.default_rng(0), np.arange(len(manifest))
+    """Draw another image for each image, of another group where there is one: places (n,)."""
     codes, names = pd.factorize(manifest["group"])
-    order = random.permutation(len(names))[codes]  # images of a group in a row, groups in random order
-    for _, rows in manifest.groupby("split"):
-        places = rows.index.to_numpy()[np.argsort(order[rows.index], kind="stable")]
-        result[places] = np.roll(places, rows["group"].value_counts().iloc[0])
+    places = np.random.default_rng(0).permutation(len(names))[
+        codes
+    ]  # images of a group in a row, groups in random order
+    order, result = np.argsort(places, kind="stable"), np.arange(len(manifest))
+    result[order] = np.roll(order, manifest["group"].value_counts().iloc[0])
     return result
 
 

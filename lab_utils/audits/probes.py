@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from lab_utils.audits.discriminant import Array, Discriminant, Labels, one_vs_rest_auc
+from lab_utils.audits.discriminant import Array, Discriminant, Labels, folds_of, one_vs_rest_auc
 from lab_utils.audits.inputs import Float
 from lab_utils.audits.scores import ADULTS, DIFFERENCE, SCORES, paired_scores
 from lab_utils.audits.tables import AuditError
@@ -56,8 +56,9 @@ class Probe:
 def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame) -> Probe:
     """Fit the linear model, predict validation images, and refit to permuted labels.
 
-    Labels are permuted within each side of the split, between groups: near-duplicates, or images of one patient, keep a
-    common label. The penalty is that of the true labels.
+    It is fitted on the training images. Where there are none, cross-validation between groups fits it on the other
+    validation images. Labels are permuted within each side of the split, between groups: near-duplicates, or images of
+    one patient, keep a common label. The penalty is that of the true labels.
 
     Parameters
     ----------
@@ -66,28 +67,41 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame) -> Probe:
     manifest : DataFrame (n rows)
         Columns image_id, group, split.
     """
-    train = (manifest["split"] == "train").to_numpy()
     known, groups = labels.to_numpy(), manifest["group"].to_numpy()
-    model = Discriminant.fit(values[train], known[train], groups[train])
-    classes = sorted(labels.unique())  # one that the training images lack has probability 0
-    columns = np.searchsorted(classes, model.classes)
+    is_judged = (manifest["split"] != "train").to_numpy()
+    classes = np.array(sorted(labels.unique()), object)  # one that the fitted images lack has probability 0
+    folds = _folds(manifest)
+    models = [Discriminant.fit(values[fitted], known[fitted], groups[fitted]) for fitted, _ in folds]
 
     def predicted(labellings: Labels) -> Array:
-        probabilities = np.zeros((int((~train).sum()), labellings.shape[1], len(classes)))
-        probabilities[:, :, columns] = model.probabilities(values[~train], labellings[:, :, None] == model.classes)
-        return probabilities
+        probabilities = np.zeros((*labellings.shape, len(classes)))
+        for (fitted, judged), model in zip(folds, models, strict=True):
+            found = probabilities[judged]
+            columns = np.searchsorted(classes, model.classes)
+            found[:, :, columns] = model.probabilities(values[judged], labellings[fitted][..., None] == model.classes)
+            probabilities[judged] = found
+        return probabilities[is_judged]
 
-    random = np.random.default_rng(0)  # one for both sides: equal permutations of both would keep a signal
-    permuted, answers = (permutations(known[side], groups[side], REFITS, random) for side in (train, ~train))
+    random, permuted = np.random.default_rng(0), np.empty((len(known), REFITS), object)
+    for side in filter(np.any, (~is_judged, is_judged)):  # one generator: equal permutations of both keep a signal
+        permuted[side] = permutations(known[side], groups[side], REFITS, random)
     null: list[tuple[Array, Array]] = []
     for start in range(0, REFITS, REFIT_BLOCK):
-        block = slice(start, start + REFIT_BLOCK)
-        is_of_class = answers[:, block, None] == np.array(classes, object)
-        probabilities = predicted(permuted[:, block])
+        block = permuted[:, start : start + REFIT_BLOCK]
+        probabilities, is_of_class = predicted(block), block[is_judged, :, None] == classes
         null.append((macro_auc(probabilities, is_of_class), balanced_accuracy(probabilities, is_of_class)))
-    validation = manifest[~train].assign(**{"class": labels[~train]})
-    predictions = predictions_table(validation, classes, predicted(known[train, None])[:, 0].astype(np.float32))
+    validation = manifest[is_judged].assign(**{"class": labels[is_judged]})
+    predictions = predictions_table(validation, list(classes), predicted(known[:, None])[:, 0].astype(np.float32))
     return Probe(predictions, *(np.concatenate(part) for part in zip(*null, strict=True)))
+
+
+def _folds(manifest: pd.DataFrame) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Places of fitted and of judged images: training and validation images, or the folds of a cross-validation."""
+    is_train = (manifest["split"] == "train").to_numpy()
+    if is_train.any():
+        return [(np.flatnonzero(is_train), np.flatnonzero(~is_train))]
+    places = np.arange(len(manifest))
+    return [(np.setdiff1d(places, fold), fold) for fold in folds_of(manifest["group"].to_numpy())]
 
 
 def permutations(labels: Labels, groups: NDArray[np.int64], count: int, random: np.random.Generator) -> Labels:
@@ -131,7 +145,8 @@ def probe_scores(inputs: Mapping[str, Float], manifest: pd.DataFrame) -> pd.Data
         raise AuditError(f"the validation images form {groups} groups; a permutation test needs {TESTED_GROUPS}")
     tables = [_question(inputs, manifest, "")]
     is_adult = manifest["class"].isin(ADULTS).to_numpy()
-    if not is_adult.all() and (manifest[is_adult].groupby("split")["class"].nunique() == len(ADULTS)).sum() == 2:
+    has_both = manifest[is_adult].groupby("split")["class"].nunique() == len(ADULTS)
+    if not is_adult.all() and has_both.sum() == manifest["split"].nunique():
         rows = np.flatnonzero(is_adult)
         adults = {name: values[rows] for name, values in inputs.items()}
         tables.append(_question(adults, manifest.iloc[rows], " / ".join(ADULTS)))

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from lab_utils.audits.attribution import EXAMPLES, SHARES, attribution_examples, attribution_shares, coverage
 from lab_utils.audits.confounding import SOURCES, source_scores
-from lab_utils.audits.discriminant import Discriminant
+from lab_utils.audits.discriminant import Discriminant, folds_of
 from lab_utils.audits.inputs import Float, grey_inputs
 from lab_utils.audits.masking import AuditImages, MaskedImages
 from lab_utils.audits.network import NETWORK_INPUTS, network_scores
@@ -35,7 +35,6 @@ ALL_IMAGES = "full_all_images"  # input of the table probes
 EACH = 2  # most confident predictions of each class and outcome whose maps are examples
 ERRORS = 200  # most confident errors of a run that are explained: as many as the gallery shows
 RANDOM_IMAGES = 128  # explained with random heads, at most
-REFERENCE_IMAGES = 150  # training images of the lungs-only reference: more change its maps little
 
 Rows = NDArray[np.int64]
 
@@ -68,16 +67,16 @@ class ProtocolAudit:
     def probes(self) -> pd.DataFrame:
         """Scores of a linear model on every input: table probes of the protocol.
 
-        All inputs are of the sample. Where there are more images, the first rows are of all of them.
+        The first rows are of a model that is fitted on all training images and judged on all validation images. The
+        others are of the sample, by cross-validation.
         """
         return self._attempt("linear models", PROBES, self._probe_scores)
 
     def _probe_scores(self) -> pd.DataFrame:
-        sampled, (values, manifest) = probe_scores(self.inputs, self.images.manifest), self._all_images
-        if len(manifest) == len(self.images.manifest):
-            return sampled
+        values, manifest = self._all_images
         everything = probe_scores({"full": values}, manifest).assign(input=ALL_IMAGES)
-        return pd.concat([everything, sampled], ignore_index=True)
+        sampled = self.images.manifest.assign(split="validation")  # cross-validation judges every image
+        return pd.concat([everything, probe_scores(self.inputs, sampled)], ignore_index=True)
 
     def network_inputs(self) -> pd.DataFrame:
         """Scores of a trained network on images with parts erased: table network_inputs of its run."""
@@ -88,8 +87,8 @@ class ProtocolAudit:
         )
 
     def _network_scores(self) -> pd.DataFrame:
-        validation = self.images.manifest.iloc[self.images.positions("validation")]
-        return network_scores(self._network_probabilities(), validation, self.data.classes)
+        judged = self.images.manifest.iloc[self.images.judged]
+        return network_scores(self._network_probabilities(), judged, self.data.classes)
 
     def sources(self) -> pd.DataFrame:
         """Source confounding: table sources of the protocol."""
@@ -120,14 +119,14 @@ class ProtocolAudit:
         return inputs | {name: self._masked_outputs(name)[0] for name in masked}
 
     def _network_probabilities(self) -> dict[str, Float]:
-        """Probabilities of the network for validation images: name to float32 (m, C)."""
+        """Probabilities of the network for the validation images: name to float32 (m, C)."""
         if self.network is None or self.images.masks is None:
             raise AuditError(self.images.without_masks or "no network is judged under this protocol")
-        positions = self.images.positions("validation")
-        names = self.images.manifest["image_id"].iloc[positions]
+        judged = self.images.judged
+        names = self.images.manifest["image_id"].iloc[judged]
         full = probabilities_of(self.network.predictions().set_index("image_id", drop=False).loc[names])
         masked = [name for name in self.images.inputs if name != "full"]
-        return {"full": full.astype(np.float32)} | {name: self._masked_outputs(name)[1][positions] for name in masked}
+        return {"full": full.astype(np.float32)} | {name: self._masked_outputs(name)[1][judged] for name in masked}
 
     @cached_property
     def _training_features(self) -> Features:
@@ -174,18 +173,23 @@ class ProtocolAudit:
             return [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
 
     @cached_property
-    def reference(self) -> Attribution:
-        """The lungs-only reference: attribution of a linear model that sees only lungs.
+    def lungs_only(self) -> Float:
+        """The lungs-only reference: maps (m, h, w) of a linear model that sees only lungs.
 
-        It is fitted on some training images, explains the validation images of the sample, and needs lung masks.
+        It explains the validation images of the sample. Cross-validation fits it on others. It needs lung masks.
         """
         lungs = self.images.inputs["lungs_only"]
-        train = np.random.default_rng(0).permutation(self.images.positions("train"))[:REFERENCE_IMAGES]
-        values = self.inputs["lungs_only"][train] if self.network else self._pooled(lungs.among(train), "lungs_only")[0]
-        labels, groups = (self.images.manifest[column].to_numpy()[train] for column in ("class", "group"))
-        with threadpool_limits(1):
-            coefficients = Discriminant.fit(values, labels, groups).coefficients(labels)
-        return attribute_linear(self._extractor, lungs.among(self.images.positions("validation")), *coefficients)
+        values = self.inputs["lungs_only"] if self.network else self._pooled(lungs, "lungs_only")[0]
+        labels, groups = (self.images.manifest[column].to_numpy() for column in ("class", "group"))
+        maps = np.empty((len(labels), *self._extractor.shapes[0][:2]), np.float32)
+        for fold in folds_of(groups):
+            fitted = np.setdiff1d(np.arange(len(labels)), fold)
+            with threadpool_limits(1):
+                model = Discriminant.fit(values[fitted], labels[fitted], groups[fitted])
+            explained = np.intersect1d(fold, self.images.judged)
+            coefficients = model.coefficients(labels[fitted])
+            maps[explained] = attribute_linear(self._extractor, lungs.among(explained), *coefficients).maps
+        return maps[self.images.judged]
 
     def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tables attribution and examples of a run of the protocol and backbone.
@@ -195,17 +199,17 @@ class ProtocolAudit:
         """
         if (explained := self._attribution(run)) is None:
             return pd.DataFrame(columns=SHARES), pd.DataFrame(columns=EXAMPLES)
-        (rows, attribution), sample = explained, self.images.positions("validation")
+        rows, attribution = explained
         examples = attribution_examples(attribution, self.data.manifest.iloc[rows], self.data.classes, each=EACH)
         if self.images.masks is None:
             return pd.DataFrame(columns=SHARES), examples
-        manifest = self.images.manifest.iloc[sample]
-        cover = coverage(self.images.masks, sample, *attribution.maps.shape[1:])
-        of_sample = attribution.first(len(sample))
+        manifest, judged = self.images.manifest.iloc[self.images.judged], self.images.judged
+        cover = coverage(self.images.masks, judged, *attribution.maps.shape[1:])
+        of_sample = attribution.first(len(judged))
         shares = self._attempt(
             "attribution inside the lungs",
             SHARES,
-            lambda: attribution_shares(of_sample, self.reference, cover, manifest, self.data.classes),
+            lambda: attribution_shares(of_sample, self.lungs_only, cover, manifest, self.data.classes),
         )
         return shares, examples
 
@@ -222,7 +226,7 @@ class ProtocolAudit:
     def _attribution(self, run: Run) -> tuple[Rows, Attribution] | None:
         """Compute Grad-CAM of the rows of the data once; None where it is not possible."""
         if run.folder not in self._attributions:
-            rows, count = self._explained_rows(run), len(self.images.positions("validation"))
+            rows, count = self._explained_rows(run), len(self.images.judged)
             random_rows = np.arange(0, count, -(-count // RANDOM_IMAGES))
             explained = None
             try:
@@ -238,7 +242,7 @@ class ProtocolAudit:
 
         The latter are the `ERRORS` most confident errors, and `EACH` predictions of each class and outcome.
         """
-        sample = self.images.inputs["full"].rows[self.images.positions("validation")]
+        sample = self.images.inputs["full"].rows[self.images.judged]
         predictions = run.predictions()
         table = predictions[["image_id", "y_true"]].assign(
             confidence=probabilities_of(predictions).max(axis=1), correct=correct_in(predictions)

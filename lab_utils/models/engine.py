@@ -67,6 +67,7 @@ class FeatureExtractor:
             return keras.tree.flatten(model(to_rgb(images), training=False))
 
         self._forward = forward
+        self._problem: str | None = None  # why LiteRT cannot be used; empty: it can; None: not compared yet
 
     def __call__(self, images: Pixels) -> list[Float]:
         """Compute the outputs for a batch by TensorFlow: float32 (N, ...) each."""
@@ -90,15 +91,16 @@ class FeatureExtractor:
         """
         engine = engine or fastest_engine()
         if engine == "litert":
-            try:
-                problem = self._disagreement(self._interpreters[0], images[:PROBE])
-            except Exception as error:  # whatever LiteRT does not know how to convert or run, TensorFlow does
-                problem = first_line(error)
-            if not problem:
+            if self._problem is None:
+                try:
+                    self._problem = self._disagreement(self._interpreters[0], images[:PROBE])
+                except Exception as error:  # whatever LiteRT does not know how to convert or run, TensorFlow does
+                    self._problem = first_line(error)
+            if not self._problem:
                 self._run_interpreters(images, write)
                 return engine
             # Not print: a progress bar may stand in the line.
-            tqdm.write(f"LiteRT cannot be used for these layers ({problem}); TensorFlow computes the features")
+            tqdm.write(f"LiteRT cannot be used for these layers ({self._problem}); TensorFlow computes the features")
         for start in range(0, len(images), BATCH):
             write(start, self(images[start : start + BATCH]))
         return "tensorflow"

@@ -57,7 +57,8 @@ def masked_inputs(probes: pd.DataFrame, network: pd.DataFrame) -> ReportFigure:
     figure.legend(handles=[*legend_of(marks), axes[0].get_lines()[-2]], loc="outside lower center", ncols=2)
     caption = (
         "Macro AUC as image content is removed, of a random sample of the images, with 95 % confidence intervals; "
-        "dashed, a model without skill"
+        "*full all images* is fitted on all training images and judged on all validation images; dashed, a "
+        "model without skill"
     )
     return ReportFigure(figure, caption, "fig-probes", f"AUC. {'; '.join(said)}.")
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,7 +59,7 @@ def shares_of(maps: NDArray[np.float32], random_maps: NDArray[np.float32]) -> pd
     cover[::2, 0, 2], cover[1::2, 0, 1] = 1, 0
     manifest = pd.DataFrame({"class": ["a", "b"] * 20, "group": range(40)})
     seen = Attribution(maps, np.zeros(40, np.int64), np.ones(40, np.float32), random_maps, np.arange(0, 40, 2))
-    table = attribution_shares(seen, replace(seen, maps=cover), cover, manifest, ["a", "b"])
+    table = attribution_shares(seen, cover, cover, manifest, ["a", "b"])
     assert table["outcome"].tolist() == ["", "correct", "wrong"]
     return table.iloc[0]
 
@@ -81,7 +79,7 @@ def test_shares_by_class_and_outcome_leave_out_images_without_attribution() -> N
     cover = np.tile(np.array([[1, 0], [0, 0]], np.float32), (4, 1, 1))
     even, within, nothing = [[1.0, 1.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]
     found = attribution_of([even, within, even, nothing], [0, 1, 1, 1], [1, 1, 1, 1])
-    table = attribution_shares(found, attribution_of([within] * 4, [0] * 4, [1] * 4), cover, VALIDATION, ["a", "b"])
+    table = attribution_shares(found, np.array([within] * 4, np.float32), cover, VALIDATION, ["a", "b"])
     rows = {(row["class"], row["outcome"]): row for row in table.to_dict("records")}
     assert set(rows) == {("", ""), ("a", "correct"), ("a", "wrong"), ("b", "correct")}
     assert rows["", ""]["images"] == 3, "an image without attribution has no share"
@@ -92,7 +90,7 @@ def test_shares_by_class_and_outcome_leave_out_images_without_attribution() -> N
     assert rows["", ""]["lungs_only"] == 1
     assert np.isnan(rows["", ""]["random_head"]), "no random heads were asked for"
     none = attribution_of([nothing] * 4, [0] * 4, [1] * 4)
-    assert attribution_shares(none, none, cover, VALIDATION, ["a", "b"]).columns.tolist() == SHARES
+    assert attribution_shares(none, none.maps, cover, VALIDATION, ["a", "b"]).columns.tolist() == SHARES
 
 
 def test_examples_have_the_highest_confidence_of_each_kind() -> None:

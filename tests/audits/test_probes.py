@@ -94,3 +94,20 @@ def test_few_patients_are_too_few_for_a_probe() -> None:
     values = np.random.default_rng(3).normal(size=(60, 2)).astype(np.float32)
     with pytest.raises(AuditError, match="validation images form 3 groups; a permutation test needs 10"):
         probe_scores({"full": values}, manifest)
+
+
+def test_without_training_images_each_image_is_judged_by_a_model_that_has_not_seen_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probes, "REFITS", 99)
+    random, group = np.random.default_rng(5), np.arange(120) // 2
+    labels = random.choice(["a", "b"], 60)[group]
+    known = (random.normal(size=(60, 30))[group] + 0.01 * random.normal(size=(120, 30))).astype(np.float32)
+    manifest = manifest_of(list(labels)).assign(group=group, split="validation")
+    learnt = probe(known, manifest["class"], manifest)
+    assert learnt.predictions["image_id"].tolist() == manifest["image_id"].tolist(), "all are judged"
+    assert learnt.null_auc.mean() == pytest.approx(0.5, abs=0.05)
+    signal = (known + 3 * (labels == "a")[:, None]).astype(np.float32)
+    table = probe_scores({"full": known, "signal": signal}, manifest).set_index("input")
+    assert table["above_null"].to_dict() == {"full": False, "signal": True}
+    assert table["images"].tolist() == [120, 120]

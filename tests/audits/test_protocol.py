@@ -62,7 +62,7 @@ def test_a_corner_marker_is_found_outside_the_lungs_by_probes_and_by_the_network
     assert not probes["above_null"]["mask_only"]
     network = audit.network_inputs().query("among == ''").set_index("input")
     assert network.index.tolist() == ["full", *MASKS]
-    masked = images.inputs["box_erased"].among(images.positions("validation"))
+    masked = images.inputs["box_erased"].among(images.judged)
     direct = model.predict(to_rgb(masked[0 : len(masked)]), verbose=0)
     assert np.allclose(audit._network_probabilities()["box_erased"], direct, atol=1e-4)
     other = ProtocolAudit(data, images, backbone, scaling)

@@ -98,6 +98,7 @@ def test_an_engine_that_is_wrong_or_fails_is_not_used(
     break_it: Callable[[pytest.MonkeyPatch], None],
     reason: str,
 ) -> None:
+    monkeypatch.setattr(extractor, "_problem", None)
     break_it(monkeypatch)
     engine, outputs = collect(extractor, None)
     assert engine == "tensorflow"
