@@ -54,7 +54,7 @@ def test_training_on_features_gives_a_model_of_images(real: tuple[Workspace, Pat
     from lab_utils.models.runtime import keras
 
     lab, config = real
-    run_stage("30_train", lab, config, scenario=scenario, epochs=8, batch_size=16)
+    run_stage("30_train", lab, config, scenario=scenario, epochs=12, batch_size=16)
     folder = lab.run("described", scenario, 0)
     record = read_json(folder / "run.json", stage="30")
     assert record["weights"] == "imagenet"

@@ -149,7 +149,7 @@ def _best_penalty(
 
 
 def folds_of(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Draw the folds of a cross-validation: places of the images of each; a group (n,) lies in one fold."""
+    """Draw the folds of a cross-validation: places of images; a group (n,) lies in one fold."""
     codes, names = pd.factorize(np.asarray(groups))
     order = np.random.default_rng(0).permutation(len(names))
     place = order[codes]  # random place of each image's group

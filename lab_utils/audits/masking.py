@@ -129,10 +129,11 @@ class AuditImages:
 
 
 def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Workspace) -> AuditImages:
-    """Draw the images of the audits: `MOST` validation images or, if there are fewer, training images as well.
+    """Draw the images of the audits.
 
-    Where nearly all have a lung mask, only these are drawn. Lung masks that count as images are left out, and the
-    images of a test set. The masks of the drawn images are resized and kept in the workspace.
+    They are `MOST` validation images or, if there are fewer, training images as well. Where nearly all have a lung
+    mask, only these are drawn. Lung masks that count as images are left out, and the images of a test set. The masks
+    of the drawn images are resized and kept in the workspace.
     """
     manifest, images = data.manifest, data.images
     is_image = (manifest["kind"] == "image") & manifest["split"].isin(["train", "validation"])
@@ -153,9 +154,10 @@ def choose_audit_images(dataset: Dataset, data: LabelledImages, workspace: Works
 
 
 def _sample(manifest: pd.DataFrame) -> NDArray[np.int64]:
-    """Draw images whose classes have the shares of all images, validation images first: places, ascending.
+    """Draw images, validation images first: places, ascending.
 
-    A group may be drawn in part: images of more groups say more than as many of fewer groups.
+    Their classes have the shares of all images. A group may be drawn in part: images of more groups say more than as
+    many of fewer groups.
     """
     shuffled = manifest.assign(place=range(len(manifest))).sample(frac=1, random_state=0)
     of_class = shuffled.groupby(["split", "class"])["place"]

@@ -96,7 +96,7 @@ def probe(values: Float, labels: pd.Series, manifest: pd.DataFrame) -> Probe:
 
 
 def _folds(manifest: pd.DataFrame) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Places of fitted and of judged images: training and validation images, or the folds of a cross-validation."""
+    """Places of fitted and judged images: both sides of the split, or a cross-validation."""
     is_train = (manifest["split"] == "train").to_numpy()
     if is_train.any():
         return [(np.flatnonzero(is_train), np.flatnonzero(~is_train))]

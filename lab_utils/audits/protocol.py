@@ -100,7 +100,7 @@ class ProtocolAudit:
 
     @cached_property
     def _all_images(self) -> tuple[Float, pd.DataFrame]:
-        """Pooled features and manifest of all training and validation images, without lung masks among them."""
+        """Pooled features and manifest of all training and validation images; masks are left out."""
         manifest = self.data.manifest
         rows = np.flatnonzero((manifest["kind"] == "image") & manifest["split"].isin(["train", "validation"]))
         values = self._training_features.values[rows].astype(np.float32)
@@ -135,7 +135,7 @@ class ProtocolAudit:
 
     @cached_property
     def _judged(self) -> tuple[Any, str]:
-        """Return what runs over masked images, the backbone joined to the network, and the network's key."""
+        """Return the backbone joined to the network, for masked images, and the network's key."""
         trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
         if self.network is None:
             return trunk, ""
@@ -238,7 +238,7 @@ class ProtocolAudit:
         return self._attributions[run.folder]
 
     def _explained_rows(self, run: Run) -> Rows:
-        """Rows of the data: the validation images of the sample, then the most confident predictions.
+        """Rows of the data: validation images of the sample, then the most confident predictions.
 
         The latter are the `ERRORS` most confident errors, and `EACH` predictions of each class and outcome.
         """

@@ -1,7 +1,8 @@
-"""A warm process: it has imported what stages share, and forks a process for each notebook and kernel.
+"""A warm process, which is forked for each notebook and each kernel.
 
-TensorFlow is imported, but its devices are not started: a fork of a process whose devices have started hangs. Only
-Linux has what this needs. Elsewhere, on a cluster and until the imports are done, modules run in ordinary processes.
+It has imported what stages share. TensorFlow is imported, but its devices are not started: a fork of a process whose
+devices have started hangs. Only Linux has what this needs. Elsewhere, on a cluster and until the imports are done,
+modules run in ordinary processes.
 """
 
 import ctypes
@@ -33,7 +34,7 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 def start_server() -> None:
-    """Start the server, which ends with this process; the processes that this one starts find it by `ADDRESS`."""
+    """Start the server, which ends with this process; child processes find it by `ADDRESS`."""
     if sys.platform == "linux":
         os.environ[ADDRESS] = f"lab-{os.urandom(16).hex()}"
         command = [sys.executable, "-m", __name__, str(os.getpid())]
@@ -82,6 +83,7 @@ def run(link: socket.socket) -> int:
 
     os.setsid()  # what ends it also ends what it starts
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores it
     _, streams, _, _ = socket.recv_fds(link, 1, 3)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -118,7 +120,7 @@ def _status_of(module: str) -> int:
 
 
 def _end_with_requester(link: socket.socket) -> None:
-    """Wait until the process that asked for this fork ends, and end this one and what it started."""
+    """Wait until who asked for this fork ends, and end this process and what it started."""
     link.recv(1)
     os.killpg(0, signal.SIGKILL)
 

@@ -41,7 +41,7 @@ def connection() -> socket.socket | None:
 
 
 def follow(link: socket.socket, words: Sequence[str]) -> int:
-    """Have a module run in a fork, pass on the signals that this process gets, and return the fork's exit status.
+    """Have a module run in a fork, pass on signals, and return the fork's exit status.
 
     The fork has this process's environment, folder and standard streams, and it ends when this process does.
     """

@@ -48,7 +48,7 @@ def test_the_penalty_is_that_of_refits_without_each_fold(monkeypatch: pytest.Mon
     areas = {}
     for penalty in discriminant.PENALTIES:
         held_out = np.empty(is_of_class.shape)
-        for fold in discriminant._folds(groups):
+        for fold in discriminant.folds_of(groups):
             rest = np.setdiff1d(np.arange(90), fold)
             assert not set(groups[fold]) & set(groups[rest])
             held_out[fold] = Ridge(penalty * 90).fit(standard[rest], is_of_class[rest]).predict(standard[fold])

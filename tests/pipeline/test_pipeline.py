@@ -72,7 +72,13 @@ def test_everything_is_there(finished: tuple[Path, Path]) -> None:
     assert metrics["scenario"].tolist() == SCENARIOS
     assert metrics["accuracy"].between(0, 1).all()
     probes = read_table(lab, "probes")
-    assert probes["input"].drop_duplicates().tolist() == ["full", "histogram", "thumbnail_8x8", *MASKS]
+    assert probes["input"].drop_duplicates().tolist() == [
+        "full_all_images",
+        "full",
+        "histogram",
+        "thumbnail_8x8",
+        *MASKS,
+    ]
     assert probes["p"].between(0, 1).all()
     assert read_table(lab, "network_inputs")["input"].drop_duplicates().tolist() == ["full", *MASKS]
     attribution = read_table(lab, "attribution")
@@ -260,7 +266,7 @@ def test_other_classes_another_backbone_and_two_seeds_take_the_yaml_alone(mine: 
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "The images come from a folder given by the user" in page
     inputs = read_table(mine, "probes")["input"]
-    assert set(inputs) == {"full", "histogram", "thumbnail_8x8", "border"}, "there are no masks"
+    assert set(inputs) == {"full_all_images", "full", "histogram", "thumbnail_8x8", "border"}, "there are no masks"
 
 
 def test_no_name_runs_a_script(mine: Workspace, browser: Any, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from lab_utils.audits.attribution import BLIND
-from lab_utils.audits.masking import MOST
 from lab_utils.core.config import Scenario
 from lab_utils.evaluation.tables import time_totals
 from lab_utils.reporting import exhibits, tables
@@ -56,7 +55,7 @@ def said(phrase: str, path: str = "report/lab_report.ipynb", **names: Any) -> st
     """The only text of a notebook with this phrase, filled in, as a reader sees it."""
     notebook = nbformat.read(PROJECT / path, as_version=4)
     (source,) = [cell.source for cell in notebook.cells if phrase in cell.source and cell.source.startswith("%%text")]
-    text = render(source.removeprefix("%%text\n"), {"label": LABELS, "sampled_train": MOST["train"], **names})
+    text = render(source.removeprefix("%%text\n"), {"label": LABELS, **names})
     return re.sub(r"\s+", " ", re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
 
 
@@ -375,7 +374,7 @@ def test_a_model_below_the_constant_answer_is_called_that() -> None:
         "images of the same classes give 90.0 % [85.0, 95.0]" in measured
     )
     assert "With lungs erased, a linear model still reaches 70.0 % [65.0, 75.0]." in text
-    assert text.endswith("It was fitted on a sample of at most 400 images.")
+    assert text.endswith("It was fitted on four fifths of the sample at a time.")
 
 
 def test_what_remains_with_lungs_erased_is_reported() -> None:
@@ -383,7 +382,7 @@ def test_what_remains_with_lungs_erased_is_reported() -> None:
     phrase = "Do the networks use the lungs?"
     network = inputs(lungs_erased=0.6, box_erased=0.58).assign(scenario="one")
     text = said(phrase, probes=inputs(lungs_erased=0.7), network=network, overall=nothing)
-    assert "These scores are of a random sample of 50 validation images. With lungs erased, a linear" in text
+    assert "These scores are of a random sample of 50 images. With lungs erased, a linear" in text
     assert "a linear model reaches a macro AUC of 0.700 [0.650, 0.750]. With the full image it reaches 0.900" in text
     assert "The network S1: title of one has 0.900 [0.850, 0.950] on full images, 0.600 [0.550, 0.650] with" in text
     assert (
@@ -426,7 +425,10 @@ def probed(probes: pd.DataFrame, adults: pd.DataFrame, **coarse: pd.Series) -> s
 def test_inputs_without_lungs_are_named_and_compared_with_permuted_labels() -> None:
     probes = inputs(border=0.7, lungs_erased=0.7, lungs_only=0.8, other_lungs_erased=0.75)
     text = probed(probes, probes, border=probes.loc["border"])
-    assert "All inputs are of one random sample: at most 400 training images, and 50 validation images." in text
+    assert (
+        "All inputs are of one random sample of 50 images; cross-validation fits the model on four fifths of them at a time."
+        in text
+    )
     assert "on the full image its mean is 0.500" in text
     assert "better than with permuted labels (Holm-corrected p below 5 %): border (0.700 [0.650, 0.750])." in text
     assert "With the outline of another image erased, the AUC is 0.750 [0.700, 0.800]; with the lungs alone" in text
