@@ -80,11 +80,7 @@ class ProtocolAudit:
 
     def network_inputs(self) -> pd.DataFrame:
         """Scores of a trained network on images with parts erased: table network_inputs of its run."""
-        return self._attempt(
-            "trained network on erased images",
-            NETWORK_INPUTS,
-            self._network_scores,
-        )
+        return self._attempt("trained network on erased images", NETWORK_INPUTS, self._network_scores)
 
     def _network_scores(self) -> pd.DataFrame:
         judged = self.images.manifest.iloc[self.images.judged]
@@ -134,7 +130,7 @@ class ProtocolAudit:
         return features_by_depth(self.backbone, self.scaling, [0], self.data)[0]
 
     @cached_property
-    def _judged(self) -> tuple[Any, str]:
+    def _joined(self) -> tuple[Any, str]:
         """Return the backbone joined to the network, for masked images, and the network's key."""
         trunk = trunk_of(self.backbone, self.scaling, self.data.shape, pooled=False)
         if self.network is None:
@@ -145,7 +141,7 @@ class ProtocolAudit:
     @cached_property
     def _extractor(self) -> FeatureExtractor:
         """One for all inputs, because it is compiled for seconds."""
-        return FeatureExtractor(self._judged[0], self.data.images.shape[1:])
+        return FeatureExtractor(self._joined[0], self.data.images.shape[1:])
 
     def _pooled(self, images: MaskedImages, desc: str) -> list[Float]:
         """Compute pooled features (n, K) and, where there is a network, its probabilities (n, C)."""
@@ -162,7 +158,7 @@ class ProtocolAudit:
 
     def _masked_outputs(self, name: str) -> list[Float]:
         """Pooled features and the network's probabilities of masked images; cached."""
-        key = digest(self._training_features.key, self.images.key, name, self._judged[1])
+        key = digest(self._training_features.key, self.images.key, name, self._joined[1])
         folder = self.data.features_folder / key
         paths = [folder / f"{part}.npy" for part in ("pooled", "probabilities")]
         if not all(path.is_file() for path in paths):
@@ -186,9 +182,9 @@ class ProtocolAudit:
             fitted = np.setdiff1d(np.arange(len(labels)), fold)
             with threadpool_limits(1):
                 model = Discriminant.fit(values[fitted], labels[fitted], groups[fitted])
-            explained = np.intersect1d(fold, self.images.judged)
-            coefficients = model.coefficients(labels[fitted])
-            maps[explained] = attribute_linear(self._extractor, lungs.among(explained), *coefficients).maps
+            explained, coefficients = np.intersect1d(fold, self.images.judged), model.coefficients(labels[fitted])
+            if len(explained):  # a small sample has folds of training images alone
+                maps[explained] = attribute_linear(self._extractor, lungs.among(explained), *coefficients).maps
         return maps[self.images.judged]
 
     def explain(self, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -94,8 +94,8 @@ def discard_altered(workspace: Workspace) -> list[str]:
         except (OSError, ValueError, KeyError, AttributeError, TypeError):  # a damaged notebook vouches for nothing
             recorded = {}
         present = [name for name in recorded if (root / name).is_file()]
-        found = in_parallel(lambda name: sha256(root / name), present)
-        changed = [name for name, checksum in zip(present, found, strict=True) if checksum != recorded[name]]
+        checksums = in_parallel(lambda name: sha256(root / name), present)
+        changed = [name for name, checksum in zip(present, checksums, strict=True) if checksum != recorded[name]]
         if changed:
             notebook.unlink()
             altered += changed
