@@ -123,7 +123,7 @@ def scenario_of(wildcards):
 
 def threads_beside(jobs):
     """Return the threads of a rule of which so many jobs can run at a time; a cluster's profile has its own."""
-    return lambda wildcards: max(1, workflow.cores // jobs)
+    return lambda wildcards: max(1, (workflow.resource_settings.cores or 1) // jobs)
 
 
 def resources_of(megabytes, minutes):
@@ -141,8 +141,10 @@ RUN = (
     '"$python" -m lab_utils.pipeline.forked lab_utils.pipeline.runner "$project"/{params.notebook:q} {output.notebook:q}'
     ' -y {params.parameters:q} -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
 )
-# Audit and external run side by side, on half of the cores each; when one ends, the other one has them all.
-RUN_ON_ALL = "export OMP_NUM_THREADS={workflow.cores}; " + RUN
+# Audit and external run side by side, on half of the cores each; when one ends, the other one has them all. On a cluster
+# each has the cores of its job.
+ALL_CORES = workflow.resource_settings.cores if workflow.is_main_process else "$OMP_NUM_THREADS"
+RUN_ON_ALL = "export OMP_NUM_THREADS={ALL_CORES}; " + RUN
 RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
 CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "error_page.py")]
 CARDS += sorted((PROJECT / "report" / "templates" / "lab_cards").iterdir())

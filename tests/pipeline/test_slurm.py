@@ -67,7 +67,7 @@ def test_the_lab_on_a_cluster(slurm: None, tmp_path: Path) -> None:
     process = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def training() -> str | None:
-        begun = list((lab.root / "runs").rglob("train.running.ipynb"))
+        begun = any("Executing Cell" in path.read_text() for path in (lab.root / "logs").glob("30_train*.log"))
         return next((job for job, comment in running().items() if "train" in comment and begun), None)
 
     job = wait_for(training, process)
