@@ -326,6 +326,7 @@ rule external:
             lambda wildcards: [outside_sources()[1], [one.model_dump(exclude={"path"}) for one in experiment.collections]],
         ),
     threads: threads_beside(2)
+    priority: 1
     resources:
         **resources_of(3000, 240),
     log:
@@ -347,6 +348,7 @@ rule audit:
         **params_of("45_audit"),
         page=digest([path.read_text(encoding="utf-8") for path in CARDS]),
     threads: threads_beside(2)
+    priority: 2  # the longest stage starts first
     resources:
         **resources_of(3000, 240),
     log:
