@@ -141,10 +141,8 @@ RUN = (
     '"$python" -m lab_utils.pipeline.forked lab_utils.pipeline.runner "$project"/{params.notebook:q} {output.notebook:q}'
     ' -y {params.parameters:q} -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
 )
-# Audit and external run side by side, on half of the cores each; when one ends, the other one has them all. On a cluster
-# each has the cores of its job.
-ALL_CORES = workflow.resource_settings.cores if workflow.is_main_process else "$OMP_NUM_THREADS"
-RUN_ON_ALL = "export OMP_NUM_THREADS={ALL_CORES}; " + RUN
+# Audit and external run side by side where there are outside collections.
+JUDGING = 2 if experiment.collections else 1
 RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
 CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "error_page.py")]
 CARDS += sorted((PROJECT / "report" / "templates" / "lab_cards").iterdir())
@@ -325,14 +323,14 @@ rule external:
             lambda wildcards: {"external": outside_sources()[0]},
             lambda wildcards: [outside_sources()[1], [one.model_dump(exclude={"path"}) for one in experiment.collections]],
         ),
-    threads: threads_beside(2)
+    threads: threads_beside(JUDGING)
     priority: 1
     resources:
         **resources_of(3000, 240),
     log:
         "logs/42_external.log",
     shell:
-        RUN_ON_ALL
+        RUN
 
 
 rule audit:
@@ -347,14 +345,14 @@ rule audit:
     params:
         **params_of("45_audit"),
         page=digest([path.read_text(encoding="utf-8") for path in CARDS]),
-    threads: threads_beside(2)
+    threads: threads_beside(JUDGING)
     priority: 2  # the longest stage starts first
     resources:
         **resources_of(3000, 240),
     log:
         "logs/45_audit.log",
     shell:
-        RUN_ON_ALL
+        RUN
 
 
 rule report:
