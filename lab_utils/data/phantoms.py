@@ -81,10 +81,10 @@ def _write_phantom(
     rng = np.random.default_rng([seed, label, number, *[hospital] * (hospital > 1)])
     image, lungs = phantom(CLASSES.index(shown.get(path, name)), rng)
     image = at_second_hospital(image, rng) if hospital == SECOND_HOSPITAL else image
-    Image.fromarray(_with_faults(image, label, faults)).save(root / path)
+    Image.fromarray(_with_faults(image, label, faults)).save(root / path, compress_level=1)
     mask = Image.fromarray(lungs.astype(np.uint8) * 255)
     mask = mask.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.NEAREST)
-    mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png")
+    mask.convert("RGB").save(root / name / "masks" / f"{name}-{number}.png", compress_level=1)
 
 
 def class_counts(images: int) -> dict[str, int]:
