@@ -97,7 +97,7 @@ sources = _maker(
     "Holm's method over the rows",
     "tbl-sources",
 )
-audit_times = _maker("part; seconds: Time (s); per_protocol: Per protocol (s)", "Time of the audits", "tbl-audit-times")
+audit_times = _maker("part; seconds: Time (s)", "Time of the audits", "tbl-audit-times")
 
 
 def class_counts(manifest: pd.DataFrame, protocol: str) -> ReportTable:

@@ -454,7 +454,7 @@ def test_attribution_in_words() -> None:
     row |= {"lungs": 0.7, "random_head_low": 0.1, "random_head_high": 0.42, "exceeded": "uniform; centre"}
     shown, nothing, phrase = SimpleNamespace(scenario=SCENARIOS[0]), pd.DataFrame(), "Where do the networks look?"
     reasons = {"audit": ["Grad-CAM, S1: one", "linear models"], "reason": ["no feature map", "few images"]}
-    names: dict[str, Any] = {"all_blind": "; ".join(BLIND), "protocol": SimpleNamespace(name="corrected")}
+    names: dict[str, Any] = {"all_blind": "; ".join(BLIND), "headline": "corrected"}
     names["audits_left_out"] = pd.DataFrame(reasons)
 
     def text(exceeded: str) -> str:
@@ -462,6 +462,7 @@ def test_attribution_in_words() -> None:
         return said(phrase, shown=shown, examples=overall, overall=overall, **names)
 
     some = text("uniform; centre")
+    assert "shows Grad-CAM for S1: title of one under protocol `corrected`." in some
     assert "by class, on a random sample of 120 validation images. Over all classes it is: - S1" in some
     assert "- S1: title of one: 40.0 % [35.0, 45.0]; random heads 10.0 % to 42.0 %; exceeds uniform and centre" in some
     assert "Uniform attribution has 20.0 %, a blob in the centre 30.0 %, and the lungs of another" in some
@@ -488,6 +489,7 @@ def model_card(**changes: Any) -> str:
         "record": record,
         "runs": [],
         "protocol": SimpleNamespace(name="described", masks=False),
+        "headline": "corrected",
         "calibration": pd.DataFrame({"ece_null_high": [0.03, 0.04]}),
         "without_lungs": {},
         "overall": pd.DataFrame(),
@@ -517,7 +519,7 @@ def test_shortcomings_are_what_speaks_against_the_networks() -> None:
     )
     for sentence in (
         "a linear model on the border alone reaches a macro AUC of 0.700 [0.600, 0.800], which is above that of",
-        "S1: title of one:** the share of Grad-CAM attribution inside the lungs is 40.0 % [35.0, 45.0]",
+        "S1: title of one, protocol corrected:** the share of Grad-CAM attribution inside the lungs is 40.0 % [35.0, 45.0]",
         "12 of 1,000 validation images have a copy in the training set.",
         "lung masks count as images.",
         "no other class shares a source with Lung Opacity, so the source can reveal the class.",
