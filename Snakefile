@@ -141,8 +141,10 @@ RUN = (
     '"$python" -m lab_utils.pipeline.forked lab_utils.pipeline.runner "$project"/{params.notebook:q} {output.notebook:q}'
     ' -y {params.parameters:q} -r workspace . -r config "$experiment" --artefacts {output:q} > {log:q} 2>&1'
 )
-# Audit and external run side by side where there are outside collections.
+# Where there are outside collections, audit and external run side by side. The audit takes longer: it has the cores of
+# the other one when that ends. On a cluster it has those of its job.
 JUDGING = 2 if experiment.collections else 1
+ALL_CORES = workflow.resource_settings.cores if workflow.is_main_process else "$OMP_NUM_THREADS"
 RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
 CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "error_page.py")]
 CARDS += sorted((PROJECT / "report" / "templates" / "lab_cards").iterdir())
@@ -352,7 +354,7 @@ rule audit:
     log:
         "logs/45_audit.log",
     shell:
-        RUN
+        "export OMP_NUM_THREADS={ALL_CORES}; " + RUN
 
 
 rule report:
