@@ -5,6 +5,7 @@ take turns, so that a busy machine slows both.
 """
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from common import answer, compiled_model, extractor, lab_in, measure, prepare, 
 
 from lab_utils.core.config import load_experiment
 from lab_utils.core.files import write_json
-from lab_utils.core.paths import Workspace
+from lab_utils.core.paths import Workspace, experiment_file
 from lab_utils.core.provenance import provenance
 from lab_utils.data.store import ensure_store
 
@@ -174,15 +175,20 @@ def compare(folder: str, scenarios: tuple[str, ...], rounds: int) -> dict[str, d
 
 
 def stage_memory(workspace: Path, dataset: str) -> dict[str, float]:
-    """Peak memory (GB) of every stage, run as a notebook, with its kernel."""
+    """Peak memory (GB) of every stage under one protocol, run as a notebook, with its kernel."""
+    experiment, config = load_experiment(), workspace / "one_protocol.yaml"
+    run = {"protocols": experiment.protocols[:1], "scenarios": experiment.scenarios, "seeds": experiment.seeds[:1]}
+    workspace.mkdir(parents=True, exist_ok=True)
+    config.write_text(json.dumps({"base": str(experiment_file()), "run": run}), encoding="utf-8")
     stages: dict[str, dict[str, Any]] = {
         "10_download": {"dataset": dataset},
         "20_preprocess": {},
         "25_features": {},
-        **{f"30_train {name}": {"scenario": name, "epochs": 3} for name in load_experiment().scenarios},
+        **{f"30_train {name}": {"scenario": name, "epochs": 3} for name in experiment.scenarios},
         "40_evaluate": {},
     }
-    return {name: round(run_stage(workspace, name, **values)[1], 2) for name, values in stages.items()}
+    given = {"config": str(config)}
+    return {name: round(run_stage(workspace, name, **given, **values)[1], 2) for name, values in stages.items()}
 
 
 def main() -> None:
