@@ -142,6 +142,8 @@ def reason(log: Path) -> str:
     text = tail(log)
     _, marker, message = text.rpartition(FAILED)
     lines = message.strip().splitlines()[1:] if marker else text.strip().splitlines()[-5:]
+    if not marker and lines and lines[-1] == "KeyboardInterrupt":  # Ctrl-C while Python itself was starting
+        lines = ["interrupted"]
     return "\n".join([*lines, f"  complete log: {log.absolute()}"])
 
 

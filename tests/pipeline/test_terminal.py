@@ -111,6 +111,13 @@ def test_who_was_killed_has_only_its_last_lines(tmp_path: Path) -> None:
     assert terminal.reason(tmp_path / "none.log") == f"  complete log: {tmp_path / 'none.log'}"
 
 
+def test_ctrl_c_while_python_starts_is_no_traceback(tmp_path: Path) -> None:
+    (log := tmp_path / "x.log").write_text(
+        'Traceback (most recent call last):\n  File "<frozen runpy>"\nKeyboardInterrupt\n'
+    )
+    assert terminal.reason(log) == f"interrupted\n  complete log: {log}"
+
+
 def test_a_terminal_shows_how_far_the_work_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "25_features.log"
     screen = Screen()
