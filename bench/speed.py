@@ -187,8 +187,9 @@ def stage_memory(workspace: Path, dataset: str) -> dict[str, float]:
         **{f"30_train {name}": {"scenario": name, "epochs": 3} for name in experiment.scenarios},
         "40_evaluate": {},
     }
-    given = {"config": str(config)}
-    return {name: round(run_stage(workspace, name, **given, **values)[1], 2) for name, values in stages.items()}
+    return {
+        name: round(run_stage(workspace, name, config=str(config), **values)[1], 2) for name, values in stages.items()
+    }
 
 
 def main() -> None:
