@@ -62,7 +62,7 @@ def use_style() -> None:
     Settings of the user do not apply.
     """
     known = {Path(font.fname) for font in fontManager.ttflist}
-    for path in (path for folder in fonts.folders() for path in folder.glob("*.ttf")):
+    for path in fonts.figure_fonts():
         if path not in known:
             fontManager.addfont(path)
     # For each text, matplotlib searches the fonts of all families, which takes a third of the time of a figure.
