@@ -35,6 +35,7 @@ class Table(Settings):
     stage: str
     path: str
     summary: str
+    shown_as: tuple[str, ...] = ()  # labels of the report's figures and tables that show it, with * for what varies
     last: str = ""  # file that the stage writes last into the same folder: without it the table does not count
     columns: dict[str, Column]
 
@@ -57,6 +58,11 @@ def catalogue() -> dict[str, Table]:
     """All tables by name, in the order of the stages."""
     entries = read_yaml(Path(__file__).with_name("catalogue.yaml"))
     return {name: Table(name=name, **entry) for name, entry in entries.items()}
+
+
+def shown_in(label: str) -> list[Table]:
+    """The tables that a figure or a table of the report shows, by its label."""
+    return [table for table in catalogue().values() if any(fnmatchcase(label, shown) for shown in table.shown_as)]
 
 
 def tables_of(stage: str) -> dict[str, Table]:

@@ -13,7 +13,7 @@ from lab_utils.reporting.data_figures import image_grid
 from lab_utils.reporting.evaluation_figures import draw_intervals
 from lab_utils.reporting.exhibits import ReportFigure
 from lab_utils.reporting.names import readable
-from lab_utils.reporting.style import FEW, GREYS, legend_of, neutral_marks, panels
+from lab_utils.reporting.style import GREYS, legend_of, neutral_marks, panels
 from lab_utils.reporting.text import number_interval, percent
 
 REFERENCES: dict[str, tuple[str, str, Any]] = {  # columns of the table attribution: name, colour, line
@@ -38,9 +38,11 @@ def masked_inputs(probes: pd.DataFrame, network: pd.DataFrame) -> ReportFigure:
     tables = {"linear model, trained on these images": probes, "network, trained on full images": network}
     rows = pd.concat([table.assign(model=name) for name, table in tables.items() if len(table)], ignore_index=True)
     rows = rows.assign(low=rows["auc_low"], high=rows["auc_high"], row=rows["input"].map(readable))
-    inputs, questions = list(dict.fromkeys(rows["row"])), list(dict.fromkeys(rows["among"]))
+    questions = list(dict.fromkeys(rows["among"]))
+    of_linear_model = rows[(rows["model"] == rows["model"].iloc[0]) & (rows["among"] == questions[0])]
+    inputs = list(dict.fromkeys(of_linear_model.sort_values("auc", ascending=False, kind="stable")["row"]))
     marks = neutral_marks(list(dict.fromkeys(rows["model"])))
-    figure, axes = panels(len(questions), 1.1 + 0.27 * len(inputs), columns=len(questions), sharex=True, sharey=True)
+    figure, axes = panels(len(questions), 1.0 + 0.2 * len(inputs), columns=len(questions), sharex=True, sharey=True)
     said = []
     for ax, among in zip(axes, questions, strict=True):
         shown = rows[rows["among"] == among]
@@ -56,9 +58,9 @@ def masked_inputs(probes: pd.DataFrame, network: pd.DataFrame) -> ReportFigure:
             )
     figure.legend(handles=[*legend_of(marks), axes[0].get_lines()[-2]], loc="outside lower center", ncols=2)
     caption = (
-        "Macro AUC as image content is removed, of a random sample of the images, with 95 % confidence intervals; "
-        "*full all images* is fitted on all training images and judged on all validation images; dashed, a "
-        "model without skill"
+        "Macro AUC as image content is removed, of a random sample of the images, with 95 % confidence intervals, "
+        "sorted by that of the linear model; full all images is fitted on all training images and judged on all "
+        "validation images; dashed, a model without skill"
     )
     return ReportFigure(figure, caption, "fig-probes", f"AUC. {'; '.join(said)}.")
 
@@ -72,10 +74,12 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
         The table of this name, of one run.
     """
     rows = attribution[attribution["class"] != ""]
+    counts = {name: ", ".join(map(str, group["images"])) for name, group in rows.groupby("class")}
+    rows = rows.assign(row=[f"{readable(name)} (n = {counts[name]})" for name in rows["class"]])
     everything = attribution[attribution["class"] == ""].iloc[0]
-    classes, marks = list(dict.fromkeys(rows["class"])), neutral_marks(["correct", "wrong"])
-    figure, (ax,) = panels(1, 1.3 + min(0.5 * len(classes), 7.2), columns=1)
-    draw_intervals(ax, rows, row="class", series="outcome", value="share", marks=marks)
+    marks = neutral_marks(["correct", "wrong"])
+    figure, (ax,) = panels(1, 1.3 + min(0.5 * rows["row"].nunique(), 7.2), columns=1)
+    draw_intervals(ax, rows, row="row", series="outcome", value="share", marks=marks)
     drawn = [
         ax.axvline(everything[name], color=color, linestyle=line, linewidth=1.2, zorder=0.5, label=label)
         for name, (label, color, line) in REFERENCES.items()
@@ -101,32 +105,33 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
 
 
 def grad_cam(examples: pd.DataFrame, manifest: pd.DataFrame, dataset: Dataset, scenario: Scenario) -> ReportFigure:
-    """Show Grad-CAM maps of each class: correct predictions left, errors right.
+    """Show a correct prediction and an error of each class: radiograph and Grad-CAM map.
 
     Parameters
     ----------
     examples : DataFrame
         The table examples, of one run.
     """
-    mask_of, is_few = manifest.set_index("image_id")["mask"], len(dataset.classes) <= FEW
-    half, number, correct, wrong = (2, "two ", "predictions", "errors") if is_few else (1, "", "prediction", "error")
-    places: list[tuple[str, pd.DataFrame] | None] = []
+    mask_of = manifest.set_index("image_id")["mask"]
+    shown: list[tuple[str, pd.DataFrame] | None] = []
     for name in dataset.classes:
         rows = examples[examples["class"] == name]
         for is_correct in (True, False):
-            chosen = rows[(rows["predicted"] == name) == is_correct].groupby("image_id", sort=False)
-            shown = [(str(image_id), cells) for image_id, cells in chosen][:half]
-            places += [*shown, *[None] * (half - len(shown))]
-    masks = [read_image(dataset.root / mask_of[place[0]]) if place and mask_of[place[0]] else None for place in places]
+            images = rows[(rows["predicted"] == name) == is_correct].groupby("image_id", sort=False)
+            shown.append(next(((str(image_id), cells) for image_id, cells in images), None))
+    pairs = [place for place in shown for _ in range(2)]  # unmarked, then marked
+    masks = [read_image(dataset.root / mask_of[place[0]]) if place and mask_of[place[0]] else None for place in shown]
+    outlined = "" if all(mask is None for mask in masks) else ", with the outline of the lungs"
     return image_grid(
-        [read_image(dataset.root / place[0]) if place else None for place in places],
-        [verdict(place[1].iloc[0]) if place else "" for place in places],
-        f"Grad-CAM for the predicted class, {scenario.label}: the {number}most confident correct {correct} (left) and "
-        f"the {number}most confident {wrong} (right) of each class, with the outline of the lungs",
+        [read_image(dataset.root / place[0]) if place else None for place in pairs],
+        [text for place in shown for text in (verdict(place[1].iloc[0]) if place else "", "")],
+        f"Grad-CAM for the predicted class, {scenario.label}: the most confident correct prediction (left) and the "
+        f"most confident error (right) of each class; beside each image its map{outlined}",
         f"fig-gradcam-{scenario.name}",
-        lungs=[None if mask is None else lungs_in(mask) for mask in masks],
-        heats=[map_of(place[1]) if place else np.zeros((1, 1)) for place in places],
-        columns=4 if is_few else 8,
+        lungs=[outline for mask in masks for outline in (None, None if mask is None else lungs_in(mask))],
+        heats=[heat for place in shown for heat in (None, map_of(place[1]) if place else None)],
+        columns=8,
+        title_columns=2,
     )
 
 

@@ -108,7 +108,7 @@ def image_grid(
     label: str,
     *,
     lungs: Sequence[NDArray[np.bool_] | None] = (),
-    heats: Sequence[NDArray[np.float64]] = (),
+    heats: Sequence[NDArray[np.float64] | None] = (),
     columns: int = 6,
     title_columns: int = 1,
 ) -> ReportFigure:
@@ -122,8 +122,8 @@ def image_grid(
         Each line is broken and cut to fit.
     lungs : sequence of bool (h, w), or None
         Lung pixels; a mask may have another size than its image.
-    heats : sequence of float (rows, columns)
-        One Grad-CAM map per image.
+    heats : sequence of float (rows, columns), or None
+        One Grad-CAM map per image, where there is one.
     title_columns : int
         How many columns a title may cover; the places after it have none.
     """
@@ -137,7 +137,9 @@ def image_grid(
         if image is not None:
             _draw_radiograph(ax, image, lungs[place] if lungs else None, heats[place] if heats else None)
             ax.set_title(title, fontsize=size, loc="left" if title_columns > 1 else "center", **spacing(title))
-    shown = [readable(title).strip() for title, image in zip(titles, images, strict=True) if image is not None]
+    shown = [
+        readable(title).strip() for title, image in zip(titles, images, strict=True) if title and image is not None
+    ]
     kind = "Heat maps over chest radiographs" if heats else "Chest radiographs"
     return ReportFigure(figure, caption, label, f"{kind}: {'; '.join(shown)}.", photographic=True)
 

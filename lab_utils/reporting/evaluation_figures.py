@@ -1,4 +1,4 @@
-"""Figures of the evaluation: errors, intervals and one-vs-rest curves."""
+"""Figures of the evaluation: errors, intervals and one-vs-rest scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +7,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lab_utils.core.config import Scenario
-from lab_utils.evaluation.influence import SPECIFICITY
-from lab_utils.evaluation.predictions import classes_of
 from lab_utils.evaluation.runs import Run
 from lab_utils.reporting import style
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.names import readable, short
+from lab_utils.reporting.names import readable, scenario_numbers, short
 from lab_utils.reporting.style import (
     FEW,
     GREYS,
@@ -29,7 +26,13 @@ from lab_utils.reporting.style import (
 )
 from lab_utils.reporting.text import interval
 
-__all__ = ["class_curves", "confusion_matrices", "score_intervals", "source_accuracies"]
+__all__ = ["confusion_matrices", "one_vs_rest_scores", "score_intervals", "source_accuracies"]
+ONE_VS_REST = {  # measure in the table means: title
+    "auc": "area under ROC",
+    "average_precision": "average precision",
+    "sensitivity_at_95": "sensitivity at 95 % specificity",
+}
+CELLS: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 0.8}
 
 
 def confusion_matrices(confusion: pd.DataFrame, runs: Sequence[Run]) -> ReportFigure:
@@ -57,11 +60,10 @@ def confusion_matrices(confusion: pd.DataFrame, runs: Sequence[Run]) -> ReportFi
 def _draw_confusion(ax: Axes, confusion: pd.DataFrame, classes: list[str]) -> None:
     counts = confusion.pivot(index="y_true", columns="y_pred", values="images").loc[classes, classes]
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    cells: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 0.8}
     texts, is_few = counts.map("{:,}".format), len(classes) <= FEW
     size = min(8.0, 40 / len(classes)) if is_few else 6.5
     texts = texts if is_few else texts.where(counts > 0, "")
-    sns.heatmap(shares, annot=texts, fmt="", annot_kws={"fontsize": size}, square=is_few, **cells, ax=ax)
+    sns.heatmap(shares, annot=texts, fmt="", annot_kws={"fontsize": size}, square=is_few, **CELLS, ax=ax)
     at = np.arange(len(classes)) + 0.5
     if is_few:
         names = [short(name, 18) for name in classes]
@@ -88,9 +90,17 @@ def describe_errors(counts: pd.DataFrame) -> str:
 
 
 def draw_intervals(
-    ax: Axes, table: pd.DataFrame, row: str, series: str, value: str, marks: Mapping[Any, Any], order: Any = ()
+    ax: Axes,
+    table: pd.DataFrame,
+    row: str,
+    series: str,
+    value: str,
+    marks: Mapping[Any, Any],
+    order: Any = (),
+    *,
+    dodges: bool = True,
 ) -> None:
-    """Draw scores with their intervals, in rows; the series of a row are dodged.
+    """Draw scores with their intervals, in rows.
 
     Parameters
     ----------
@@ -100,6 +110,8 @@ def draw_intervals(
         Name of the series to colour and marker.
     order : sequence of str
         All rows of the chart; empty: those of the table.
+    dodges : bool
+        Whether the series of a row lie beside each other.
     """
     rows, bounds = list(order or dict.fromkeys(table[row])), table[["low", "high"]].to_numpy()
     sns.pointplot(
@@ -111,7 +123,7 @@ def draw_intervals(
         hue_order=list(marks),
         palette=[mark["color"] for mark in marks.values()],
         markers=[mark["marker"] for mark in marks.values()],
-        dodge=False if len(marks) == 1 else 0.5 if len(marks) <= FEW else 0.75,
+        dodge=False if len(marks) == 1 or not dodges else 0.5 if len(marks) <= FEW else 0.75,
         linestyle="none",
         markersize=5 if len(marks) <= FEW else 3.5,
         errorbar=lambda scores: bounds[scores.index[0] % len(bounds)],  # the one computed, not one by seaborn
@@ -178,45 +190,37 @@ def source_accuracies(scores: pd.DataFrame, scenarios: Sequence[Scenario]) -> Re
     return ReportFigure(figure, caption, "fig-sources", f"Accuracies. {'; '.join(said)}.")
 
 
-def class_curves(
-    predictions: Mapping[str, pd.DataFrame], means: pd.DataFrame, scenarios: Sequence[Scenario], kind: str = "roc"
-) -> ReportFigure:
-    """Show the one-vs-rest curves of every class, a line per scenario.
-
-    A scenario has no line where the class, or all other classes, are absent.
+def one_vs_rest_scores(means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
+    """Show the one-vs-rest scores of every class as heat maps, a row per scenario.
 
     Parameters
     ----------
-    predictions : mapping
-        Scenario to the predictions of one run, with the columns y_true and p_<class>.
     means : DataFrame
-        The table of this name, of the same protocol.
-    kind : {"roc", "precision_recall"}
+        The table of this name, of one protocol.
     """
-    chosen = [scenario for scenario in scenarios if scenario.name in predictions]
-    classes = classes_of(predictions[chosen[0].name])
-    columns, size, lines = (min(4, len(classes)), 9, 2) if len(classes) <= FEW else (5, 8, 3)
-    figure, axes = panels(len(classes), style.WIDTH / columns + (0.7 if len(classes) <= FEW else 0.4), columns=columns)
-    for ax, name in zip(axes, classes, strict=True):
-        for scenario in chosen:
-            table, marks = predictions[scenario.name], scenario_marks(scenario)
-            truth, score = table["y_true"] == name, table[f"p_{name}"]
-            if truth.nunique() == 2:
-                x, y = roc_curve(truth, score)[:2] if kind == "roc" else precision_recall_curve(truth, score)[1::-1]
-                ax.plot(x, y, **marks, linewidth=1, markersize=3, markevery=0.2, label=scenario.label)
-        if kind == "roc":
-            ax.axvline(1 - SPECIFICITY, color=GREYS[1], linestyle=":", linewidth=1)
-        x_name, y_name = ("1 − specificity", "sensitivity") if kind == "roc" else ("recall", "precision")
-        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x_name, ylabel=y_name)
-        ax.set_title(short(name, 18, lines), fontsize=size, **spacing(name))
-    label_outer(axes, columns=columns)
-    handles = {line.get_label(): line for ax in axes for line in ax.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=2)
-    caption, column, label = {
-        "roc": ("One-vs-rest ROC curves; dotted, a specificity of 95 %", "auc", "fig-roc"),
-        "precision_recall": ("Precision and recall of each class, one-vs-rest", "average_precision", "fig-pr"),
-    }[kind]
-    smallest = means[means["measure"] == column].groupby("class", sort=False)["value"].min().dropna()
-    said = "; ".join(f"{readable(str(name))} {area:.3f}" for name, area in smallest.items())
-    alt = f"A chart per class. Smallest area under the curve over the scenarios: {said}."
-    return ReportFigure(figure, caption, label, alt)
+    scores = means[means["measure"].isin(ONE_VS_REST) & (means["class"] != "")]
+    numbers = {name: number for name, number in scenario_numbers(scenarios).items() if name in set(scores["scenario"])}
+    classes = list(dict.fromkeys(scores["class"]))
+    columns = len(ONE_VS_REST) if len(classes) <= FEW else 1
+    height = 1.1 + 0.25 * len(numbers) + (0.2 if columns == 1 else 0)
+    figure, axes = panels(len(ONE_VS_REST), height, columns=columns, sharey=True)
+    said = []
+    for ax, (measure, title) in zip(axes, ONE_VS_REST.items(), strict=True):
+        rows = scores[scores["measure"] == measure]
+        values = (
+            rows.pivot(index="scenario", columns="class", values="value").loc[list(numbers), classes].to_numpy(float)
+        )
+        size = 8 if len(classes) <= FEW else 6
+        sns.heatmap(values, annot=True, fmt=".2f", annot_kws={"fontsize": size}, **CELLS, ax=ax)
+        at = np.arange(len(classes)) + 0.5
+        names = [short(name, 18) for name in classes]
+        ax.set_xticks(at, names, rotation=40, ha="right", rotation_mode="anchor", fontsize=size, **spacing(*names))
+        ax.set_yticks(np.arange(len(numbers)) + 0.5, list(numbers.values()), rotation=0)
+        ax.tick_params(length=0)
+        ax.set_title(title, fontsize=9)
+        lowest = rows.nsmallest(1, "value").iloc[0]
+        said.append(
+            f"{title}: lowest {lowest['value']:.2f}, {readable(lowest['class'])}, {numbers[lowest['scenario']]}"
+        )
+    caption = "One-vs-rest scores of each class and scenario"
+    return ReportFigure(figure, caption, "fig-one-vs-rest", f"Heat maps. {'; '.join(said)}.")

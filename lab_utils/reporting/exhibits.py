@@ -16,6 +16,7 @@ from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting.names import isolated
@@ -23,8 +24,11 @@ from lab_utils.reporting.names import isolated
 NBSP = "\N{NO-BREAK SPACE}"
 NOT_A_DEVICE = "Not a medical device: a teaching exercise, not for diagnosis."
 KINDS = {"fig": "Figure", "tbl": "Table"}
+UNNUMBERED = {"fig-summary": "Summary figure"}  # Figure 1 is that of the write-up
 LABEL = re.compile(r"(fig|tbl)-[A-Za-z0-9_./-]+")
 PIXELS_PER_INCH = 150
+DARK_PNG = "image/png; theme=dark"  # for the page in dark mode, whose colours these are; JupyterLab shows the other one
+DARK_PAPER, DARK_INK = "#1a1a1a", "#dddddd"
 PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # of ASCII: what a backslash can escape in CommonMark
 TABLE_STYLE = (  # for JupyterLab alone: the exporters leave it out, for a page of the report has its own
     "<style>.lab-table{border-top:2px solid;border-bottom:2px solid}.lab-table thead{border-bottom:1px solid}"
@@ -45,6 +49,8 @@ def numbered(label: str) -> str:
     """
     if not LABEL.fullmatch(label):
         raise LabError(f"label {label!r}: expected fig- or tbl- and letters, digits, '_', '-', '.' or '/'")
+    if label in UNNUMBERED:
+        return UNNUMBERED[label]
     kind = KINDS[label[:3]]
     taken = sum(number.startswith(kind) for number in _numbers.values())
     return _numbers.setdefault(label, f"{kind} {taken + 1}")
@@ -111,6 +117,8 @@ class ReportFigure(Exhibit):
             data["image/svg+xml"] = self._svg()
             self.figure.set_layout_engine("none")  # half of the time; PNG has the layout of SVG
         data["image/png"] = self._png()
+        if self.photographic:
+            data[DARK_PNG] = self._dark_png()
         self.figure.set_layout_engine(layout)
         width = round(96 * self.figure.get_figwidth())  # CSS pixels: PNG is shown as large as SVG, and sharp
         display(data, raw=True, metadata={**self.metadata, "alt": self.alt, "image/png": {"width": width}})
@@ -128,6 +136,20 @@ class ReportFigure(Exhibit):
         self.figure.set_dpi(PIXELS_PER_INCH)
         FigureCanvasAgg(self.figure).print_png(buffer)
         return b64encode(buffer.getvalue()).decode()
+
+    def _dark_png(self) -> str:
+        """Draw photographs on the dark ground of the page; the figure stays as it was."""
+        texts = self.figure.findobj(Text)
+        colors = [text.get_color() for text in texts]
+        paper = self.figure.get_facecolor()
+        for text in texts:
+            text.set_color(DARK_INK)
+        self.figure.set_facecolor(DARK_PAPER)
+        png = self._png()
+        self.figure.set_facecolor(paper)
+        for text, color in zip(texts, colors, strict=True):
+            text.set_color(color)
+        return png
 
 
 class ReportTable(Exhibit):
@@ -215,9 +237,12 @@ def notices(*, synthetic: bool, weights: str, own_scaling: str = "") -> Notices:
     return lines
 
 
-def show_title(title: str, *, author: str, date: str, notices: list[str]) -> None:
-    """Show the title block; the exporters set it as such, with the notices on every page."""
+def show_title(title: str, *, author: str, date: str, notices: list[str], run: Mapping[str, Any]) -> None:
+    """Show the title block; the exporters set it as such, with the notices on every page.
+
+    `run` has the protocol and the seed of the run whose curves the report shows, for links to its tables.
+    """
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in (author, date, *notices) if line)
-    front = {"title": title, "author": author, "date": date, "notices": list(notices)}
+    front = {"title": title, "author": author, "date": date, "notices": list(notices), "run": dict(run)}
     page = f"<h1>{html.escape(title)}</h1>{lines}"
     display({"text/html": page, "text/plain": title}, raw=True, metadata={"front": front})

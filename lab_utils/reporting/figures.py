@@ -10,4 +10,5 @@ from lab_utils.reporting.data_figures import *  # noqa: F403
 from lab_utils.reporting.evaluation_figures import *  # noqa: F403
 from lab_utils.reporting.external_figures import *  # noqa: F403
 from lab_utils.reporting.published_figures import *  # noqa: F403
+from lab_utils.reporting.summary_figures import *  # noqa: F403
 from lab_utils.reporting.training_figures import *  # noqa: F403

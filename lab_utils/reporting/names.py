@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import PurePosixPath
 from unicodedata import bidirectional
 
 from matplotlib.font_manager import FontProperties
@@ -76,3 +77,16 @@ def _width(sign: str) -> float:
 def scenario_numbers(scenarios: Sequence[Scenario]) -> dict[str, str]:
     """Name each scenario by its number: {"fc_only": "S3"}."""
     return {scenario.name: f"S{scenario.number}" for scenario in scenarios}
+
+
+def page_of(notebook: str) -> str:
+    """Return the path of an executed notebook's page inside the report's folder.
+
+    `notebook` is the path inside the workspace: runs/described/fc_only/seed-0/train.ipynb has the page
+    notebooks/30_train-described-fc_only-0.html.
+    """
+    place = PurePosixPath(notebook)
+    if place.name != "train.ipynb":
+        return f"notebooks/{place.stem}.html"
+    protocol, scenario, seed = place.parts[-4:-1]
+    return f"notebooks/30_train-{protocol}-{scenario}-{seed.removeprefix('seed-')}.html"

@@ -28,7 +28,7 @@ def published_differences(published: pd.DataFrame, scenarios: Sequence[Scenario]
     table = table.assign(row=[_row(name, measure) for name, measure in table[["class", "measure"]].to_numpy()])
     chosen = [scenario for scenario in scenarios if scenario.name in set(table["scenario"])]
     order, marks = list(dict.fromkeys(table["row"])), neutral_marks(list(dict.fromkeys(table["protocol"])))
-    height = min(0.9 + len(order) * (0.11 + 0.07 * len(marks)), TALLEST)
+    height = min(0.9 + len(order) * (0.1 + 0.03 * len(marks)), TALLEST)
     figure, axes = panels(len(chosen), height, columns=len(chosen), sharey=True, sharex=True)
     for ax, scenario in zip(axes, chosen, strict=True):
         rows = table[table["scenario"] == scenario.name]

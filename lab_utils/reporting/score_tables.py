@@ -53,17 +53,53 @@ def class_scores(means: pd.DataFrame, reports: pd.DataFrame, scenario: Scenario)
     scores = means[means["scenario"] == scenario.name]
     cells = _cells(scores)
     of_scenario = reports[reports["scenario"] == scenario.name]
-    classes = of_scenario[of_scenario["seed"] == of_scenario["seed"].min()][: -len(SUMMARY)]
+    averages = of_scenario.groupby("class", sort=False)[[*CLASS_MEASURES, "support"]].mean()
     rows: list[tuple[Any, ...]] = []
-    for name, support in classes[["class", "support"]].to_numpy():
+    for name in averages.index[: -len(SUMMARY)]:
         values = (number_interval(cells.get((measure, name), ABSENT), digits=2) for measure in CLASS_MEASURES)
-        rows.append((readable(name), *values, support))
-    images = scores["images"].max()
-    for measure, name in {"accuracy": "accuracy", "macro_f1": "macro average"}.items():
-        rows.append((name, "", "", number_interval(cells[measure, ""], digits=2), images))
-    table = pd.DataFrame(rows, columns=["Class", *CLASS_MEASURES.values(), "Support"]).astype({"Support": int})
+        rows.append((readable(name), *values, averages.loc[name, "support"]))
+    images, accuracy = scores["images"].max(), number_interval(cells["accuracy", ""], digits=2)
+    rows.append(("Accuracy", f"{accuracy} ({images:,} samples)", "", "", None))
+    for name, f1 in {"macro avg": number_interval(cells["macro_f1", ""], digits=2), "weighted avg": ""}.items():
+        of_name = averages.loc[name].to_dict()
+        precision, recall, weighted = (number(of_name[measure]) for measure in CLASS_MEASURES)
+        rows.append((name.title(), precision, recall, f1 or weighted, None))
+    table = pd.DataFrame(rows, columns=["Class", *CLASS_MEASURES.values(), "Support"]).astype({"Support": "Int64"})
     caption = f"Classification report, {scenario.label}{_over(scores['seeds'].max())}, with 95 % confidence intervals"
-    return ReportTable(table, caption, f"tbl-report-{scenario.name}", foot=2)
+    return ReportTable(table, caption, f"tbl-report-{scenario.name}", foot=3)
+
+
+def ranking(means: pd.DataFrame, against_write_up: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:
+    """Tabulate the accuracies of the scenarios with their ranks, beside those of the write-up.
+
+    Parameters
+    ----------
+    means : DataFrame
+        The table of this name, of one protocol.
+    against_write_up : DataFrame
+        Accuracies in the table published, of the same protocol, by scenario; without rows, two columns are left out.
+    """
+    labels = {scenario.name: scenario.label for scenario in scenarios}
+    ours = means[means["measure"] == "accuracy"].set_index("scenario")
+    ours = ours.loc[[name for name in labels if name in ours.index]]
+    table = pd.DataFrame(
+        {"Scenario": ours.index.map(labels), "Accuracy": [interval(row) for _, row in ours.iterrows()]}
+    )
+    several = len(ours) > 1
+    if several:
+        table["Rank"] = _ranks(ours["value"]).to_numpy()
+    if len(against_write_up):
+        theirs = against_write_up["published"].reindex(ours.index)
+        table["Write-up"] = [percent(value, 0) if pd.notna(value) else "" for value in theirs]
+        if several:
+            table["Rank in the write-up"] = _ranks(theirs).to_numpy()
+    what = "Ranking of the scenarios by accuracy" if several else "Accuracy"
+    return ReportTable(table, f"{what}, with 95 % confidence intervals", "tbl-ranking")
+
+
+def _ranks(values: pd.Series) -> pd.Series:
+    """Return ranks from the highest value; equal values share one."""
+    return values.rank(ascending=False, method="min").astype("Int64")
 
 
 def one_vs_rest(means: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportTable:

@@ -18,6 +18,7 @@ from lab_utils.reporting.score_tables import mean_scores as mean_scores
 from lab_utils.reporting.score_tables import one_vs_rest as one_vs_rest
 from lab_utils.reporting.score_tables import predictive_values as predictive_values
 from lab_utils.reporting.score_tables import protocol_changes as protocol_changes
+from lab_utils.reporting.score_tables import ranking as ranking
 from lab_utils.reporting.score_tables import reproduction as reproduction
 from lab_utils.reporting.score_tables import test_scores as test_scores
 from lab_utils.reporting.text import interval, number, number_interval

@@ -17,7 +17,8 @@ from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxEr
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting.exhibits import NBSP, Exhibit, numbered, unbroken, verbatim
-from lab_utils.reporting.names import readable
+from lab_utils.reporting.names import page_of, readable
+from lab_utils.reporting.references import reference_number
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "not available"
@@ -102,14 +103,20 @@ def ref(label: str) -> Markdown:
     return Markdown(f"[{numbered(label)}](#{label})")
 
 
+def cite(*keys: str) -> Markdown:
+    """Return citations, by keys of report/references.bib, as links: ``[1, 4]``."""
+    return Markdown(rf"\[{', '.join(f'[{reference_number(key)}](#ref-{key})' for key in keys)}\]")
+
+
 def code(text: Any) -> Markdown:
     """Return a name as code."""
     return Markdown(f"`{' '.join(str(text).replace('`', ' ').split())}`")
 
 
-def file_link(path: str) -> Markdown:
-    """Return a link from the report's folder to a file of the workspace."""
-    return Markdown(f"[{verbatim(path)}](../{quote(path)})")
+def page_link(notebook: str) -> Markdown:
+    """Return a link to the page of an executed notebook, from its path inside the workspace."""
+    page = page_of(notebook)
+    return Markdown(f"[{verbatim(page.rpartition('/')[2].removesuffix('.html'))}]({quote(page)})")
 
 
 def _shown(value: Any) -> str:
@@ -138,8 +145,8 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
     ----------
     text : str
         A Jinja template. Its filters: percent, points, count, number, seconds, interval, number_interval,
-        points_interval, readable, listing, code, file_link.
-        ``ref("fig-x")`` refers to a figure or a table.
+        points_interval, readable, listing, code, page_link.
+        ``ref("fig-x")`` refers to a figure or a table, ``cite("key")`` to an entry of report/references.bib.
     namespace : mapping
         The values that the text may name.
 
@@ -161,7 +168,7 @@ def parts(text: str, namespace: Mapping[str, Any]) -> list[Markdown | Exhibit]:
     environment = Environment(undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= FILTERS
     try:
-        filled = environment.from_string(text).render({**namespace, "ref": ref})
+        filled = environment.from_string(text).render({**namespace, "ref": ref, "cite": cite})
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
         place = f"text cell, line {error.lineno}" if isinstance(error, TemplateSyntaxError) else "text cell"
         is_unknown = isinstance(error, UndefinedError)
@@ -179,7 +186,7 @@ FILTERS = {
     "readable": readable,
     "listing": listing,
     "code": code,
-    "file_link": file_link,
+    "page_link": page_link,
 }
 
 

@@ -9,16 +9,16 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from lab_utils.core.config import Scenario
 from lab_utils.reporting import style
 from lab_utils.reporting.exhibits import ReportFigure
-from lab_utils.reporting.names import short
-from lab_utils.reporting.style import GREYS, class_marks, panels, scenario_marks, spacing
+from lab_utils.reporting.style import GREYS, class_marks, panels, scenario_marks
 from lab_utils.reporting.text import percent, seconds
 
-__all__ = ["compared_curves", "training_curves", "training_overview", "training_times"]
-QUANTITIES = {"accuracy": "accuracy (%)", "loss": "cross-entropy loss (nats)"}
+__all__ = ["compared_curves", "training_curves", "training_times"]
+QUANTITIES = {"accuracy": "accuracy (%)", "loss": "loss (nats)"}
 SEEDS: dict[str, Any] = {"errorbar": ("pi", 100), "err_kws": {"linewidth": 0}}  # a band from the lowest to the highest
 
 
@@ -32,7 +32,7 @@ def training_curves(history: pd.DataFrame, scenario: Scenario, compare: Sequence
     compare : sequence of DataFrame
         Histories that are compared with this one: the axes have room for all of them.
     """
-    figure, axes = panels(2, 2.3, columns=2)
+    figure, axes = panels(2, 1.65, columns=2)
     marks = scenario_marks(scenario)
     for ax, quantity in zip(axes, QUANTITIES, strict=True):
         names = [quantity, f"val_{quantity}"]
@@ -46,7 +46,7 @@ def training_curves(history: pd.DataFrame, scenario: Scenario, compare: Sequence
         ax.legend(loc="best")
     seeds = history["epoch"].value_counts().max()
     band = f" (mean of {seeds} seeds; the band covers all of them)" if seeds > 1 else ""
-    caption = f"Training curves, {scenario.label}{band}"
+    caption = f"Training curves, {scenario.label}{band}: accuracy and cross-entropy loss"
     return ReportFigure(figure, caption, f"fig-curves-{scenario.name}", describe_curves(history))
 
 
@@ -69,27 +69,6 @@ def describe_curves(history: pd.DataFrame) -> str:
     )
 
 
-def training_overview(histories: Mapping[str, pd.DataFrame], scenarios: Sequence[Scenario]) -> ReportFigure:
-    """Show the validation accuracy of every scenario on one scale, from histories by scenario."""
-    chosen = [scenario for scenario in scenarios if scenario.name in histories]
-    figure, axes = panels(len(chosen), 2.1)
-    values = pd.concat(histories.values())["val_accuracy"]
-    for ax, scenario in zip(axes, chosen, strict=True):
-        for name, other in histories.items():
-            if name != scenario.name:
-                sns.lineplot(other, x="epoch", y="val_accuracy", color=GREYS[2], linewidth=0.8, errorbar=None, ax=ax)
-        history, marks = histories[scenario.name], scenario_marks(scenario)
-        sns.lineplot(history, x="epoch", y="val_accuracy", **marks, markeredgewidth=0, **SEEDS, ax=ax)
-        ax.set_ylim(values.min() - 0.01, min(values.max() + 0.01, 1.005))
-        _name_axes(ax, "validation accuracy (%)", ticks=5)
-        ax.set_title(short(scenario.label, 28), fontsize=9, **spacing(scenario.label))
-    style.label_outer(axes)
-    ends = [f"{s.label} ends at {percent(histories[s.name]['val_accuracy'].iloc[-1])}" for s in chosen]
-    alt = f"Line charts of validation accuracy over epochs. {'; '.join(ends)}."
-    caption = "Validation accuracy of every scenario on one scale, the other scenarios in grey"
-    return ReportFigure(figure, caption, "fig-overview", alt)
-
-
 def compared_curves(histories: Mapping[str, pd.DataFrame]) -> ReportFigure:
     """Show validation accuracy and loss of several trainings, from histories by printed name."""
     figure, axes = panels(2, 3.2, columns=2)
@@ -107,38 +86,42 @@ def compared_curves(histories: Mapping[str, pd.DataFrame]) -> ReportFigure:
 
 
 def training_times(times: pd.DataFrame, scenarios: Sequence[Scenario]) -> ReportFigure:
-    """Show the times of each scenario of one protocol, with and without cached features.
+    """Show the times of each scenario, with cached features (left) and without (right).
 
     Parameters
     ----------
     times : DataFrame
-        Columns scenario, backbone, features, training, uncached; the mean over seeds is drawn.
+        Of one protocol: columns scenario, backbone, features, training, uncached; the mean over seeds is drawn.
     """
     chosen = [scenario for scenario in scenarios if scenario.name in set(times["scenario"])]
     means = times.groupby("scenario")[["features", "training", "uncached"]].mean()
     features, training, uncached = means.loc[[scenario.name for scenario in chosen]].to_numpy().T
-    figure, (ax,) = panels(1, 0.9 + 0.55 * len(chosen), columns=1)
-    colors = [scenario_marks(scenario)["color"] for scenario in chosen]
-    upper, lower = np.arange(len(chosen)) - 0.19, np.arange(len(chosen)) + 0.19
-    ax.barh(upper, features, 0.36, color=GREYS[2], hatch="//", edgecolor="white", label="features (once, shared)")
-    ax.barh(upper, training, 0.36, left=features, color=colors, label="training")
-    without = "training without cached features (estimated)"
-    ax.barh(lower, uncached, 0.36, color="none", edgecolor="#777777", linestyle="--", label=without)
-    for place, total in enumerate(features + training):
-        text = f" {features[place]:.0f} + {training[place]:.0f} s"
-        ax.text(total, upper[place], text, va="center", fontsize=9)
-        ax.text(uncached[place], lower[place], f" {uncached[place]:,.0f} s", va="center", fontsize=9)
-    ax.set(xlabel="time (s)", xlim=(0, 1.12 * max((features + training).max(), uncached.max())))
-    handles, labels = ax.get_legend_handles_labels()
+    figure, (cached, without) = panels(2, 0.8 + 0.3 * len(chosen), columns=2, sharey=True)
+    rows, colors = np.arange(len(chosen)), [scenario_marks(scenario)["color"] for scenario in chosen]
+    cached.barh(rows, features, 0.6, color=GREYS[2], hatch="//", edgecolor="white", label="features (once, shared)")
+    cached.barh(rows, training, 0.6, left=features, color=colors, label="training")
+    without.barh(rows, uncached, 0.6, color=colors)
+    labels = [f"{once:.0f} + {after:.0f} s" for once, after in zip(features, training, strict=True)]
+    _name_bars(cached, features + training, labels, "with cached features (s)")
+    _name_bars(without, uncached, [f"{total:,.0f} s" for total in uncached], "without cached features, estimated (s)")
+    style.name_rows(cached, [scenario.label for scenario in chosen], 24)
+    handles, names = cached.get_legend_handles_labels()
     handles[1] = Patch(color="#555555")  # of training in the colour of any scenario
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    style.name_rows(ax, [scenario.label for scenario in chosen], 24)
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
     said = "; ".join(
         f"{scenario.label}: {seconds(means.training[scenario.name])}, "
         f"without cached features about {seconds(means.uncached[scenario.name])}"
         for scenario in chosen
     )
     once = seconds(times.groupby("backbone")["features"].max().sum())
-    alt = f"Bar chart of training times. {said}. Features took {once} once."
-    caption = "Training time across scenarios: features computed once, training, and training without cached features"
+    alt = f"Bar charts of training times. {said}. Features took {once} once."
+    caption = "Training time across scenarios, with cached features (left) and without (right); the scales differ"
     return ReportFigure(figure, caption, "fig-times", alt)
+
+
+def _name_bars(ax: Axes, totals: NDArray[np.float64], texts: Sequence[str], name: str) -> None:
+    """Write a text behind each bar, with room for it."""
+    for row, (total, text) in enumerate(zip(totals, texts, strict=True)):
+        ax.text(total, row, f" {text}", va="center", fontsize=9)
+    ax.set(xlabel=name, xlim=(0, 1.4 * totals.max()))
+    ax.grid(axis="y", visible=False)

@@ -42,7 +42,7 @@ def test_attribution_lies_between_its_references() -> None:
     assert "random heads from 10.0 % to 30.0 %" in alt
 
 
-def test_heat_maps_lie_over_correct_images_left_and_errors_right(tmp_path: Path) -> None:
+def test_radiographs_stand_beside_their_heat_maps_correct_ones_left_and_errors_right(tmp_path: Path) -> None:
     root = write_classes(tmp_path, {"a": 2, "b": 1})
     cells = [(row, column, float(row + column)) for row in range(2) for column in range(2)]
     images = [("a/a-1.png", "a", "a", 0.9), ("a/a-2.png", "a", "b", 0.8)]
@@ -51,8 +51,8 @@ def test_heat_maps_lie_over_correct_images_left_and_errors_right(tmp_path: Path)
     manifest = pd.DataFrame({"image_id": ["a/a-1.png", "a/a-2.png"], "mask": ""})
     shown = figures.grad_cam(examples, manifest, Dataset("folder", root, "", {"a": {}, "b": {}}), ONE)
     axes = shown.figure.axes
-    assert [len(ax.images) for ax in axes] == [2, 0, 2, 0, 0, 0, 0, 0]
-    assert axes[2].get_title() == "a as\nb, 80\N{NO-BREAK SPACE}%"
+    assert [len(ax.images) for ax in axes] == [1, 2, 1, 2, 0, 0, 0, 0]
+    assert axes[2].get_title(loc="left") == "a as\nb, 80\N{NO-BREAK SPACE}%"
     assert "a as a, 90" in shown.alt
 
 

@@ -19,7 +19,7 @@ def test_any_class_name_can_be_drawn() -> None:
     shown = figures.confusion_matrices(counts, [run(ONE)])
     shown.figure.draw_without_rendering()
     labels = [label.get_text() for label in shown.figure.axes[0].get_yticklabels()]
-    assert labels[1] == "a name of sixty cha…\nit, and then some"
+    assert labels[1] == "a name of sixty ch…\nit, and then some"
 
 
 def test_many_classes_are_named_at_rows_and_numbered_at_columns() -> None:
@@ -89,12 +89,17 @@ def test_sources_are_drawn_by_class_with_their_images() -> None:
     assert "S2: title of two: 50.0\N{NO-BREAK SPACE}% [40.0, 60.0]." in shown.alt
 
 
-def test_an_absent_class_has_no_curve() -> None:
-    table = pd.DataFrame({"y_true": ["a", "b", "a"], "p_c": 0.0, "p_a": [0.9, 0.2, 0.4], "p_b": [0.1, 0.8, 0.6]})
-    means = pd.DataFrame({"class": ["c", "a"], "value": [None, 0.5]})
-    for kind, measure in {"roc": "auc", "precision_recall": "average_precision"}.items():
-        shown = figures.class_curves({"one": table}, means.assign(measure=measure), [ONE], kind)
-        drawn = [[line for line in ax.lines if line.get_label() == ONE.label] for ax in shown.figure.axes]
-        assert [len(lines) for lines in drawn] == [0, 1, 1]
-        assert [text.get_text() for text in shown.figure.legends[0].get_texts()] == [ONE.label]
-        assert shown.alt.endswith("over the scenarios: a 0.500.")
+def test_one_vs_rest_scores_are_heat_maps_by_scenario_and_class() -> None:
+    rows = [
+        {"scenario": scenario, "measure": measure, "class": name, "value": value}
+        for measure in ("auc", "average_precision", "sensitivity_at_95")
+        for scenario, values in {"one": (0.5, 0.75), "two": (0.9, None)}.items()
+        for name, value in zip(("a_b", "c"), values, strict=True)
+    ]
+    shown = figures.one_vs_rest_scores(pd.DataFrame([*rows, {**rows[0], "class": ""}]), [ONE, TWO])
+    shown.figure.draw_without_rendering()
+    assert [ax.get_title() for ax in shown.figure.axes][:2] == ["area under ROC", "average precision"]
+    for ax in shown.figure.axes:
+        assert [text.get_text() for text in ax.texts] == ["0.50", "0.75", "0.90"]
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["a b", "c"]
+    assert "area under ROC: lowest 0.50, a b, S1" in shown.alt

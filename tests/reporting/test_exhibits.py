@@ -13,7 +13,7 @@ from PIL import Image
 
 from lab_utils.core.errors import LabError
 from lab_utils.reporting import exhibits
-from lab_utils.reporting.exhibits import ReportFigure, ReportTable, notices, numbered, verbatim
+from lab_utils.reporting.exhibits import DARK_PNG, ReportFigure, ReportTable, notices, numbered, verbatim
 from lab_utils.reporting.style import panels
 
 Outputs = list[tuple[dict[str, str], dict[str, Any]]]
@@ -86,8 +86,14 @@ def test_a_figure_is_drawn_once_per_format_and_keeps_its_layout_engine(
 
 
 def test_a_photograph_is_no_svg(outputs: Outputs) -> None:
-    ReportFigure(panels(1, 1.0)[0], "c", "fig-x", "a chest", photographic=True)._ipython_display_()
-    assert set(outputs[0][0]) == {"image/png", "text/plain"}
+    figure, (ax,) = panels(1, 1.0)
+    title = ax.set_title("title", color="#123456")
+    ReportFigure(figure, "c", "fig-x", "a chest", photographic=True)._ipython_display_()
+    assert set(outputs[0][0]) == {"image/png", DARK_PNG, "text/plain"}
+    light, dark = (Image.open(BytesIO(b64decode(outputs[0][0][name]))) for name in ("image/png", DARK_PNG))
+    assert (light.getpixel((0, 0))[:3], dark.getpixel((0, 0))[:3]) == ((255, 255, 255), (26, 26, 26))
+    assert title.get_color() == "#123456"
+    assert figure.get_facecolor() == (1, 1, 1, 1)
 
 
 def test_labels_keep_their_numbers_in_order_of_first_mention(outputs: Outputs) -> None:

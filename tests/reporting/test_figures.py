@@ -22,8 +22,8 @@ def test_every_figure_of_every_topic_is_offered() -> None:
 def test_figures_of_twenty_classes_fit_on_a_page_with_every_name() -> None:
     names = [f"पैटर्न {number} of forty characters, more or less" for number in range(20)]
     manifest = pd.DataFrame({"class": names * 3, "split": np.repeat(["train", "validation", "test"], 20)})
-    means = pd.DataFrame({"class": names, "measure": "auc", "value": 0.5})
-    table = pd.DataFrame({"y_true": names * 2, **{f"p_{name}": np.linspace(0, 1, 40) for name in names}})
+    measures = ("auc", "average_precision", "sensitivity_at_95")
+    scores = [{"scenario": ONE.name, "class": name, "measure": one, "value": 0.5} for one in measures for name in names]
     shares = pd.DataFrame({"class": names, "outcome": "correct", "share": 0.5, "low": 0.4, "high": 0.6, "images": 9})
     everything = shares.iloc[:1].assign(**{"class": "", "outcome": ""})
     names_of_references = (
@@ -39,7 +39,7 @@ def test_figures_of_twenty_classes_fit_on_a_page_with_every_name() -> None:
     drawn = [
         figures.class_balance(manifest),
         figures.feature_scatter(np.zeros((60, 2)), manifest["class"], [0.5, 0.1]),
-        figures.class_curves({ONE.name: table}, means, [ONE]),
+        figures.one_vs_rest_scores(pd.DataFrame(scores), [ONE]),
         figures.attribution_shares(pd.concat([shares, everything.assign(**references)]), ONE),
         figures.image_grid([np.zeros((9, 9), np.uint8)] * 20, names, "c", "fig-x", columns=8),
     ]

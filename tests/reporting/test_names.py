@@ -7,7 +7,7 @@ from lab_utils.reporting.names import END, ISOLATE, isolated, readable, short
     ("name", "width", "lines", "expected"),
     [
         ("Lung_Opacity", 20, 2, "Lung Opacity"),
-        ("Bacterial pneumonia of the left lower lobe", 20, 3, "Bacterial pneumonia of\nthe left lower lobe"),
+        ("Bacterial pneumonia of the left lower lobe", 20, 3, "Bacterial pneumonia\nof the left lower lobe"),
         ("x" * 60, 10, 2, "xxxxxxxxx\n…xxxxxxxx"),
         ("肺" * 40, 20, 1, "肺肺肺肺肺…肺肺肺肺"),
         ("e\u0301" * 40, 10, 1, "e\u0301" * 5 + "…" + "e\u0301" * 4),

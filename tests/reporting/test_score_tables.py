@@ -42,16 +42,31 @@ def test_scores_have_their_intervals() -> None:
 
 def test_each_class_has_intervals_and_its_images() -> None:
     reports = pd.DataFrame({"class": ["a_b", "absent", *SUMMARY], "support": [1200, 0, 1200, 1200, 1200]})
+    reports[["precision", "recall", "f1"]] = [0.7, 0.8, 0.9]
     both = pd.concat([reports.assign(scenario="one", seed=seed) for seed in (0, 1)])
     shown = tables.class_scores(means(seeds=5), both, ONE)
     assert rows_of(shown) == [
         ["a b", *["0.50 [0.40, 0.60]"] * 3, 1200],
         ["absent", *["not available"] * 3, 0],
-        ["accuracy", "", "", "0.50 [0.40, 0.60]", 1200],
-        ["macro average", "", "", "0.50 [0.40, 0.60]", 1200],
+        ["Accuracy", "0.50 [0.40, 0.60] (1,200 samples)", "", "", pd.NA],
+        ["Macro Avg", "0.70", "0.80", "0.50 [0.40, 0.60]", pd.NA],
+        ["Weighted Avg", "0.70", "0.80", "0.90", pd.NA],
     ]
-    assert (shown.label, shown.foot) == ("tbl-report-one", 2)
+    assert (shown.label, shown.foot) == ("tbl-report-one", 3)
     assert shown.caption.startswith("Classification report, S1: title of one, mean over 5 seeds")
+
+
+def test_scenarios_are_ranked_beside_the_write_up() -> None:
+    scores = means().assign(value=0.9)
+    both = pd.concat([scores, scores.assign(scenario="two", value=0.8)])
+    published = pd.DataFrame({"published": [0.86, 0.86]}, index=["one", "two"])
+    rows = rows_of(tables.ranking(both, published, [ONE, TWO]))
+    assert rows[0] == ["S1: title of one", "90.0 % [40.0, 60.0]", 1, "86 %", 1]
+    assert rows[1] == ["S2: title of two", "80.0 % [40.0, 60.0]", 2, "86 %", 1]
+    assert rows_of(tables.ranking(both, published[:0], [ONE, TWO]))[1] == ["S2: title of two", "80.0 % [40.0, 60.0]", 2]
+    unknown = tables.ranking(both, published[:1], [ONE, TWO])
+    assert rows_of(unknown)[1][3] == ""
+    assert pd.isna(rows_of(unknown)[1][4])
 
 
 def test_calibration_stands_beside_that_of_a_calibrated_network() -> None:
