@@ -145,7 +145,9 @@ RUN = (
 # the other one when that ends. On a cluster it has those of its job.
 JUDGING = 2 if experiment.collections else 1
 ALL_CORES = workflow.resource_settings.cores if workflow.is_main_process else "$OMP_NUM_THREADS"
-RENDERERS = [PROJECT / "lab_utils" / "reporting" / "exporters.py", *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
+STAGE_NOTEBOOKS = [f"notebooks/{stage}.ipynb" for stage in ("10_download", "40_evaluate", "42_external", "45_audit")]
+GLOSSARY = PROJECT / "docs" / "glossary.md"
+RENDERERS = [*(PROJECT / "lab_utils" / "reporting" / name for name in ("exporters.py", "fonts.py", "pages.py")), *sorted((PROJECT / "report" / "templates" / "lab_report").iterdir())]
 CARDS = [PROJECT / "lab_utils" / "reporting" / name for name in ("cards.py", "error_page.py")]
 CARDS += sorted((PROJECT / "report" / "templates" / "lab_cards").iterdir())
 SCENARIOS = experiment.chosen_scenarios()
@@ -180,6 +182,7 @@ localrules:
     download,
     evaluate,
     report,
+    pages,
     render,
 
 
@@ -197,11 +200,9 @@ rule all:
         "report/lab_report.pdf",
         "report/errors.html",
         expand("logs/render-{format}.done", format=["html", "pdf"]),
+        "logs/pages.done",
         "report/lab_report.ipynb",
-        "notebooks/10_download.ipynb",
-        "notebooks/40_evaluate.ipynb",
-        "notebooks/42_external.ipynb",
-        "notebooks/45_audit.ipynb",
+        STAGE_NOTEBOOKS,
         of_protocols("notebooks/20_preprocess-{protocol}.ipynb", planned_protocols),
         of_protocols("notebooks/25_features-{protocol}-{backbone}.ipynb", backbone=BACKBONES),
         files_of_runs("train.ipynb"),
@@ -372,6 +373,22 @@ rule report:
         "logs/lab_report.log",
     shell:
         RUN
+
+
+rule pages:
+    input:
+        STAGE_NOTEBOOKS,
+        of_protocols("notebooks/20_preprocess-{protocol}.ipynb"),
+        of_protocols("notebooks/25_features-{protocol}-{backbone}.ipynb", backbone=BACKBONES),
+        files_of_runs("train.ipynb"),
+    output:
+        done=touch("logs/pages.done"),
+    params:
+        code=digest([path.read_text(encoding="utf-8") for path in [*RENDERERS, GLOSSARY]]),
+    log:
+        "logs/pages.log",
+    shell:
+        '"$python" -m lab_utils.pipeline.forked lab_utils.reporting.pages {input:q} > {log:q} 2>&1'
 
 
 rule render:

@@ -24,7 +24,7 @@ from lab_utils.data.store import open_store
 from lab_utils.evaluation.predictions import classes_of
 from lab_utils.evaluation.runs import STAGE, Run
 from lab_utils.pipeline.crate import describe
-from lab_utils.reporting.model_card import is_database, model_card
+from lab_utils.reporting.model_card import is_database, model_card, work_title
 
 COMPARED = 32  # validation images on which the formats are compared, at most
 EXAMPLE = "radiograph.png"  # in the examples of the card, where the zip holds no image
@@ -59,6 +59,7 @@ def share(run: Run, workspace: Workspace, experiment: Experiment, *, is_best: bo
             f"{run.name}: trained on data set {record['dataset']['fingerprint'][:16]}, the workspace now has "
             f"{dataset.fingerprint[:16]}; run `make report` first"
         )
+    experiment = experiment.model_copy(update={"title": work_title(experiment.title, dataset)})
     manifest = read_table(workspace, "manifest", protocol=run.protocol.name)
     places = np.flatnonzero((manifest["split"] == "validation") & (manifest["kind"] == "image"))
     model = models.load_model(run.folder / "model.keras", stage=STAGE)

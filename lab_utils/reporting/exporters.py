@@ -4,32 +4,40 @@
 """
 
 import base64
+import io
 import re
+from collections.abc import Mapping
 from copy import deepcopy
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import typst
 from bs4 import BeautifulSoup
 from jupyter_core.paths import ENV_JUPYTER_PATH
 from nbconvert.exporters.html import HTMLExporter
 from nbformat import NotebookNode
+from PIL import Image
 
+from lab_utils.core.catalogue import shown_in
 from lab_utils.core.errors import LabError
 from lab_utils.reporting import fonts
+from lab_utils.reporting.exhibits import NOT_A_DEVICE
 from lab_utils.reporting.policy import content_policy
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report" / "templates"
 TEMPLATE = "lab_report"
+UNNUMBERED = re.compile("Summary|References|Appendix")  # headings; the sections of the write-up have its numbers
 
 
 class LabHTMLExporter(HTMLExporter):
-    """The report as one self-contained HTML page without scripts and code."""
+    """The report as one self-contained HTML page; its code is hidden until a switch shows it."""
 
     export_from_notebook = "Lab report (HTML)"
     embed_images = exclude_anchor_links = True
-    embeds_fonts = True
+    is_web = True
     template_name, extra_template_basedirs = TEMPLATE, [str(TEMPLATES)]
 
     def __init__(self, config: Any = None, **options: Any) -> None:
@@ -50,47 +58,99 @@ class LabHTMLExporter(HTMLExporter):
         LabError
             If the notebook has no title block.
         """
-        outputs = [output.get("metadata", {}) for cell in nb.cells for output in cell.get("outputs", [])]
-        front = next((meta["front"] for meta in outputs if "front" in meta), None)
-        if front is None:
-            raise LabError("the report has no title block; was it executed to its end?")
         nb = deepcopy(nb)
-        nb.metadata["front"] = front
+        nb.metadata["front"] = self.front(nb)
         page, resources = super().from_notebook_node(nb, resources, **options)
         soup = BeautifulSoup(page, "html.parser")
         _outline(soup)
+        if "run" in nb.metadata["front"]:
+            _link_data(soup, nb.metadata["front"]["run"])
         for label in _mark_lost_references(soup):
             self.log.warning("no figure or table is labelled %r", label)
-        if self.embeds_fonts:
+        if self.is_web:
             _embed_fonts(soup)
+            _compress_photographs(soup)
         _forbid_everything_else(soup)
         return str(soup), resources
+
+    def front(self, nb: NotebookNode) -> dict[str, Any]:
+        """Return the title block: title, author, date and notices."""
+        outputs = [output.get("metadata", {}) for cell in nb.cells for output in cell.get("outputs", [])]
+        found = next((meta["front"] for meta in outputs if "front" in meta), None)
+        if found is None:
+            raise LabError("the report has no title block; was it executed to its end?")
+        return dict(found)
+
+
+class LabPageExporter(LabHTMLExporter):
+    """Another notebook as a page like the report, with its code and all its outputs."""
+
+    export_from_notebook = ""  # in no menu
+
+    def front(self, nb: NotebookNode) -> dict[str, Any]:
+        """Take the title from the first heading, and prepare the cells for a page."""
+        for output in [output for cell in nb.cells for output in cell.get("outputs", [])]:
+            output.output_type = output.output_type.replace("execute_result", "display_data")
+        first = next(cell for cell in nb.cells if cell.cell_type == "markdown")
+        first.source = first.source.replace("../docs/glossary.md", "../glossary.html")
+        title, _, first.source = first.source.removeprefix("# ").partition("\n")
+        return {"title": title, "author": "", "date": "", "notices": [NOT_A_DEVICE], "is_page": True}
 
 
 def _outline(soup: BeautifulSoup) -> None:
     """Put the headings of the notebook below the title, and fill in the table of contents."""
     contents = soup.new_tag("ol")
-    for place, heading in enumerate(soup.select("main > :is(h1, h2, h3)"), start=1):
-        is_section = heading.name == "h1"
+    taken: set[str] = set()
+    for heading in soup.select("main > :is(h1, h2, h3)"):
+        title, is_section = heading.get_text(), heading.name == "h1"
         heading.name = f"h{int(heading.name[1]) + 1}"
-        heading["id"] = f"section-{place}"
+        heading["id"] = identifier = _identifier(title, taken)
         if is_section:
-            entry, link = soup.new_tag("li"), soup.new_tag("a", href=f"#section-{place}")
-            link.string = heading.get_text()
+            if UNNUMBERED.match(title):
+                heading["class"] = "unnumbered"
+            entry, link = soup.new_tag("li"), soup.new_tag("a", href=f"#{identifier}")
+            link.string = title
             entry.append(link)
             contents.append(entry)
+        permalink = soup.new_tag(
+            "a", attrs={"class": "permalink", "href": f"#{identifier}", "aria-label": "Link to this section"}
+        )
+        permalink.string = "#"
+        heading.append(permalink)
     nav = soup.select_one("nav")
     if nav is not None:
         nav.append(contents)
 
 
+def _identifier(title: str, taken: set[str]) -> str:
+    """Return the address of a heading, which stays the same while its words do."""
+    words = "-".join(["section", *re.findall(r"\w+", title.lower())])
+    place = next(name for name in chain([words], (f"{words}-{number}" for number in count(2))) if name not in taken)
+    taken.add(place)
+    return place
+
+
 def _mark_lost_references(soup: BeautifulSoup) -> list[str]:
-    """Show references to absent figures and tables as "??", and return their labels."""
-    labels = {str(figure.get("id")) for figure in soup("figure")}
-    lost = [link for link in soup.select('a[href^="#fig-"], a[href^="#tbl-"]') if str(link["href"])[1:] not in labels]
+    """Show references to absent figures, tables and entries as "??", and return their labels."""
+    labels = {str(element["id"]) for element in soup.find_all(id=True)}
+    links = soup.select('a[href^="#fig-"], a[href^="#tbl-"], a[href^="#ref-"]')
+    lost = [link for link in links if str(link["href"])[1:] not in labels]
     for link in lost:
         link.string = "??"
     return [str(link["href"])[1:] for link in lost]
+
+
+def _link_data(soup: BeautifulSoup, run: Mapping[str, Any]) -> None:
+    """Put links to the tables that a figure or a table shows into its caption."""
+    for figure in soup("figure"):
+        label, links = str(figure["id"]), soup.new_tag("span", attrs={"class": "sources"})
+        for table in shown_in(label):
+            place = table.path.format(scenario=label.removeprefix("fig-curves-"), **run)
+            link = soup.new_tag("a", href=f"../{quote(place)}")
+            link.string = place.rpartition("/")[2]
+            links.extend([" ", link])
+        if links.contents and figure.figcaption is not None:
+            figure.figcaption.append(links)
 
 
 def _embed_fonts(soup: BeautifulSoup) -> None:
@@ -102,11 +162,22 @@ def _embed_fonts(soup: BeautifulSoup) -> None:
         soup.head.append(style)
 
 
+def _compress_photographs(soup: BeautifulSoup) -> None:
+    """Encode PNG as WebP, which takes a fifth of the place."""
+    for element, name in [*((image, "src") for image in soup("img")), *((one, "srcset") for one in soup("source"))]:
+        data = re.fullmatch(r"data:image/png;base64,(.*)", str(element.get(name, "")), re.DOTALL)
+        if data:
+            file = io.BytesIO()
+            Image.open(io.BytesIO(base64.b64decode(data[1]))).convert("RGB").save(file, "WEBP", quality=80)
+            element[name] = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
 def _forbid_everything_else(soup: BeautifulSoup) -> None:
-    """Let the page forbid scripts, styles other than its template's, and everything remote."""
-    for style in soup.select("main style"):
-        style.decompose()
-    policy = content_policy(style.encode_contents().decode() for style in soup("style"))
+    """Let the page forbid scripts and styles other than its template's, and everything remote."""
+    for element in soup.select("main :is(style, script)"):
+        element.decompose()
+    styles, scripts = ([element.decode_contents() for element in soup(name)] for name in ("style", "script"))
+    policy = content_policy(styles, scripts)
     if soup.head is not None:
         soup.head.insert(0, soup.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": policy}))
 
@@ -116,7 +187,7 @@ class LabPDFExporter(LabHTMLExporter):
 
     export_from_notebook = "Lab report (PDF)"
     output_mimetype, file_extension, template_extension = "application/pdf", ".pdf", ".html.j2"
-    embeds_fonts = False
+    is_web = False
 
     def from_notebook_node(  # type: ignore[override]  # a PDF is bytes
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **options: Any
@@ -139,7 +210,7 @@ class LabPDFExporter(LabHTMLExporter):
         body = soup.body
         if body is None or body.main is None:
             raise LabError("the report's template has no <main>")
-        for element in body(["style", "script", "input"]):
+        for element in body.select("style, script, input, source, .switch, .code, .permalink, .sources"):
             element.decompose()
         with TemporaryDirectory() as folder:
             root = Path(folder)

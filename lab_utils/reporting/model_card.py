@@ -14,6 +14,7 @@ from lab_utils.evaluation.runs import Run
 from lab_utils.evaluation.transport import ALL
 from lab_utils.reporting.exhibits import notices
 from lab_utils.reporting.names import readable
+from lab_utils.reporting.style import FEW
 from lab_utils.reporting.text import Markdown, render
 
 if TYPE_CHECKING:
@@ -33,6 +34,18 @@ PACKAGES = {"model.tflite": "ai-edge-litert", "model.onnx": "onnxruntime"}  # fi
 def is_database(dataset: Dataset) -> bool:
     """Whether the data are the COVID-19 Radiography Database, or have its four classes."""
     return not dataset.synthetic and set(dataset.classes) == set(PUBLISHED_COUNTS)
+
+
+def work_title(title: str, dataset: Dataset) -> str:
+    """Return the title of the experiment file; where it is empty, one that suits the data."""
+    if title:
+        return title
+    if dataset.synthetic or is_database(dataset):
+        return "Transfer learning for COVID-19 chest X-ray classification"
+    names = (
+        ", ".join(map(readable, dataset.classes)) if len(dataset.classes) <= FEW else f"{len(dataset.classes)} classes"
+    )
+    return f"Transfer learning for image classification: {names}"
 
 
 def data_name(dataset: Dataset) -> str:
