@@ -177,7 +177,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     config = write_config(folder / "lab.yaml")
     done = snakemake(folder / "workspace", config)
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("report", "notebooks", "runs"):
+    for name in ("report", "notebooks", "runs", "results"):
         shutil.copytree(folder / "workspace" / name, folder / "kept" / name)
     (folder / "said.txt").write_text(done.stdout)
     return folder / "workspace", config

@@ -45,6 +45,7 @@ STAGES = {  # in order, with the seconds that each takes or so
     "45_audit": 14,
     "42_external": 14,
     "40_evaluate": 5,
+    "pages": 5,
     "lab_report": 7,
     "render-html": 3,
     "render-pdf": 3,

@@ -13,7 +13,7 @@ from lab_utils.core.paths import Workspace
 from tests.conftest import files_in, planned, run_by_hand, snakemake
 
 RUN = "runs/described/fc_only/seed-0"
-AFTER_TRAINING = {"40_evaluate", "42_external", "45_audit", "lab_report", "render-html", "render-pdf"}
+AFTER_TRAINING = {"40_evaluate", "42_external", "45_audit", "lab_report", "pages", "render-html", "render-pdf"}
 
 
 @pytest.fixture

@@ -101,20 +101,20 @@ def test_a_second_run_finds_nothing_to_do(finished: tuple[Path, Path]) -> None:
 def test_a_change_reruns_what_depends_on_it_and_no_more(finished: tuple[Path, Path]) -> None:
     workspace, config = finished
     assert planned(workspace, config) == set()
-    after_training = {"40_evaluate", "42_external", "45_audit", "lab_report", "render-html", "render-pdf"}
+    after_training = {"40_evaluate", "42_external", "45_audit", "lab_report", "pages", "render-html", "render-pdf"}
     try:
         change(config, scenarios={"fc_only": {"title": "head only", "trainable_convs": 0, "epochs": 3}})
         assert planned(workspace, config) == {"30_train-described-fc_only-0"} | after_training
         change(config, scenarios={"fc_only": {"title": "another name", "trainable_convs": 0}})
-        assert planned(workspace, config) == {"40_evaluate", "lab_report", "render-html", "render-pdf"}
+        assert planned(workspace, config) == {"40_evaluate", "lab_report", "pages", "render-html", "render-pdf"}
         change(config, title="Another title")
-        assert planned(workspace, config) == after_training - {"40_evaluate", "42_external", "45_audit"}
+        assert planned(workspace, config) == after_training - {"40_evaluate", "42_external", "45_audit", "pages"}
         change(config, run={"protocols": ["described"], "scenarios": SCENARIOS, "seeds": [0, 1]})
         assert planned(workspace, config) == {f"30_train-described-{name}-1" for name in SCENARIOS} | (
             after_training - {"45_audit"}
         )
         change(config, external={"second_hospital": {"title": "another title", "path": "phantom"}})
-        assert planned(workspace, config) == {"42_external", "lab_report", "render-html", "render-pdf"}
+        assert planned(workspace, config) == {"42_external", "lab_report", "pages", "render-html", "render-pdf"}
         change(config, image_size=96)
         assert {"20_preprocess-described", "25_features-described-MobileNetV2"} < planned(workspace, config)
         assert "10_download" not in planned(workspace, config)
@@ -151,7 +151,7 @@ def test_another_clone_and_another_interpreter_rerun_nothing(finished: tuple[Pat
     """A copied clone with a copied environment: its own package plans, in which a change counts."""
     workspace, config = finished
     clone = tmp_path / "copied clone"
-    for name in ("lab_utils", "notebooks", "report", "profiles"):
+    for name in ("lab_utils", "notebooks", "report", "profiles", "docs"):
         shutil.copytree(PROJECT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "lab.yaml"):
         shutil.copy(PROJECT / name, clone)
@@ -264,7 +264,7 @@ def test_other_classes_another_backbone_and_two_seeds_take_the_yaml_alone(mine: 
         assert list(predictions.columns[3:]) == ["p_001", f"p_{SCRIPT}", "p_中文"]
     page = (mine.root / "report" / "lab_report.html").read_text()
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    assert "The images come from a folder given by the user" in page
+    assert "The images were obtained from a folder" in page
     inputs = read_table(mine, "probes")["input"]
     assert set(inputs) == {"full_all_images", "full", "histogram", "thumbnail_8x8", "border"}, "there are no masks"
 
@@ -279,10 +279,16 @@ def test_no_name_runs_a_script(mine: Workspace, browser: Any, tmp_path: Path) ->
         pages.append(tmp_path / f"{notebook.parent.name}-{notebook.stem}.html")
         pages[-1].write_text(f"<!DOCTYPE html><meta charset='utf-8'><title>.</title>{body}")
     assert len(pages) == 11
+    scripts = {
+        "lab_report.html": [(PROJECT / "report" / "templates" / "lab_report" / "article.js").read_text().strip()]
+    }
     for page in pages:
         said: list[str] = []
         tab = opened(browser, page, 1280, "light", said)
-        assert tab.locator("script, img[onerror], [src='x'], a[href^='javascript:']").count() == 0, page
+        assert tab.locator("img[onerror], [src='x'], a[href^='javascript:']").count() == 0, page
+        assert [script.strip() for script in tab.locator("script").all_text_contents()] == scripts.get(page.name, []), (
+            page
+        )
         tab.close()
         assert said == [], page
 

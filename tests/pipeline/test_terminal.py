@@ -35,9 +35,9 @@ def workflow(logs: dict[str, bool]) -> Any:
 def test_a_run_says_one_line_per_stage(finished: tuple[Path, Path]) -> None:
     said = (finished[0].parent / "said.txt").read_text()
     lines = [line for line in said.splitlines() if not line.startswith("  ... ")]  # after a minute without a line
-    found = [re.fullmatch(r"  \[(\d+)/12\] (\S+) +\d+ s", line) for line in lines]
+    found = [re.fullmatch(r"  \[(\d+)/13\] (\S+) +\d+ s", line) for line in lines]
     assert all(found), lines
-    assert [int(match[1]) for match in found if match] == list(range(1, 13))
+    assert [int(match[1]) for match in found if match] == list(range(1, 14))
     stages = {
         "10_download",
         "20_preprocess-described",
@@ -48,7 +48,7 @@ def test_a_run_says_one_line_per_stage(finished: tuple[Path, Path]) -> None:
         "lab_report",
     }
     trained = {f"30_train-described-{name}-0" for name in SCENARIOS}
-    assert {match[2] for match in found if match} == stages | trained | {"render-html", "render-pdf"}
+    assert {match[2] for match in found if match} == stages | trained | {"pages", "render-html", "render-pdf"}
 
 
 def test_what_is_up_to_date_is_said_and_not_counted(tmp_path: Path) -> None:
