@@ -34,7 +34,7 @@ UV := $(BIN)/uv --directory / pip install --quiet --python "$(CURDIR)/$(BIN)/pyt
 BENCH := --workspace "$$LAB_WORKSPACE" $${LAB_DATASET:+--dataset "$$LAB_DATASET"}
 
 .DEFAULT_GOAL := help
-.PHONY: help report predict share view test test-faults test-slurm lint vulnerabilities lab bench bench-scale bench-load bench-agreement lock clean
+.PHONY: help report quick predict share view test test-faults test-slurm lint vulnerabilities lab bench bench-scale bench-load bench-agreement lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ help:  ## list the targets
 
 report: .venv/ready  ## run every stage on phantoms, or on DATASET=, and write the report as HTML and PDF
 	@$(LAB_UTILS) report --workspace="$$LAB_WORKSPACE" --dataset="$$LAB_DATASET" --external="$$LAB_EXTERNAL" --config="$$LAB_CONFIG" --again="$$LAB_AGAIN"
+
+quick: .venv/ready  ## the report in a minute or two, with one protocol and few phantoms, for the classroom (in quick/)
+	@$(LAB_UTILS) report --workspace=quick --config=quick.yaml
 
 predict: .venv/ready  ## predict IMAGES=path (an image, a folder, an archive or a table) with RUN=, and write page and table
 	@$(LAB_UTILS) predict --run="$$LAB_RUN" --workspace="$$LAB_WORKSPACE" --config="$$LAB_CONFIG" -- "$$LAB_IMAGES"
