@@ -59,8 +59,13 @@ def test_nbgrader_finds_its_metadata() -> None:
         assert of.locked is not of.solution, name
         if of.grade and not of.solution:
             assert "### BEGIN HIDDEN TESTS" in cell.source, name
-    points = sum(cell.metadata.nbgrader.get("points", 0) for cell in CELLS.values())
-    assert f"{points} in all" in (COURSE / "README.md").read_text(encoding="utf-8")
+    points = {False: 0, True: 0}  # of tested code, and of written answers
+    for cell in CELLS.values():
+        points[cell.cell_type == "markdown"] += cell.metadata.nbgrader.get("points", 0)
+    text = (COURSE / "README.md").read_text(encoding="utf-8")
+    assert (
+        f"{sum(points.values())} points in all: {points[False]} for code that is tested, and {points[True]} for" in text
+    )
 
 
 @pytest.mark.parametrize("name", WRONG)
