@@ -303,7 +303,7 @@ def test_a_script_helps_and_the_page_is_whole_without_it(browser: Any, report: P
     head.click()
     assert tab.locator("#tbl-ranking th[aria-sort=ascending]").count() == 1
     tab.locator("#section-discussion").evaluate("heading => heading.scrollIntoView()")
-    tab.wait_for_selector("nav a[aria-current]")
+    tab.wait_for_selector('nav a[href="#section-discussion"][aria-current]')
     assert said == []
     tab.close()
     context = browser.new_context(java_script_enabled=False)

@@ -4,13 +4,14 @@
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 const entries = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
-const observer = new IntersectionObserver((changes) => {
-  for (const heading of changes.filter((change) => change.isIntersecting).map((change) => change.target)) {
-    entries.forEach((link) => link.removeAttribute("aria-current"));
-    entries.get(heading.id).setAttribute("aria-current", "location");
-  }
-}, { rootMargin: "0px 0px -70% 0px" });
-all("main > h2").forEach((heading) => entries.has(heading.id) && observer.observe(heading));
+const headings = all("main > h2").filter((heading) => entries.has(heading.id));
+const markPlace = () => {
+  const current = headings.findLast((heading) => heading.getBoundingClientRect().top < 0.3 * innerHeight) ?? headings[0];
+  entries.forEach((link) => link.removeAttribute("aria-current"));
+  entries.get(current?.id)?.setAttribute("aria-current", "location");
+};
+addEventListener("scroll", markPlace, { passive: true });
+markPlace();
 
 const preview = document.createElement("aside");
 preview.className = "preview";
