@@ -85,16 +85,15 @@ def ranking(means: pd.DataFrame, against_write_up: pd.DataFrame, scenarios: Sequ
     table = pd.DataFrame(
         {"Scenario": ours.index.map(labels), "Accuracy": [interval(row) for _, row in ours.iterrows()]}
     )
-    several = len(ours) > 1
-    if several:
+    if several := len(ours) > 1:
         table["Rank"] = _ranks(ours["value"]).to_numpy()
     if len(against_write_up):
         theirs = against_write_up["published"].reindex(ours.index)
         table["Write-up"] = [percent(value, 0) if pd.notna(value) else "" for value in theirs]
         if several:
             table["Rank in the write-up"] = _ranks(theirs).to_numpy()
-    what = "Ranking of the scenarios by accuracy" if several else "Accuracy"
-    return ReportTable(table, f"{what}, with 95 % confidence intervals", "tbl-ranking")
+    title = f"{'Ranking of the scenarios by accuracy' if several else 'Accuracy'}, with 95 % confidence intervals"
+    return ReportTable(table, title, "tbl-ranking")
 
 
 def _ranks(values: pd.Series) -> pd.Series:
@@ -182,8 +181,8 @@ def comparisons(comparisons: pd.DataFrame, scenarios: Sequence[Scenario]) -> Rep
     ]
     caption = (
         f"Differences in accuracy over {comparisons['seeds'].max()} seeds (percentage points), with 95 % confidence "
-        "intervals over seeds and images; p-values are corrected by Holm's method; detectable: the smallest true "
-        "difference that would be detected in about 80 % of such experiments"
+        "intervals over seeds and images; Holm's method corrects the p-values, and not the intervals; detectable: the "
+        "smallest true difference that would be detected in about 80 % of such experiments"
     )
     columns = ["Scenarios", "Difference", "p", "Detectable", "Better"]
     return ReportTable(pd.DataFrame(rows, columns=columns), caption, "tbl-comparisons")

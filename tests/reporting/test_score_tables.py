@@ -67,6 +67,9 @@ def test_scenarios_are_ranked_beside_the_write_up() -> None:
     unknown = tables.ranking(both, published[:1], [ONE, TWO])
     assert rows_of(unknown)[1][3] == ""
     assert pd.isna(rows_of(unknown)[1][4])
+    alone = tables.ranking(scores, published[:1], [ONE])
+    assert rows_of(alone) == [["S1: title of one", "90.0 % [40.0, 60.0]", "86 %"]], "one scenario has no rank"
+    assert alone.caption.startswith("Accuracy,")
 
 
 def test_calibration_stands_beside_that_of_a_calibrated_network() -> None:
