@@ -108,7 +108,7 @@ def _linear_models(probes: pd.DataFrame, majority: float) -> pd.DataFrame:
 
 def _stacked(counts: Sequence[int]) -> tuple[Figure, list[Axes]]:
     """Make panels above each other, each as high as its rows."""
-    heights = [0.35 + 0.15 * count for count in counts]
+    heights = [0.35 + 0.18 * count for count in counts]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.7))
     return figure, list(figure.subplots(len(counts), 1, sharex=True, height_ratios=heights, squeeze=False).flat)
 
