@@ -78,7 +78,7 @@ def attribution_shares(attribution: pd.DataFrame, scenario: Scenario) -> ReportF
     rows = rows.assign(row=[f"{readable(name)} (n = {counts[name]})" for name in rows["class"]])
     everything = attribution[attribution["class"] == ""].iloc[0]
     marks = neutral_marks(["correct", "wrong"])
-    figure, (ax,) = panels(1, 1.3 + min(0.5 * rows["row"].nunique(), 7.2), columns=1)
+    figure, (ax,) = panels(1, 1.1 + min(0.35 * rows["row"].nunique(), 7.2), columns=1)
     draw_intervals(ax, rows, row="row", series="outcome", value="share", marks=marks)
     drawn = [
         ax.axvline(everything[name], color=color, linestyle=line, linewidth=1.2, zorder=0.5, label=label)

@@ -51,7 +51,7 @@ def split_contents(manifests: Mapping[str, pd.DataFrame]) -> ReportFigure:
     counts = counts.reindex(columns=["image", "mask"], fill_value=0).reindex(SETS, level=1)
     counts = counts.reindex(list(manifests), level=0)
     images, masks = counts.to_numpy().T
-    figure, (ax,) = panels(1, 0.9 + 0.225 * len(counts), columns=1)
+    figure, (ax,) = panels(1, 0.9 + 0.18 * len(counts), columns=1)
     at = np.arange(len(counts))
     ax.barh(at, images, 0.6, color=GREYS[0], label="images")
     ax.barh(at, masks, 0.6, left=images, color=GREYS[2], hatch="//", edgecolor="white", label="lung masks")

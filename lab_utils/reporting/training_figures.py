@@ -43,7 +43,9 @@ def training_curves(history: pd.DataFrame, scenario: Scenario, compare: Sequence
         margin = 0.05 * max(high - low, 0.01)
         ax.set_ylim(*((low - margin, min(high + margin, 1.01)) if quantity == "accuracy" else (0, high + margin)))
         _name_axes(ax, QUANTITIES[quantity])
-        ax.legend(loc="best")
+        handles, names = ax.get_legend_handles_labels()
+        ax.legend().remove()
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
     seeds = history["epoch"].value_counts().max()
     band = f" (mean of {seeds} seeds; the band covers all of them)" if seeds > 1 else ""
     caption = f"Training curves, {scenario.label}{band}: accuracy and cross-entropy loss"
